@@ -1,0 +1,1 @@
+"""How fast, how faithful, how right. Loads nothing heavy itself: import the module that you need."""

@@ -1,0 +1,262 @@
+"""The bundle `model.mde`: what is shipped. One stored zip of a manifest, graphs, certificates and golden frames.
+
+Hostile until checked: names, sizes and hashes are checked before a member is used, every member is read to bytes
+once and those very bytes are hashed and used, and nothing in a bundle is executed or unpickled.
+Format: docs/formats.md.
+"""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime import files, records
+from mde_runtime.certificate import PRECISIONS, Certificate, Precision
+from mde_runtime.contract import Contract
+from mde_runtime.errors import BadInputError
+
+SCHEMA = 1
+SUFFIX = ".mde"
+MANIFEST, GOLDEN = "manifest.json", "golden.npz"
+MAX_BYTES = {
+    MANIFEST: 1 << 20,
+    GOLDEN: 1 << 29,
+    "certificates": 1 << 20,
+    "graphs": 1 << 31,
+}  # 2 GiB: protobuf's own limit
+_ZIP_DATE = (
+    1980,
+    1,
+    1,
+    0,
+    0,
+    0,
+)  # the earliest that zip can say: no build time in a bundle, so equal input, equal bytes
+
+
+@dataclass(frozen=True)
+class Member:
+    """What the manifest says of a file in the bundle."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the model came from: enough to make it again, and no path, time or machine."""
+
+    origin: str  # checkpoint, onnx, module or bundle
+    model: str  # the network's name
+    source_sha256: str  # of the file that was exported
+    data_sha256: str | None  # of the data set it was trained on, where the checkpoint knows
+    recipe: Any  # the training recipe as its room wrote it: read by that room alone, so any JSON here
+    tools: dict[str, str]  # name to version of what made the graphs
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`manifest.json`."""
+
+    schema: int
+    contract: Contract
+    members: dict[str, Member]
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Held-out frames and the reference model's depth for them: what a device is verified with."""
+
+    frames: npt.NDArray[np.uint8]  # (N, H, W, 3), in the contract's colour order
+    depth_m: npt.NDArray[np.float32]  # (N, H, W)
+
+
+class Bundle:
+    """An open bundle. Reading a member checks its hash; see `read_bundle`."""
+
+    def __init__(self, path: Path, manifest: Manifest):
+        self.path, self.manifest = path, manifest
+
+    @property
+    def contract(self) -> Contract:
+        """What the model expects and gives."""
+        return self.manifest.contract
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """The precisions that the bundle holds a graph for, FP32 first."""
+        return tuple(precision for precision in PRECISIONS if graph_name(precision) in self.manifest.members)
+
+    def graph(self, precision: Precision) -> bytes:
+        """The ONNX graph of a precision. Raises BadInputError when the bundle has none or its bytes were altered."""
+        if precision not in self.precisions:
+            raise BadInputError(
+                f"{self.path}: has no {precision} graph, only {', '.join(self.precisions)}; "
+                f"add one: mde-export {self.path.name} --{precision}"
+            )
+        return self._read(graph_name(precision))
+
+    def certificate(self, precision: Precision) -> Certificate:
+        """The certificate of a precision's graph. Raises BadInputError as `graph` does."""
+        content = self._read(certificate_name(precision))
+        return records.loads(Certificate, content, f"{self.path}: {certificate_name(precision)}")
+
+    def golden(self) -> Golden:
+        """The golden frames. Raises BadInputError when they do not fit the contract."""
+        arrays = _load_npz(self._read(GOLDEN), f"{self.path}: {GOLDEN}", ("frames", "depth_m"))
+        source = self.contract.source
+        shape = (len(arrays["frames"]) if arrays["frames"].ndim else 0, source.height_px, source.width_px)
+        for name, wanted_shape, wanted_dtype in (("frames", (*shape, 3), "uint8"), ("depth_m", shape, "float32")):
+            found = arrays[name]
+            if not found.size or found.shape != wanted_shape or found.dtype.name != wanted_dtype:
+                raise BadInputError(
+                    f"{self.path}: golden {name} is {found.dtype} {found.shape}, not {wanted_dtype} {wanted_shape}"
+                )
+        return Golden(arrays["frames"], arrays["depth_m"])
+
+    def _read(self, name: str) -> bytes:
+        with _open_zip(self.path) as archive:
+            try:
+                content = archive.read(name)
+            except (KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+                raise BadInputError(f"{self.path}: {name} cannot be read ({error}); copy the bundle again") from error
+        if files.sha256_of(content) != self.manifest.members[name].sha256:
+            raise BadInputError(
+                f"{self.path}: {name} was altered (its SHA-256 is not the manifest's); copy the bundle again"
+            )
+        return content
+
+
+def graph_name(precision: str) -> str:
+    """The member that holds a precision's graph."""
+    return f"graphs/{precision}.onnx"
+
+
+def certificate_name(precision: str) -> str:
+    """The member that holds a precision's certificate."""
+    return f"certificates/{precision}.json"
+
+
+KNOWN_MEMBERS = frozenset(
+    {
+        GOLDEN,
+        *(graph_name(precision) for precision in PRECISIONS),
+        *(certificate_name(precision) for precision in PRECISIONS),
+    }
+)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Open a bundle and check its shape: names, sizes, no member missing, doubled or unknown. Reads the manifest only.
+
+    Raises BadInputError that names the file and the member at fault.
+    """
+    with _open_zip(path) as archive:
+        _check_listing(path, archive.infolist())
+        try:
+            text = archive.read(MANIFEST)
+        except (OSError, zipfile.BadZipFile, EOFError) as error:
+            raise BadInputError(f"{path}: {MANIFEST} cannot be read ({error}); copy the bundle again") from error
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist() if entry.filename != MANIFEST}
+    manifest = records.loads(Manifest, text, f"{path}: {MANIFEST}")
+    if manifest.schema != SCHEMA:
+        raise BadInputError(
+            f"{path}: bundle schema {manifest.schema}, this version reads {SCHEMA}; update mde-toolchain"
+        )
+    if missing := sorted(set(manifest.members) - set(sizes)):
+        raise BadInputError(f"{path}: the member {missing[0]} is missing; copy the bundle again")
+    if extra := sorted(set(sizes) - set(manifest.members)):
+        raise BadInputError(f"{path}: the member {extra[0]} is not in the manifest; do not trust this file")
+    for name, member in manifest.members.items():
+        if sizes[name] != member.size_bytes:
+            raise BadInputError(
+                f"{path}: {name} has {sizes[name]} bytes, the manifest says {member.size_bytes}; copy it again"
+            )
+    bundle = Bundle(path, manifest)
+    if "fp32" not in bundle.precisions or GOLDEN not in sizes:
+        raise BadInputError(
+            f"{path}: a bundle holds at least {graph_name('fp32')} and {GOLDEN}; export the model again"
+        )
+    for precision in bundle.precisions:
+        if certificate_name(precision) not in sizes:
+            raise BadInputError(f"{path}: the {precision} graph has no certificate; export the model again")
+    return bundle
+
+
+def write_bundle(
+    path: Path,
+    contract: Contract,
+    provenance: Provenance,
+    graphs: Mapping[Precision, bytes],
+    certificates: Mapping[Precision, Certificate],
+    golden: Golden,
+) -> None:
+    """Write a bundle, whole or not at all. The same arguments give the same bytes."""
+    members = {graph_name(precision): content for precision, content in graphs.items()}
+    members |= {
+        certificate_name(precision): records.dumps(record).encode() for precision, record in certificates.items()
+    }
+    members[GOLDEN] = stored_zip({"frames.npy": _npy(golden.frames), "depth_m.npy": _npy(golden.depth_m)})
+    listing = {name: Member(files.sha256_of(content), len(content)) for name, content in sorted(members.items())}
+    manifest = records.dumps(Manifest(SCHEMA, contract, listing, provenance)).encode()
+    files.write_bytes(path, stored_zip({MANIFEST: manifest, **dict(sorted(members.items()))}))
+
+
+def stored_zip(members: Mapping[str, bytes]) -> bytes:
+    """A zip of `members`, uncompressed, with fixed dates and modes: the same bytes for the same members."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            entry = zipfile.ZipInfo(name, _ZIP_DATE)
+            entry.create_system, entry.external_attr = 3, 0o644 << 16  # Unix, on every platform
+            archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except FileNotFoundError as error:
+        raise BadInputError(f"{path}: no such file") from error
+    except (zipfile.BadZipFile, OSError) as error:
+        raise BadInputError(
+            f"{path}: not a bundle, or cut short ({error}); copy it again or make it with mde-export"
+        ) from error
+
+
+def _check_listing(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+    names = [entry.filename for entry in entries]
+    if doubled := next((name for name in names if names.count(name) > 1), None):
+        raise BadInputError(f"{path}: the member {doubled} is there twice; do not trust this file")
+    if MANIFEST not in names:
+        raise BadInputError(f"{path}: the member {MANIFEST} is missing; this is no bundle of mde-export")
+    for entry in entries:
+        if entry.filename not in KNOWN_MEMBERS | {MANIFEST}:
+            raise BadInputError(f"{path}: unknown member {entry.filename!r}; do not trust this file")
+        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size or entry.flag_bits & 1:
+            raise BadInputError(f"{path}: {entry.filename} is compressed or encrypted; members of a bundle are stored")
+        limit = MAX_BYTES.get(entry.filename) or MAX_BYTES[entry.filename.split("/")[0]]
+        if entry.file_size > limit:
+            raise BadInputError(f"{path}: {entry.filename} has {entry.file_size} bytes, more than {limit}")
+    if sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise BadInputError(f"{path}: its members overlap; do not trust this file")
+
+
+def _npy(array: npt.NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _load_npz(content: bytes, where: str, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in names}
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError, MemoryError) as error:
+        raise BadInputError(f"{where}: not the arrays {', '.join(names)} ({error}); export the model again") from error

@@ -1,0 +1,178 @@
+"""What a depth network expects and gives, and nothing left to guess.
+
+Training, evaluation, export, runtime and bench all take their pre- and post-processing from a `Contract`.
+It is checked once, at birth; after that nobody checks again. Every field is a decision, so none has a default.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mde_runtime import records
+from mde_runtime.errors import BadInputError
+
+MAX_SIDE_PX = 16384  # a frame side beyond this is a corrupt file, not a camera: bounds memory before it is taken
+
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+@dataclass(frozen=True)
+class SourceFrame:
+    """The frame as the camera gives it."""
+
+    height_px: int
+    width_px: int
+    colour: Literal["rgb", "bgr"]
+    dtype: Literal["uint8"]
+    layout: Literal["NHWC"]
+
+    def __post_init__(self) -> None:
+        _check_sides("contract.source", self.height_px, self.width_px)
+
+
+@dataclass(frozen=True)
+class ToNetwork:
+    """What the network takes: (N, 3, height_px, width_px) float32 RGB, value = (frame * scale - mean) / std.
+
+    resize says how the frame comes to that size: `stretch` (aspect not kept), `letterbox` (aspect kept, centred,
+    the rest 0), `pad` (not resized, centred, the rest 0), `crop` (aspect kept, centred, what juts out is cut off).
+    Padding is 0 after the normalisation: what a convolution pads with, and the mean colour to the network.
+    """
+
+    height_px: int
+    width_px: int
+    multiple_of_px: int  # patch size of a ViT, total stride of a CNN
+    resize: Literal["stretch", "letterbox", "pad", "crop"]
+    interpolation: Interpolation
+    antialias: bool
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        _check_sides("contract.to_network", self.height_px, self.width_px)
+        if self.multiple_of_px < 1:
+            raise BadInputError(f"contract.to_network.multiple_of_px: {self.multiple_of_px} is less than 1")
+        for side in (self.height_px, self.width_px):
+            if side % self.multiple_of_px:
+                raise BadInputError(
+                    f"contract.to_network: {side} px is no multiple of {self.multiple_of_px} px; "
+                    f"the next is {side + -side % self.multiple_of_px} px"
+                )
+        if min(self.std) <= 0 or self.scale <= 0:
+            raise BadInputError("contract.to_network: scale and std must be greater than 0")
+
+
+@dataclass(frozen=True)
+class FromNetwork:
+    """What the network gives, (N, 1, h, w) or (N, h, w), and how it becomes z-depth or ray distance in metres.
+
+    scale and shift act on the network's own quantity q first; then `metric_depth` is q metres, `inverse_depth` is
+    1/q metres, and `relative_inverse_depth` is refused until scale and shift were fitted to measured distances.
+    covers is the part of the network's input that the output map covers (top, left, bottom, right; px).
+    """
+
+    kind: Literal["metric_depth", "inverse_depth", "relative_inverse_depth"]
+    unit: Literal["m"]
+    near_m: float
+    far_m: float
+    distance: Literal["z", "ray"]
+    covers: tuple[int, int, int, int]
+    interpolation: Interpolation
+    antialias: bool
+    scale: float
+    shift: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.near_m < self.far_m:
+            raise BadInputError(
+                f"contract.from_network: near {self.near_m} m and far {self.far_m} m are no range; 0 <= near < far"
+            )
+        top, left, bottom, right = self.covers
+        if not (0 <= top < bottom and 0 <= left < right):
+            raise BadInputError(f"contract.from_network.covers: {self.covers} is empty; it is top, left, bottom, right")
+        if self.scale == 0:
+            raise BadInputError("contract.from_network.scale: 0 would give the same depth everywhere")
+
+    @property
+    def is_metric(self) -> bool:
+        """Whether the output can be brought to metres: relative depth cannot until scale and shift were fitted."""
+        return self.kind != "relative_inverse_depth" or (self.scale, self.shift) != (1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """A pinhole camera at the source size: focal lengths and principal point, px (pixel centres at whole numbers)."""
+
+    fx_px: float
+    fy_px: float
+    cx_px: float
+    cy_px: float
+
+    def __post_init__(self) -> None:
+        if self.fx_px <= 0 or self.fy_px <= 0:
+            raise BadInputError("contract.intrinsics: focal lengths must be greater than 0 px")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the frame lies in the network's input: its size after the resize, and its corner (negative: cut off)."""
+
+    height_px: int
+    width_px: int
+    top_px: int
+    left_px: int
+
+
+@dataclass(frozen=True)
+class Contract:
+    """From the camera's frame to the network, and from the network to metres at the frame's size."""
+
+    source: SourceFrame
+    to_network: ToNetwork
+    from_network: FromNetwork
+    intrinsics: Intrinsics | None  # None: the camera is not known
+
+    def __post_init__(self) -> None:
+        source, to_network = self.source, self.to_network
+        if to_network.resize == "pad":
+            for side, inside in ((source.height_px, to_network.height_px), (source.width_px, to_network.width_px)):
+                if not side <= inside < side + to_network.multiple_of_px:
+                    raise BadInputError(
+                        f"contract: {side} px pads to {side + -side % to_network.multiple_of_px} px "
+                        f"(a multiple of {to_network.multiple_of_px}), not to {inside} px"
+                    )
+        _, _, bottom, right = self.from_network.covers
+        if bottom > to_network.height_px or right > to_network.width_px:
+            raise BadInputError(
+                f"contract.from_network.covers: {self.from_network.covers} reaches beyond the network's input "
+                f"of {to_network.height_px}x{to_network.width_px} px"
+            )
+
+    @property
+    def placement(self) -> Placement:
+        """Where the frame lies in the network's input."""
+        source, to_network = self.source, self.to_network
+        height, width = to_network.height_px, to_network.width_px
+        if to_network.resize == "pad":
+            height, width = source.height_px, source.width_px
+        elif to_network.resize != "stretch":
+            choose = min if to_network.resize == "letterbox" else max
+            factor = choose(height / source.height_px, width / source.width_px)
+            height, width = (max(1, round(side * factor)) for side in (source.height_px, source.width_px))
+        return Placement(height, width, _centred(to_network.height_px, height), _centred(to_network.width_px, width))
+
+    @classmethod
+    def loads(cls, text: str | bytes) -> "Contract":
+        """Read a `contract.json`. Raises BadInputError that names the key at fault."""
+        return records.loads(cls, text, "contract")
+
+
+def _centred(outer: int, inner: int) -> int:
+    """The offset that centres `inner` in `outer`; rounds towards 0 on both signs, so pad and crop mirror each other."""
+    return int((outer - inner) / 2)
+
+
+def _check_sides(where: str, height_px: int, width_px: int) -> None:
+    for name, side in (("height_px", height_px), ("width_px", width_px)):
+        if not 1 <= side <= MAX_SIDE_PX:
+            raise BadInputError(f"{where}.{name}: {side} is not between 1 and {MAX_SIDE_PX}")

@@ -1,0 +1,126 @@
+"""Frozen dataclasses to JSON and back, strictly.
+
+Everything on disk that is not an array or a graph is a record: contract, manifest, certificate, verification,
+recipe. A key too many, a key missing, a value of another type is an error that names the place
+(`contract.to_network.mean`), because a reader that guesses is how preprocessing drifts.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union
+
+from mde_runtime.errors import BadInputError
+
+Record = TypeVar("Record")
+
+
+def to_json(record: object) -> Any:  # Any: JSON has no narrower type that json.dumps takes
+    """The record as dicts, lists, strings, numbers, booleans and None. Keys keep the order of the fields."""
+    if dataclasses.is_dataclass(record):
+        return {field.name: to_json(getattr(record, field.name)) for field in dataclasses.fields(record)}
+    if isinstance(record, Mapping):
+        return {str(key): to_json(value) for key, value in record.items()}
+    if isinstance(record, (tuple, list)):
+        return [to_json(value) for value in record]
+    return record
+
+
+def dumps(record: object) -> str:
+    """The record as indented JSON text: the same text for the same record, on any machine."""
+    return json.dumps(to_json(record), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def from_json(kind: type[Record], value: object, where: str) -> Record:
+    """A record of `kind` from parsed JSON. `where` is the name that errors begin with, e.g. `contract`.
+
+    Raises BadInputError when a key is missing, unknown or of another type.
+    """
+    return typing.cast(Record, _read(kind, value, where))  # _read dispatches on `kind`, which no type can express
+
+
+def loads(kind: type[Record], text: str | bytes, where: str) -> Record:
+    """A record of `kind` from JSON text; see `from_json`."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInputError(f"{where}: not JSON ({error}); make the file anew") from error
+    return from_json(kind, value, where)
+
+
+def _read(kind: Any, value: object, where: str) -> object:  # Any: a type form such as tuple[int, ...] or int | None
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _read_dataclass(typing.cast(type, kind), value, where)
+    if origin is Literal:
+        if value not in arguments or isinstance(value, bool):
+            raise BadInputError(f"{where}: {value!r} is not one of {', '.join(map(str, arguments))}")
+        return value
+    if origin in (Union, types.UnionType):
+        return _read_optional(arguments, value, where)
+    if origin is tuple:
+        return _read_tuple(arguments, value, where)
+    if origin in (dict, Mapping):
+        if not isinstance(value, dict):
+            raise _wrong_type("an object", value, where)
+        return {key: _read(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    return _read_scalar(kind, value, where)
+
+
+def _read_dataclass(kind: type, value: object, where: str) -> object:
+    if not isinstance(value, dict):
+        raise _wrong_type("an object", value, where)
+    hints = _hints(kind)
+    if unknown := sorted(set(value) - set(hints)):
+        raise BadInputError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(hints)}")
+    if missing := [name for name in hints if name not in value]:
+        raise BadInputError(f"{where}: the key {missing[0]!r} is missing")
+    return kind(**{name: _read(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
+
+
+def _read_optional(arguments: tuple[Any, ...], value: object, where: str) -> object:
+    if value is None and type(None) in arguments:
+        return None
+    (kind,) = (argument for argument in arguments if argument is not type(None))  # records have no other unions
+    return _read(kind, value, where)
+
+
+def _read_tuple(arguments: tuple[Any, ...], value: object, where: str) -> tuple[object, ...]:
+    if not isinstance(value, list):
+        raise _wrong_type("a list", value, where)
+    if arguments[1:] == (Ellipsis,):
+        arguments = arguments[:1] * len(value)
+    if len(arguments) != len(value):
+        raise BadInputError(f"{where}: {len(value)} values where {len(arguments)} belong")
+    return tuple(
+        _read(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(arguments, value, strict=True))
+    )
+
+
+def _read_scalar(kind: Any, value: object, where: str) -> object:
+    if kind is Any:  # a field that only travels: a recipe of another version, say
+        return value
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        number = float(value)
+        if not math.isfinite(number):
+            raise BadInputError(f"{where}: {number} is not a finite number")
+        return number
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise _wrong_type(
+            {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[kind], value, where
+        )
+    return value
+
+
+def _wrong_type(wanted: str, value: object, where: str) -> BadInputError:
+    return BadInputError(f"{where}: {wanted} belongs here, not {type(value).__name__} {str(value)[:40]!r}")
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}

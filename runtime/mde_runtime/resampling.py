@@ -1,0 +1,43 @@
+"""Bilinear resizing as two constant matrices: out = A_rows @ map @ A_columns^T.
+
+The same numbers everywhere: a graph that holds the matrices gives the same result in every runtime, while the
+`antialias` attribute of ONNX Resize is ignored by OpenVINO without a word and implemented with a slightly different
+kernel by ONNX Runtime. The form equals torch.nn.functional.interpolate(align_corners=False) with or without antialias.
+"""
+
+import functools
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+
+
+@functools.lru_cache(maxsize=64)
+def bilinear_matrix(size_in: int, size_out: int, antialias: bool) -> Float32:
+    """The (size_out, size_in) matrix that resizes one axis; each row sums to 1. Read-only, since it is shared.
+
+    Pixel centres are at half-integers. With antialias a triangle as wide as one output pixel (never narrower than
+    one input pixel) weighs the inputs, cut off and renormalised at the borders.
+    Source: the separable triangle filter of PyTorch's and Pillow's antialiased bilinear resize.
+    """
+    scale = size_in / size_out
+    support = max(scale, 1.0) if antialias else 1.0
+    centres = (np.arange(size_out)[:, None] + 0.5) * scale
+    if (
+        not antialias
+    ):  # outside the map its border value goes on, so a centre never leaves the outermost pixels' centres
+        centres = np.clip(centres, 0.5, size_in - 0.5)
+    distance = np.abs(np.arange(size_in)[None, :] + 0.5 - centres) / support
+    weights = np.clip(1.0 - distance, 0.0, None)
+    matrix: Float32 = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    matrix.flags.writeable = False
+    return matrix
+
+
+def resize_maps(maps: Float32, height_px: int, width_px: int, *, antialias: bool) -> Float32:
+    """Resize (..., H, W) float32 maps bilinearly to (..., height_px, width_px)."""
+    rows = bilinear_matrix(maps.shape[-2], height_px, antialias)
+    columns = bilinear_matrix(maps.shape[-1], width_px, antialias)
+    resized: Float32 = rows @ maps @ columns.T
+    return resized

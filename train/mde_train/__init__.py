@@ -1,0 +1,1 @@
+"""Data, models, losses and training. Loads nothing heavy itself: import the module that you need."""
