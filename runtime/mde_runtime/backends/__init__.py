@@ -1,0 +1,60 @@
+"""Backends: one file and one table line for each thing that can run a graph. Their libraries load when opened.
+
+No backend measures, resizes or picks a fallback.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from mde_runtime.certificate import Precision
+from mde_runtime.errors import UsageError
+
+Arrays = dict[str, npt.NDArray[Any]]  # tensor name to array: what a dtype is stands in the graph
+
+
+class Session(Protocol):
+    """A graph opened on a device. Host arrays in and out, by tensor name. For one thread at a time."""
+
+    executor: str  # in words: library, version, what it really runs on
+    arithmetic: Mapping[Precision, str]  # what the operators of a graph of each precision are really computed in
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+        """Every output of the graph for `feeds`. The arrays belong to the caller."""
+        ...
+
+    def close(self) -> None:
+        """Give back the device's memory. The session cannot run afterwards."""
+        ...
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A row of the table: the module that has `open(graph, device, num_threads)`, and the device that it gets."""
+
+    module: str
+    device: str  # cpu or cuda
+
+
+BACKENDS = {
+    "onnxruntime-cpu": Backend("mde_runtime.backends.onnxruntime", "cpu"),
+    "onnxruntime-cuda": Backend("mde_runtime.backends.onnxruntime", "cuda"),
+    "null": Backend("mde_runtime.backends.null", "cpu"),
+}
+
+
+def open_session(backend: str, graph: bytes, *, num_threads: int | None = None) -> Session:
+    """Open a graph on a backend of the table. num_threads None: as many as the library thinks right for one frame.
+
+    Raises UsageError for an unknown backend, MachineError where this machine cannot, BadInputError for a bad graph.
+    """
+    if backend not in BACKENDS:
+        raise UsageError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
+    if num_threads is not None and num_threads < 1:
+        raise UsageError(f"{num_threads} threads cannot run anything; give 1 or more, or none for the library's choice")
+    row = BACKENDS[backend]
+    session: Session = importlib.import_module(row.module).open(graph, row.device, num_threads)
+    return session

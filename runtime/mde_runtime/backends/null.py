@@ -1,0 +1,33 @@
+"""A backend without hardware: one metre everywhere, whatever the graph. For tests of the layers above."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.backends import Arrays, Session
+from mde_runtime.certificate import Precision
+
+DEPTH_M = 1.0
+
+
+def open(graph: bytes, device: str, num_threads: int | None) -> Session:  # noqa: ARG001  the seam of every backend
+    """Open nothing."""
+    return NullSession()
+
+
+class NullSession:
+    """Answers as an exported graph does: `depth_m` and `num_nonfinite` for `frame`."""
+
+    executor = "null"
+    arithmetic: Mapping[Precision, str] = {"fp32": "fp32", "fp16": "fp16", "int8": "int8"}
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+        """One metre for every pixel of every frame."""
+        num_frames, height_px, width_px, _ = feeds["frame"].shape
+        depth_m = np.full((num_frames, height_px, width_px), DEPTH_M, np.float32)
+        return {"depth_m": depth_m, "num_nonfinite": np.zeros(num_frames, np.int32)}
+
+    def close(self) -> None:
+        """Nothing is held."""

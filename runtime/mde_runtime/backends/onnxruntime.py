@@ -1,0 +1,96 @@
+"""ONNX Runtime: the CPU everywhere, CUDA where onnxruntime-gpu is installed."""
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from mde_runtime.backends import Arrays, Session
+from mde_runtime.certificate import Precision
+from mde_runtime.errors import BadInputError, MachineError
+
+try:
+    import onnxruntime as ort  # heavy, and fine here: this file loads only when it is chosen
+except ImportError as error:
+    raise MachineError(
+        f"onnxruntime does not load here ({error}); install one of the extras: "
+        "pip install 'mde-toolchain[cpu]', or 'mde-toolchain[gpu]', never both"
+    ) from error
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+EXTRAS = {"cpu": "cpu", "cuda": "gpu"}
+LOG_ERRORS_ONLY = 3  # a library's warnings about its own optimiser say nothing to the user of a depth map
+_state = ort.capi.onnxruntime_pybind11_state
+FAILURES = (  # its exceptions share no parent
+    _state.EngineError,
+    _state.EPFail,
+    _state.Fail,
+    _state.InvalidArgument,
+    _state.InvalidGraph,
+    _state.InvalidProtobuf,
+    _state.NoModel,
+    _state.NotImplemented,
+    _state.RuntimeException,
+)
+
+
+def open(graph: bytes, device: str, num_threads: int | None) -> Session:
+    """Open an ONNX graph on the CPU or on CUDA; see `mde_runtime.backends.open_session`."""
+    provider = PROVIDERS[device]
+    if provider not in ort.get_available_providers():
+        raise MachineError(
+            f"onnxruntime {ort.__version__} here has no {provider}; "
+            f"install the extra that has: pip install 'mde-toolchain[{EXTRAS[device]}]'"
+        )
+    try:
+        session = ort.InferenceSession(graph, _options(num_threads), providers=[provider])
+    except FAILURES as error:
+        raise BadInputError(f"onnxruntime {ort.__version__} refuses the graph: {_one_line(error)}") from error
+    if session.get_providers()[0] != provider:  # it takes the CPU instead, with a line in its log and no error
+        raise MachineError(
+            f"onnxruntime {ort.__version__} has {provider} but cannot start it on this machine; "
+            "look for the missing library or driver with mde-doctor, or take --backend onnxruntime-cpu"
+        )
+    return OrtSession(session, device)
+
+
+class OrtSession:
+    """An onnxruntime session whose provider was checked."""
+
+    def __init__(self, session: ort.InferenceSession, device: str):
+        self._session, self._names = session, [output.name for output in session.get_outputs()]
+        self.arithmetic = _arithmetic(device)
+        half = "" if device == "cuda" else f", half computed in {self.arithmetic['fp16']}"
+        self.executor = f"onnxruntime {ort.__version__} {PROVIDERS[device]}{half}"
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+        """Every output of the graph, by name."""
+        try:
+            return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
+        except (*FAILURES, ValueError) as error:  # ValueError: a name that the graph does not have
+            raise BadInputError(f"{self.executor} cannot run the graph: {_one_line(error)}") from error
+
+    def close(self) -> None:
+        """Free the memory: onnxruntime does with the last reference."""
+        self._session = None
+
+
+def _options(num_threads: int | None) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = LOG_ERRORS_ONLY
+    options.inter_op_num_threads = 1  # a depth network is one chain: a second pool has nothing to run beside it
+    if num_threads is not None:
+        options.intra_op_num_threads = num_threads
+    return options
+
+
+def _arithmetic(device: str) -> Mapping[Precision, str]:
+    if device == "cuda":
+        return {"fp32": "fp32", "fp16": "fp16", "int8": "int8"}
+    is_arm = platform.machine() in ("aarch64", "arm64")  # has half kernels for some operators where the chip has them
+    return {"fp32": "fp32", "fp16": "fp16 or fp32" if is_arm else "fp32", "int8": "int8"}
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
