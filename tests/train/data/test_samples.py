@@ -1,0 +1,74 @@
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mde_runtime.errors import BadInputError
+from mde_train.data import load_arrays, open_split
+
+from .conftest import write_pair
+
+
+def test_the_hash_is_that_of_the_content_and_not_of_the_place(unreal, tmp_path):
+    root = unreal()
+    shutil.copytree(root, tmp_path / "elsewhere")
+    assert open_split(root, "train").sha256 == open_split(tmp_path / "elsewhere", "train").sha256
+
+
+def test_the_hash_changes_with_one_pixel_with_a_name_and_with_a_frame_left_out(unreal):
+    root = unreal()
+    samples = open_split(root, "train")
+    depth_m = samples[1].depth_m.copy()
+    depth_m[3, 3] += 0.001
+    hashes = {samples.sha256, samples[:2].sha256}
+    write_pair(root, "train", "1", depth_m, seed=1)
+    hashes.add(open_split(root, "train").sha256)
+    for kind, suffix in (("rgb", "jpeg"), ("depth", "npy")):
+        (root / kind / "train" / f"2.{suffix}").rename(root / kind / "train" / f"9.{suffix}")
+    hashes.add(open_split(root, "train").sha256)
+    assert len(hashes) == 4
+
+
+def test_a_slice_of_samples_is_a_set_of_samples(unreal):
+    samples = open_split(unreal(num_train=5), "train")[1:4:2]
+    assert ([sample.name for sample in samples], samples.names) == (["1", "3"], ("1", "3"))
+
+
+def test_arrays_hold_what_the_samples_hold(unreal):
+    samples = open_split(unreal(), "train")
+    arrays = load_arrays(samples)
+    assert (arrays.names, arrays.sha256, len(arrays)) == (samples.names, samples.sha256, 3)
+    for index, sample in enumerate(samples):
+        np.testing.assert_array_equal(arrays.frames[index], sample.frame)
+        np.testing.assert_array_equal(arrays.depth_m[index], sample.depth_m)
+        np.testing.assert_array_equal(arrays.valid[index], sample.valid)
+
+
+def test_float16_depth_is_half_the_memory_and_within_8_mm_below_32_m(unreal):
+    samples = open_split(unreal(), "train")
+    narrow, wide = load_arrays(samples, "float16"), load_arrays(samples)
+    assert narrow.depth_m.nbytes * 2 == wide.depth_m.nbytes
+    assert np.abs(narrow.depth_m.astype(np.float32) - wide.depth_m).max() <= 2**-7  # half a step between 16 and 32
+
+
+def test_frames_of_different_sizes_do_not_stack(unreal):
+    root = unreal()
+    samples = open_split(root, "train")
+    from PIL import Image
+
+    Image.new("RGB", (6, 5)).save(root / "rgb" / "train" / "1.jpeg")
+    np.save(root / "depth" / "train" / "1.npy", np.full((5, 6), 2, np.float32))
+    with pytest.raises(BadInputError, match="frame 1 of train has 5x6 px, frame 0 has 12x16 px"):
+        load_arrays(samples)
+
+
+def test_reading_data_loads_no_torch():
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, mde_train.data, mde_train.data.layouts.unreal; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert {"torch", "torchvision", "lightning", "h5py", "skimage"}.isdisjoint(loaded)

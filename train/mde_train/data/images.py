@@ -1,0 +1,67 @@
+"""Read one frame or one depth map from a file, checked before memory is taken for it."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from mde_runtime.contract import MAX_SIDE_PX
+from mde_runtime.errors import BadInputError
+
+
+def read_frame(path: Path) -> npt.NDArray[np.uint8]:
+    """The picture as uint8 (H, W, 3), RGB. Raises BadInputError that names a file which is missing or damaged."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sides are checked here, before decoding
+            with Image.open(path) as image:
+                _check_shape(path, (image.height, image.width))
+                return np.asarray(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise BadInputError(f"{path}: no such file; check the data set with mde-data check") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadInputError(f"{path}: not a readable picture ({_one_line(error)}); copy or make it anew") from error
+
+
+def read_depth_npy(path: Path) -> npt.NDArray[np.float32]:
+    """The depth map as float32 (H, W), in the file's own unit, every value finite.
+
+    Raises BadInputError that names a file which is missing, damaged, of another shape or type, or holds NaN or Inf.
+    """
+    try:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)  # the header alone: shapes are checked before memory
+    except FileNotFoundError as error:
+        raise BadInputError(f"{path}: no such file; check the data set with mde-data check") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise BadInputError(f"{path}: not a readable .npy file ({_one_line(error)}); copy or make it anew") from error
+    if not isinstance(stored, np.ndarray) or not np.issubdtype(stored.dtype, np.floating):
+        raise BadInputError(f"{path}: not an array of floating-point numbers; depth is float32 metres")
+    _check_shape(path, stored.shape)
+    depth = np.array(stored, np.float32)
+    if not np.isfinite(depth).all():
+        num_bad = int(np.count_nonzero(~np.isfinite(depth)))
+        raise BadInputError(f"{path}: {num_bad} values are NaN or Inf; give 0 where nothing was measured")
+    return depth
+
+
+def check_same_size(frame_file: Path, frame: npt.NDArray[np.uint8], depth_file: Path, shape: tuple[int, ...]) -> None:
+    """Raise BadInputError unless the depth map has the frame's height and width."""
+    if frame.shape[:2] != shape:
+        raise BadInputError(
+            f"{depth_file}: depth of {shape[0]}x{shape[1]} px, but {frame_file.name} has "
+            f"{frame.shape[0]}x{frame.shape[1]} px; make them the same size"
+        )
+
+
+def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
+    if len(shape) != 2 or not all(1 <= side <= MAX_SIDE_PX for side in shape):
+        raise BadInputError(
+            f"{path}: shape {'x'.join(map(str, shape)) or 'of a single number'}; "
+            f"height x width belongs here, each 1 to {MAX_SIDE_PX} px"
+        )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,39 @@
+"""The layouts that data sets come in. A new one is a file here and a line in the table.
+
+A layout module has `matches(root)`, `splits(root)` and `open_split(root, split, keep_bad_frames=...)`.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Protocol
+
+from mde_runtime.errors import BadInputError
+from mde_train.data.samples import FrameSet
+
+LAYOUTS = {
+    "unreal": "mde_train.data.layouts.unreal",
+}
+
+
+class Layout(Protocol):
+    """How a data set lies on disk."""
+
+    def matches(self, root: Path) -> bool:
+        """Whether the folder has this layout."""
+
+    def splits(self, root: Path) -> tuple[str, ...]:
+        """The splits that the folder holds, training first."""
+
+    def open_split(self, root: Path, split: str, *, keep_bad_frames: bool) -> FrameSet:
+        """The split's samples, in the data set's own order."""
+
+
+def layout_of(root: Path) -> Layout:
+    """The layout that the folder has. Raises BadInputError when there is no folder, or it has none that we know."""
+    if not root.exists():
+        raise BadInputError(f"{root}: no such folder; make a data set there with mde-data synth {root}")
+    for module in LAYOUTS.values():
+        layout: Layout = importlib.import_module(module)
+        if layout.matches(root):
+            return layout
+    raise BadInputError(f"{root}: none of the layouts that we read ({', '.join(LAYOUTS)}); see mde-data check --help")

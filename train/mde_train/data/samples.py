@@ -1,0 +1,77 @@
+"""What a data set is made of, whatever its layout on disk: samples in order, and a hash that names them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.files import sha256_of, sha256_of_file
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A frame and its depth."""
+
+    name: str  # unique in its split
+    frame: npt.NDArray[np.uint8]  # (H, W, 3), RGB
+    depth_m: npt.NDArray[np.float32]  # (H, W), z-depth, metres; 0 where nothing was measured
+    valid: npt.NDArray[np.bool_]  # (H, W): where depth_m is a measurement
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a sample comes from: the files that it is read from, and how."""
+
+    name: str
+    files: tuple[Path, ...]
+    read: Callable[[], Sample]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A sample that was left out, and why."""
+
+    name: str
+    reason: str
+
+
+class FrameSet(Sequence[Sample]):
+    """The samples of one split, read when they are asked for."""
+
+    def __init__(self, root: Path, split: str, sources: Sequence[Source], skipped: Sequence[Skipped] = ()):
+        self.root = root
+        self.split = split
+        self.skipped = tuple(skipped)
+        self._sources = tuple(sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> "FrameSet": ...
+    def __getitem__(self, index: int | slice) -> "Sample | FrameSet":
+        if isinstance(index, slice):
+            return FrameSet(self.root, self.split, self._sources[index], self.skipped)
+        return self._sources[index].read()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The samples' names, in order."""
+        return tuple(source.name for source in self._sources)
+
+    @cached_property
+    def sha256(self) -> str:
+        """A hash of the samples' names and their files' contents, in order: the same on every machine."""
+        hashes: dict[Path, str] = {}
+        for source in self._sources:
+            for file in source.files:
+                if file not in hashes:  # a layout may keep all its samples in one file
+                    hashes[file] = sha256_of_file(file)
+        lines = [" ".join([source.name, *(hashes[file] for file in source.files)]) for source in self._sources]
+        return sha256_of("\n".join(lines).encode())
