@@ -6,7 +6,7 @@ No backend measures, resizes or picks a fallback.
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
 
@@ -20,6 +20,7 @@ class Session(Protocol):
     """A graph opened on a device. Host arrays in and out, by tensor name. For one thread at a time."""
 
     executor: str  # in words: library, version, what it really runs on
+    device: str  # the chip's name
     arithmetic: Mapping[Precision, str]  # what the operators of a graph of each precision are really computed in
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
@@ -36,13 +37,13 @@ class Backend:
     """A row of the table: the module that has `open(graph, device, num_threads)`, and the device that it gets."""
 
     module: str
-    device: str  # cpu or cuda
+    device: Literal["cuda", "cpu", "none"]  # none: runs no graph, for tests of the layers above
 
 
-BACKENDS = {
-    "onnxruntime-cpu": Backend("mde_runtime.backends.onnxruntime", "cpu"),
+BACKENDS = {  # in the order in which an automatic choice tries them where nothing was measured
     "onnxruntime-cuda": Backend("mde_runtime.backends.onnxruntime", "cuda"),
-    "null": Backend("mde_runtime.backends.null", "cpu"),
+    "onnxruntime-cpu": Backend("mde_runtime.backends.onnxruntime", "cpu"),
+    "null": Backend("mde_runtime.backends.null", "none"),
 }
 
 

@@ -20,7 +20,7 @@ def open(graph: bytes, device: str, num_threads: int | None) -> Session:  # noqa
 class NullSession:
     """Answers as an exported graph does: `depth_m` and `num_nonfinite` for `frame`."""
 
-    executor = "null"
+    executor = device = "null"
     arithmetic: Mapping[Precision, str] = {"fp32": "fp32", "fp16": "fp16", "int8": "int8"}
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from mde_runtime.backends import Arrays, Session
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import BadInputError, MachineError
+from mde_runtime.machine import this_machine
 
 try:
     import onnxruntime as ort  # heavy, and fine here: this file loads only when it is chosen
@@ -61,6 +62,7 @@ class OrtSession:
     def __init__(self, session: ort.InferenceSession, device: str):
         self._session, self._names = session, [output.name for output in session.get_outputs()]
         self.arithmetic = _arithmetic(device)
+        self.device = this_machine().cpu if device == "cpu" else "NVIDIA GPU"
         half = "" if device == "cuda" else f", half computed in {self.arithmetic['fp16']}"
         self.executor = f"onnxruntime {ort.__version__} {PROVIDERS[device]}{half}"
 

@@ -1,0 +1,104 @@
+"""The user's cache: what this machine has found out about a model, and may find out again.
+
+`$MDE_CACHE`, else the platform's cache folder. Only its owner may write there: a verification is believed, and an
+engine executed, because nobody else can have put it there.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from mde_runtime import files, records
+from mde_runtime.certificate import Precision
+from mde_runtime.errors import BadInputError, MachineError
+from mde_runtime.machine import this_machine
+
+VARIABLE = "MDE_CACHE"
+Record = TypeVar("Record")
+
+
+def cache_dir() -> Path:
+    """The cache folder, made with mode 0700 where it is missing.
+
+    Raises MachineError when it belongs to another user, when others may write to it, or when it cannot be made.
+    """
+    folder = Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else _platform_folder() / "mde-toolchain"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError as error:
+        raise MachineError(f"{folder}: no cache folder can be there ({error.strerror}); set {VARIABLE}") from error
+    if os.name == "posix":
+        if status.st_uid != os.geteuid():
+            raise MachineError(f"{folder}: the cache belongs to another user; set {VARIABLE} to a folder of your own")
+        if status.st_mode & 0o022:
+            raise MachineError(f"{folder}: others may write to the cache; close it: chmod 700 {folder}")
+    return folder
+
+
+def put_record(kind: str, key: Mapping[str, str], record: object) -> None:
+    """Keep a record under its kind and key, in place of an older one."""
+    path = _record_path(kind, key)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    files.write_text(path, records.dumps(record))
+
+
+def get_record(record_class: type[Record], kind: str, key: Mapping[str, str]) -> Record | None:
+    """The record kept under this kind and key. None where there is none, or none that this version can read."""
+    try:
+        return records.loads(record_class, _record_path(kind, key).read_bytes(), kind)
+    except (FileNotFoundError, BadInputError):  # what cannot be read is found out again, and written anew
+        return None
+
+
+@dataclass(frozen=True)
+class RankedCandidate:
+    """How fast a backend ran a precision's graph."""
+
+    backend: str
+    precision: Precision
+    p50_s: float  # median time of one frame, end to end
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What `mde-bench` found to be fastest on this machine; `DepthEstimator.open` tries in this order."""
+
+    fp32_sha256: str  # of the bundle's FP32 graph: which model this is about
+    cpu: str
+    instruction_set: tuple[str, ...]
+    fastest_first: tuple[RankedCandidate, ...]
+
+
+def put_ranking(fp32_sha256: str, candidates: tuple[RankedCandidate, ...]) -> None:
+    """Keep the ranking of a model's candidates on this machine."""
+    machine = this_machine()
+    fastest_first = tuple(sorted(candidates, key=lambda candidate: candidate.p50_s))
+    ranking = Ranking(fp32_sha256, machine.cpu, machine.instruction_set, fastest_first)
+    put_record("rankings", _ranking_key(fp32_sha256), ranking)
+
+
+def get_ranking(fp32_sha256: str) -> Ranking | None:
+    """This machine's ranking of a model; None where it was never benched."""
+    return get_record(Ranking, "rankings", _ranking_key(fp32_sha256))
+
+
+def _ranking_key(fp32_sha256: str) -> dict[str, str]:
+    machine = this_machine()
+    return {"graph": fp32_sha256, "device": machine.cpu, "instruction set": " ".join(machine.instruction_set)}
+
+
+def _record_path(kind: str, key: Mapping[str, str]) -> Path:
+    digest = files.sha256_of(records.dumps(dict(sorted(key.items()))).encode())
+    return cache_dir() / kind / f"{digest}.json"
+
+
+def _platform_folder() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

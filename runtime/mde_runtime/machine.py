@@ -1,0 +1,54 @@
+"""What identifies this machine's CPU in a record: figures and verifications hold for one chip and instruction set."""
+
+import functools
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+# What changes the arithmetic or the speed of a network: vectors, half, bfloat16, integer dot products, matrix tiles.
+TELLING_FLAGS = (
+    *("avx", "avx2", "fma", "f16c", "avx_vnni"),
+    *("avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16", "amx_fp16"),
+    *("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme"),
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A CPU as records name it."""
+
+    cpu: str
+    num_cores: int  # that this process may use
+    instruction_set: tuple[str, ...]  # of TELLING_FLAGS, in that order
+    system: str  # operating system and architecture
+
+
+@functools.cache
+def this_machine() -> Machine:
+    """The machine that this process runs on."""
+    described = _cpuinfo(Path("/proc/cpuinfo"))
+    flags = set(f"{described.get('flags', '')} {described.get('Features', '')}".split())
+    return Machine(
+        cpu=described.get("model name") or _board() or platform.processor() or platform.machine(),
+        num_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        instruction_set=tuple(flag for flag in TELLING_FLAGS if flag in flags),
+        system=f"{platform.system()} {platform.machine()}",
+    )
+
+
+def _cpuinfo(path: Path) -> dict[str, str]:
+    """The first processor's entries; empty where the system has no such file."""
+    try:
+        lines = path.read_text(errors="replace").split("\n\n")[0].splitlines()
+    except OSError:
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _board() -> str:
+    """The name of an ARM board such as a Jetson, whose cpuinfo names no model."""
+    try:
+        return Path("/proc/device-tree/model").read_text().rstrip("\0\n")
+    except OSError:
+        return ""

@@ -1,0 +1,140 @@
+"""Verification on the device: the golden frames through a backend, judged by the limits of `mde_runtime.parity`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mde_runtime import parity
+from mde_runtime.backends import BACKENDS, Arrays, Session, open_session
+from mde_runtime.bundle import Bundle, graph_name
+from mde_runtime.cache import get_record, put_record
+from mde_runtime.certificate import Precision
+from mde_runtime.errors import BadInputError, MachineError
+from mde_runtime.machine import this_machine
+from mde_runtime.parity import Limits, Parity
+
+KIND = "verifications"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a backend on this device made of the golden frames. `breaches` is empty where it passed."""
+
+    backend: str
+    precision: Precision
+    graph_sha256: str
+    executor: str
+    arithmetic: str  # what a graph of this precision is really computed in
+    device: str
+    instruction_set: tuple[str, ...]
+    limits: Limits
+    parity: Parity
+    breaches: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the depth is the reference's, to within the limits."""
+        return not self.breaches
+
+    @property
+    def in_words(self) -> str:
+        """The precision as it really is: `fp16`, or `fp16 graph, fp32 arithmetic`."""
+        return described(self.precision, self.arithmetic)
+
+
+@dataclass(frozen=True)
+class NotHere:
+    """A backend or a graph that could not be opened on this machine, and why."""
+
+    backend: str
+    precision: Precision
+    reason: str
+
+
+def described(precision: Precision, arithmetic: str) -> str:
+    """A precision and what it is computed in, in words."""
+    return precision if precision == arithmetic else f"{precision} graph, {arithmetic} arithmetic"
+
+
+def verify(bundle: Bundle, backend: str, precision: Precision, session: Session) -> Verification:
+    """Run the golden frames through an open session, judge its depth, and keep the record in the cache."""
+    golden = bundle.golden()
+    depth_m = np.empty_like(golden.depth_m)
+    num_nonfinite = 0
+    for index in range(len(golden.frames)):
+        answer = session.run({"frame": golden.frames[index : index + 1]})
+        if (
+            sorted(answer) != ["depth_m", "num_nonfinite"]
+            or answer["depth_m"].shape != depth_m[index : index + 1].shape
+        ):
+            raise BadInputError(
+                f"{bundle.path}: the {precision} graph gives {_shapes(answer)}, not depth_m "
+                f"{depth_m[index : index + 1].shape} and num_nonfinite; export the model again"
+            )
+        depth_m[index] = answer["depth_m"][0]
+        num_nonfinite += int(answer["num_nonfinite"].sum())
+    from_network = bundle.contract.from_network
+    limits = Limits.of(precision, from_network)
+    measured = parity.measure(depth_m, golden.depth_m, num_nonfinite, from_network.far_m - from_network.near_m)
+    verification = Verification(
+        backend=backend,
+        precision=precision,
+        graph_sha256=bundle.manifest.members[graph_name(precision)].sha256,
+        executor=session.executor,
+        arithmetic=session.arithmetic[precision],
+        device=session.device,
+        instruction_set=this_machine().instruction_set,
+        limits=limits,
+        parity=measured,
+        breaches=tuple(measured.breaches(limits)),
+    )
+    put_record(KIND, _key(bundle, precision, session), verification)
+    return verification
+
+
+def recorded(bundle: Bundle, precision: Precision, session: Session) -> Verification | None:
+    """The verification that this machine holds of a session's executor, device and graph; None where it has none."""
+    return get_record(Verification, KIND, _key(bundle, precision, session))
+
+
+def verify_everywhere(bundle: Bundle, moved_on: Callable[[], None]) -> list[Verification | NotHere]:
+    """Verify every backend of the table with every precision of the bundle. A failing one costs its own row."""
+    rows: list[Verification | NotHere] = []
+    for backend, precision in pairs(bundle):
+        graph = bundle.graph(precision)
+        try:
+            session = open_session(backend, graph)
+            try:
+                rows.append(verify(bundle, backend, precision, session))
+            finally:
+                session.close()
+        except (MachineError, BadInputError) as error:
+            rows.append(NotHere(backend, precision, str(error)))
+        moved_on()
+    return rows
+
+
+def pairs(bundle: Bundle) -> list[tuple[str, Precision]]:
+    """Every backend that runs graphs with every precision of the bundle."""
+    real = (backend for backend, row in BACKENDS.items() if row.device != "none")
+    return [(backend, precision) for backend in real for precision in bundle.precisions]
+
+
+def without_backend(rows: list[Verification | NotHere]) -> list[Precision]:
+    """The precisions that no backend of this machine was verified with."""
+    verified = {row.precision for row in rows if isinstance(row, Verification) and row.passed}
+    return [precision for precision in dict.fromkeys(row.precision for row in rows) if precision not in verified]
+
+
+def _key(bundle: Bundle, precision: Precision, session: Session) -> dict[str, str]:
+    return {
+        "graph": bundle.manifest.members[graph_name(precision)].sha256,
+        "executor": session.executor,
+        "device": session.device,
+        "instruction set": " ".join(this_machine().instruction_set),
+    }
+
+
+def _shapes(answer: Arrays) -> str:
+    return ", ".join(f"{name} {array.shape}" for name, array in answer.items())
