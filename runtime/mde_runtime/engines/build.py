@@ -1,0 +1,147 @@
+"""An engine from an ONNX graph: one recipe for TensorRT 10.3 to 11.x and TensorRT-RTX.
+
+A strongly typed network: the graph carries its precision, and no precision flag is ever set. Every call of the
+library that fails returns None or False and writes to its log; here that becomes one error with node and cause.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mde_runtime import files
+from mde_runtime.engines.flavours import Flavour, library_of
+from mde_runtime.engines.listening import BuildLog, build_monitor
+from mde_runtime.errors import MachineError, UsageError
+
+# Without a driver the library adds this line to every error, whatever the error was.
+UNRELATED = re.compile(r"cudaError 35|CUDA driver version is insufficient")
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What may be asked of a build. Part of the engine's key, so two engines of other options never meet."""
+
+    workspace_mib: int = 1024  # scratch memory of a layer: the library's own default is all there is, shared on Jetson
+    optimization_level: int = 3  # 0 to 5: more tries more kernels, and takes longer to build
+    batch: tuple[int, int, int] = (1, 1, 1)  # smallest, usual and largest, for a graph whose batch is open
+    tf32: bool = False  # TF32 rounds FP32 to 10 bits of mantissa, so it is off unless asked for
+    hardware_compatible: bool = False  # runs on later GPUs, too, a little slower
+    compute_capabilities: tuple[str, ...] = ()  # TensorRT-RTX, e.g. 8.6: GPUs to build for; none: its portable default
+
+    def __post_init__(self) -> None:
+        smallest, usual, largest = self.batch
+        if not 1 <= smallest <= usual <= largest:
+            raise UsageError(f"batch {self.batch} is not smallest <= usual <= largest, from 1")
+        if not 0 <= self.optimization_level <= 5:
+            raise UsageError(f"optimization level {self.optimization_level} is not between 0 and 5")
+
+
+DEFAULTS = BuildOptions()
+
+
+def build_engine(
+    graph: bytes,
+    flavour: Flavour,
+    options: BuildOptions = DEFAULTS,
+    *,
+    timing_cache: Path | None = None,
+    log_file: Path | None = None,
+    moved_on: Callable[[], None] = lambda: None,
+) -> bytes:
+    """Build the engine of an ONNX graph. TensorRT needs the GPU that the engine is for; TensorRT-RTX needs none.
+
+    timing_cache: a file of kernel timings, used and kept up to date. log_file: where the library's log goes.
+    moved_on: called at every step of the builder. Raises MachineError that names the node and the cause.
+    """
+    library = library_of(flavour)
+    log = BuildLog(library)
+    try:
+        return _build(library, log, graph, flavour, options, timing_cache, moved_on)
+    finally:
+        if log_file is not None:
+            files.write_text(log_file, log.text)
+
+
+def _build(
+    library: Any,  # Any: neither TensorRT publishes types
+    log: BuildLog,
+    graph: bytes,
+    flavour: Flavour,
+    options: BuildOptions,
+    timing_cache: Path | None,
+    moved_on: Callable[[], None],
+) -> bytes:
+    name = f"{flavour} {library.__version__}"
+    try:
+        builder = library.Builder(log.logger)
+    except TypeError as error:  # what pybind11 makes of a constructor that gave nothing
+        raise MachineError(f"{name} cannot start a builder ({log.cause(UNRELATED)}); see mde-doctor") from error
+    network = builder.create_network(1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = library.OnnxParser(network, log.logger)  # holds the network's weights: it must live until all is built
+    _parse(parser, graph, name)
+    config = _configure(library, builder, network, options)
+    monitor = build_monitor(library, moved_on)
+    config.progress_monitor = monitor
+    if timing_cache is not None:
+        known = timing_cache.read_bytes() if timing_cache.exists() else b""
+        config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False)
+    built = builder.build_serialized_network(network, config)
+    if monitor.interrupted:
+        raise KeyboardInterrupt
+    if built is None:
+        raise MachineError(f"{name} cannot build the graph: {log.cause(UNRELATED)}")
+    if timing_cache is not None:
+        files.write_bytes(timing_cache, bytes(config.get_timing_cache().serialize()))
+    return bytes(built)
+
+
+def _parse(parser: Any, graph: bytes, name: str) -> None:
+    if not parser.parse(graph):
+        error = parser.get_error(0)
+        node = " ".join(filter(None, (error.node_name(), error.node_operator() and f"({error.node_operator()})")))
+        lines = [line for line in error.desc().splitlines() if not UNRELATED.search(line)]
+        raise MachineError(f"{name} cannot take the graph: {f'{node}: ' if node else ''}{' '.join(lines)}")
+
+
+def _configure(library: Any, builder: Any, network: Any, options: BuildOptions) -> Any:
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(library.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    config.builder_optimization_level = options.optimization_level
+    config.profiling_verbosity = library.ProfilingVerbosity.DETAILED  # so that the inspector can tell each precision
+    if not options.tf32:
+        config.clear_flag(library.BuilderFlag.TF32)  # on by default
+    if options.hardware_compatible:
+        config.hardware_compatibility_level = library.HardwareCompatibilityLevel.AMPERE_PLUS
+    if options.compute_capabilities:
+        _target(library, config, options.compute_capabilities)
+    _add_profile(builder, network, config, options.batch)
+    return config
+
+
+def _target(library: Any, config: Any, capabilities: tuple[str, ...]) -> None:
+    known = getattr(library, "ComputeCapability", None)
+    if known is None:
+        raise UsageError("compute capabilities can be chosen for tensorrt-rtx only; tensorrt builds for its own GPU")
+    config.num_compute_capabilities = len(capabilities)
+    for index, capability in enumerate(capabilities):
+        member = known.__members__.get(f"SM{capability.replace('.', '')}")
+        if member is None:
+            names = ", ".join(f"{name[2:-1]}.{name[-1]}" for name in known.__members__ if name.startswith("SM"))
+            raise UsageError(f"no compute capability {capability!r} in this tensorrt-rtx; it has {names}")
+        config.set_compute_capability(member, index)
+
+
+def _add_profile(builder: Any, network: Any, config: Any, batch: tuple[int, int, int]) -> None:
+    tensors = [network.get_input(index) for index in range(network.num_inputs)]
+    is_open = [tensor for tensor in tensors if -1 in tuple(tensor.shape)]
+    if not is_open:
+        return
+    profile = builder.create_optimization_profile()
+    for tensor in is_open:
+        _, *rest = tensor.shape
+        if -1 in rest:
+            raise MachineError(f"the graph's input {tensor.name} has shape {tuple(tensor.shape)}: only N may be open")
+        profile.set_shape(tensor.name, *((size, *rest) for size in batch))
+    config.add_optimization_profile(profile)

@@ -1,0 +1,26 @@
+"""The two TensorRT: the one of servers and Jetson boards, and TensorRT-RTX of desktop GPUs."""
+
+import importlib
+from typing import Any, Literal
+
+from mde_runtime.errors import MachineError
+
+Flavour = Literal["tensorrt", "tensorrt-rtx"]
+MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+REMEDIES = {
+    "tensorrt": "on Jetson give the environment --system-site-packages, elsewhere install 'mde-toolchain[tensorrt]'",
+    "tensorrt-rtx": "install 'mde-toolchain[rtx]' (Linux and Windows)",
+}
+
+
+def library_of(flavour: Flavour) -> Any:  # Any: neither library publishes types
+    """The Python module of a flavour. Raises MachineError with the remedy where it does not load."""
+    try:
+        return importlib.import_module(MODULES[flavour])
+    except ImportError as error:
+        raise MachineError(f"{flavour} does not load here ({error}); {REMEDIES[flavour]}") from error
+
+
+def version_of(flavour: Flavour) -> str:
+    """The full version of the installed library."""
+    return str(library_of(flavour).__version__)
