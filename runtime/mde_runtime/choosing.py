@@ -1,0 +1,103 @@
+"""Which backend and precision run a bundle on this machine: the fastest that was verified, and why."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mde_runtime import verify
+from mde_runtime.backends import BACKENDS, Session, open_session
+from mde_runtime.bundle import Bundle, graph_name
+from mde_runtime.cache import get_ranking
+from mde_runtime.certificate import PRECISIONS, Precision
+from mde_runtime.errors import BadInputError, MachineError, MdeError, UsageError, VerdictError
+from mde_runtime.verify import Verification
+
+AUTO = "auto"
+# INT8 costs accuracy, so it is taken only when asked for. A CPU runs a half graph in FP32 and pays for the casts.
+AUTO_PRECISIONS: dict[str, tuple[Precision, ...]] = {
+    "cuda": ("fp16", "fp32"),
+    "cpu": ("fp32", "fp16"),
+    "none": ("fp32",),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What runs, and why that."""
+
+    backend: str
+    precision: Precision
+    why: str
+    verification: Verification
+    is_newly_verified: bool  # this machine held no record, so the golden frames ran when the bundle was opened
+    skipped: tuple[str, ...]  # what would have come first, and what kept it from running
+
+    def __str__(self) -> str:
+        verified = "verified just now" if self.is_newly_verified else "verified"
+        lines = [
+            f"{self.backend}, {self.verification.in_words} ({self.why}); {verified} with "
+            f"{self.verification.parity.num_frames} golden frames on {self.verification.executor}: "
+            f"worst frame {self.verification.parity.rmse_worst_m * 100:.3f} cm"
+        ]
+        return "\n".join([*lines, *(f"not {reason}" for reason in self.skipped)])
+
+
+def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None) -> tuple[Session, Choice]:
+    """Open the first verified candidate; verify where this machine holds no record. Never runs what failed.
+
+    Raises UsageError for an unknown name, VerdictError where all that runs here fails verification, MachineError
+    where nothing runs here.
+    """
+    skipped: dict[str, MdeError] = {}
+    for name, candidate, why in _candidates(bundle, backend, precision):
+        graph = bundle.graph(candidate)  # an altered bundle is refused whole, not stepped around
+        try:
+            session = open_session(name, graph, num_threads=num_threads)
+            verification, is_new = _verify_once(bundle, name, candidate, session)
+        except (MachineError, BadInputError) as error:
+            skipped.setdefault(f"{name}: {error}", error)
+        except VerdictError as error:
+            skipped[f"{name} {candidate}: {error}"] = error
+        else:
+            return session, Choice(name, candidate, why, verification, is_new, tuple(skipped))
+    is_verdict = any(isinstance(error, VerdictError) for error in skipped.values())
+    kind = VerdictError if is_verdict else MachineError
+    raise kind(f"{bundle.path}: nothing verified runs it on this machine: {'; '.join(skipped)}")
+
+
+def _verify_once(bundle: Bundle, backend: str, precision: Precision, session: Session) -> tuple[Verification, bool]:
+    """The session's verification, and whether it was made now. Closes the session where it does not pass."""
+    try:
+        known = verify.recorded(bundle, precision, session)
+        verification = known or verify.verify(bundle, backend, precision, session)
+        if not verification.passed:
+            raise VerdictError(f"failed verification on this machine ({'; '.join(verification.breaches)})")
+    except BaseException:
+        session.close()
+        raise
+    return verification, known is None
+
+
+def _candidates(bundle: Bundle, backend: str, precision: str) -> Iterator[tuple[str, Precision, str]]:
+    """Backend, precision and reason, the best first, each pair once: what was measured here, then the fixed order."""
+    if backend not in (AUTO, *BACKENDS):
+        raise UsageError(f"no backend {backend!r}; there are {AUTO}, {', '.join(BACKENDS)}")
+    if precision not in (AUTO, *PRECISIONS):
+        raise UsageError(f"no precision {precision!r}; there are {AUTO}, {', '.join(PRECISIONS)}")
+    in_order = list(_fixed_order(bundle, backend, precision))
+    ranking = get_ranking(bundle.manifest.members[graph_name("fp32")].sha256)
+    measured = {(row.backend, row.precision): row.p50_s for row in ranking.fastest_first} if ranking else {}
+    for pair, p50_s in measured.items():
+        if pair in in_order:
+            yield *pair, f"{p50_s * 1e3:.2f} ms a frame in mde-bench"
+    why = "first in the fixed order" if backend == AUTO else "asked for"
+    for pair in in_order:
+        if pair not in measured:
+            yield *pair, why
+
+
+def _fixed_order(bundle: Bundle, backend: str, precision: str) -> Iterator[tuple[str, Precision]]:
+    for name, row in BACKENDS.items():
+        if name == backend or (backend == AUTO and row.device != "none"):
+            for candidate in PRECISIONS if precision != AUTO else AUTO_PRECISIONS[row.device]:
+                if candidate == precision or (precision == AUTO and candidate in bundle.precisions):
+                    yield name, candidate
