@@ -1,0 +1,28 @@
+# What there is to run. Every target sets up .venv first where that is needed; nothing else has to be installed by hand.
+# Another interpreter than python3: make PYTHON=python3.12 test
+
+PYTHON ?= python3
+ROOMS := runtime:train:export:bench
+
+.PHONY: help demo test gpu-check setup
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo        scenes, training, export, prediction, bench, report: the whole chain on this machine"
+	@echo "make test        lint, types, import contract, tests; ARGS='-k contract' goes to pytest"
+	@echo "make gpu-check   the tests and the bench rows that need an NVIDIA GPU; ONLY=tests|bench|train for a part"
+	@echo "make setup       .venv alone"
+
+setup:
+	@$(PYTHON) scripts/environment.py
+
+demo: setup
+	@.venv/bin/python scripts/demo.py
+
+test: setup
+	@.venv/bin/python scripts/check.py $(ARGS)
+
+# Runs on what the machine has (a Jetson's TensorRT belongs to its system Python), so it sets nothing up.
+gpu-check:
+	@PYTHONPATH=$(ROOMS) $(if $(wildcard .venv/bin/python),.venv/bin/python,$(PYTHON)) \
+		-m mde_bench.gpu_check $(if $(ONLY),--only $(ONLY))
