@@ -8,7 +8,7 @@ from mde_runtime.backends import BACKENDS, Session, open_session
 from mde_runtime.bundle import Bundle, graph_name
 from mde_runtime.cache import get_ranking
 from mde_runtime.certificate import PRECISIONS, Precision
-from mde_runtime.errors import BadInputError, MachineError, MdeError, UsageError, VerdictError
+from mde_runtime.errors import BadInputError, MachineError, UsageError, VerdictError
 from mde_runtime.verify import Verification
 
 AUTO = "auto"
@@ -29,16 +29,21 @@ class Choice:
     why: str
     verification: Verification
     is_newly_verified: bool  # this machine held no record, so the golden frames ran when the bundle was opened
-    skipped: tuple[str, ...]  # what would have come first, and what kept it from running
+    failed: tuple[str, ...]  # what would have come first, but failed verification
+    not_here: dict[str, str]  # the backends that would have come first, and why this machine cannot open them
 
     def __str__(self) -> str:
+        """For a person: what runs, and what does not."""
         verified = "verified just now" if self.is_newly_verified else "verified"
+        parity = self.verification.parity
         lines = [
-            f"{self.backend}, {self.verification.in_words} ({self.why}); {verified} with "
-            f"{self.verification.parity.num_frames} golden frames on {self.verification.executor}: "
-            f"worst frame {self.verification.parity.rmse_worst_m * 100:.3f} cm"
+            f"{self.backend}, {self.verification.in_words} ({self.why}), {verified} with {parity.num_frames} golden "
+            f"frames on {self.verification.executor}: worst RMSE {parity.rmse_worst_m * 100:.3f} cm",
+            *(f"not {reason}" for reason in self.failed),
         ]
-        return "\n".join([*lines, *(f"not {reason}" for reason in self.skipped)])
+        if self.not_here:
+            lines.append(f"not here: {', '.join(self.not_here)} (mde-doctor says why)")
+        return "\n".join(lines)
 
 
 def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None) -> tuple[Session, Choice]:
@@ -47,21 +52,22 @@ def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None
     Raises UsageError for an unknown name, VerdictError where all that runs here fails verification, MachineError
     where nothing runs here.
     """
-    skipped: dict[str, MdeError] = {}
+    failed: list[str] = []
+    not_here: dict[str, str] = {}
     for name, candidate, why in _candidates(bundle, backend, precision):
         graph = bundle.graph(candidate)  # an altered bundle is refused whole, not stepped around
         try:
             session = open_session(name, graph, num_threads=num_threads)
             verification, is_new = _verify_once(bundle, name, candidate, session)
         except (MachineError, BadInputError) as error:
-            skipped.setdefault(f"{name}: {error}", error)
+            not_here.setdefault(name, str(error))
         except VerdictError as error:
-            skipped[f"{name} {candidate}: {error}"] = error
+            failed.append(f"{name} {candidate}: {error}")
         else:
-            return session, Choice(name, candidate, why, verification, is_new, tuple(skipped))
-    is_verdict = any(isinstance(error, VerdictError) for error in skipped.values())
-    kind = VerdictError if is_verdict else MachineError
-    raise kind(f"{bundle.path}: nothing verified runs it on this machine: {'; '.join(skipped)}")
+            return session, Choice(name, candidate, why, verification, is_new, tuple(failed), not_here)
+    reasons = "; ".join([*failed, *(f"{name}: {reason}" for name, reason in not_here.items())])
+    kind = VerdictError if failed else MachineError
+    raise kind(f"{bundle.path}: nothing verified runs it on this machine: {reasons}")
 
 
 def _verify_once(bundle: Bundle, backend: str, precision: Precision, session: Session) -> tuple[Verification, bool]:

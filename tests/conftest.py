@@ -1,0 +1,135 @@
+"""What every room's tests share: a cache of their own, and a bundle small enough to be made for each test."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx.parser
+import pytest
+
+from mde_runtime import files, parity
+from mde_runtime.bundle import Golden, Provenance, write_bundle
+from mde_runtime.certificate import Certificate, Precision
+from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
+from mde_runtime.parity import Limits
+
+HEIGHT_PX, WIDTH_PX = 24, 32
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path_factory.mktemp("cache")
+    folder.chmod(0o700)
+    monkeypatch.setenv("MDE_CACHE", str(folder))
+
+
+@pytest.fixture
+def tiny_contract() -> Contract:
+    """The contract of `tiny_bundle`: 24x32 px frames, 0 to 20 m."""
+    return Contract(
+        source=SourceFrame(HEIGHT_PX, WIDTH_PX, "rgb", "uint8", "NHWC"),
+        to_network=ToNetwork(
+            HEIGHT_PX, WIDTH_PX, 8, "stretch", "bilinear", False, 1 / 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        ),
+        from_network=FromNetwork(
+            "metric_depth", "m", 0.0, 20.0, "z", (0, 0, HEIGHT_PX, WIDTH_PX), "bilinear", False, 1.0, 0.0
+        ),
+        intrinsics=None,
+    )
+
+
+@pytest.fixture
+def tiny_frames() -> np.ndarray:
+    """Eight frames, uint8 (8, 24, 32, 3): a ramp from near to far with a little texture, another in each frame."""
+    chance = np.random.default_rng(7)
+    ramp = np.linspace(10, 240, HEIGHT_PX)[None, :, None, None]
+    texture = chance.integers(-8, 8, (8, HEIGHT_PX, WIDTH_PX, 3))
+    return np.clip(ramp + texture, 0, 255).astype(np.uint8)
+
+
+def depth_of(frames: np.ndarray) -> np.ndarray:
+    """What the tiny network makes of frames: the mean of the colours, 0 to 20 m."""
+    return (frames.astype(np.float32).mean(axis=-1) * np.float32(20 / 255)).astype(np.float32)
+
+
+def graph_of(kind: str = "FLOAT", offset_m: float = 0.0) -> bytes:
+    """The tiny network as an exported graph. kind: what it computes in. offset_m: how wrong it is."""
+    number = {"FLOAT": onnx.TensorProto.FLOAT, "FLOAT16": onnx.TensorProto.FLOAT16}[kind]
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 10, opset_import: ["": 20]>
+        tiny (uint8[N, {HEIGHT_PX}, {WIDTH_PX}, 3] frame)
+            => (float[N, {HEIGHT_PX}, {WIDTH_PX}] depth_m, int32[N] num_nonfinite)
+        {{
+            values = Cast <to = {number}> (frame)
+            channels = Constant <value_ints = [3]> ()
+            mean = ReduceMean <keepdims = 0> (values, channels)
+            wide = Cast <to = 1> (mean)
+            metres = Constant <value_float = {20 / 255}> ()
+            scaled = Mul (wide, metres)
+            offset = Constant <value_float = {offset_m}> ()
+            raw = Add (scaled, offset)
+            bad = IsNaN (raw)
+            counts = Cast <to = 6> (bad)
+            sides = Constant <value_ints = [1, 2]> ()
+            num_nonfinite = ReduceSum <keepdims = 0> (counts, sides)
+            near = Constant <value_float = 0.0> ()
+            far = Constant <value_float = 20.0> ()
+            depth_m = Clip (raw, near, far)
+        }}""")
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+@pytest.fixture
+def tiny_graph() -> Callable[..., bytes]:
+    """`graph_of`: the tiny network's graph, in another precision or wrong by some metres."""
+    return graph_of
+
+
+@pytest.fixture
+def tiny_depth() -> Callable[[np.ndarray], np.ndarray]:
+    """`depth_of`: the tiny network's answer, computed by numpy."""
+    return depth_of
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path, tiny_contract: Contract, tiny_frames: np.ndarray) -> Callable[..., Path]:
+    """A function that writes a bundle: other graphs than the tiny one's, another golden depth, or another contract."""
+
+    def make(
+        name: str = "tiny.mde",
+        graphs: dict[Precision, bytes] | None = None,
+        depth_m: np.ndarray | None = None,
+        contract: Contract = tiny_contract,
+    ) -> Path:
+        graphs = graphs or {"fp32": graph_of(), "fp16": graph_of("FLOAT16")}
+        depth_m = depth_of(tiny_frames) if depth_m is None else depth_m
+        certificates = {
+            precision: Certificate(
+                precision=precision,
+                graph_sha256=files.sha256_of(graph),
+                reference="the tiny network",
+                executor="none: a test's bundle",
+                frames_source="drawn",
+                frames_sha256=files.sha256_of(tiny_frames.tobytes()),
+                limits=Limits.of(precision, contract.from_network),
+                parity=parity.measure(depth_m, depth_m, 0, 20.0),
+                kept_fp32=(),
+                derived_from=None,
+                truth_rmse_m=None,
+            )
+            for precision, graph in graphs.items()
+        }
+        path = tmp_path / name
+        provenance = Provenance("onnx", "tiny", "0" * 64, None, None, {})
+        write_bundle(path, contract, provenance, graphs, certificates, Golden(tiny_frames, depth_m))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def tiny_bundle(make_bundle: Callable[..., Path]) -> Path:
+    """A bundle whose FP32 and FP16 graphs give the mean of the colours as depth, 0 to 20 m; about 30 kB."""
+    return make_bundle()
