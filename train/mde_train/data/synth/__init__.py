@@ -1,0 +1,1 @@
+"""A procedural data set: streets and rooms, ray-cast, with exact depth. Made by `mde-data synth`."""
