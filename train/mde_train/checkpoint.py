@@ -1,0 +1,160 @@
+"""The checkpoint `model.ckpt`: a trained network with its contract, its recipe and 64 held-out frames with depth.
+
+One file that `torch.load(weights_only=True)` reads: tensors, text and numbers, nothing that can run. `last.ckpt` of a
+training run also holds what `--resume` needs, under `training`; readers of the model leave that alone.
+"""
+
+import json
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from mde_runtime import files, records
+from mde_runtime.contract import Contract
+from mde_runtime.errors import BadInputError
+from mde_train.models import MODELS, build_model
+
+SCHEMA = 1
+NUM_HELDOUT = 64  # what a certificate is made on
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained model, read or to be written."""
+
+    network: nn.Module  # in eval mode when it was read
+    model: str  # a name of `mde_train.models.MODELS`
+    contract: Contract
+    recipe: Any  # JSON: it only travels here, its room reads it
+    data_sha256: str | None  # of the training split, as `FrameSet.sha256`
+    heldout_frames: npt.NDArray[np.uint8]  # (64, H, W, 3), not trained on
+    heldout_depth_m: npt.NDArray[np.float32]  # (64, H, W), true depth, 0 where nothing was measured
+    model_options: dict[str, Any] = field(default_factory=dict)  # JSON: arguments of the model's `build`
+    sha256: str = ""  # of the file, when it was read
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint, training: Mapping[str, Any] | None = None) -> None:
+    """Write a checkpoint, whole or not at all. `training`: what a run resumes from; tensors, text and numbers."""
+    content = {
+        "mde_checkpoint": SCHEMA,
+        "model": checkpoint.model,
+        "model_options": json.dumps(checkpoint.model_options),
+        "contract": records.dumps(checkpoint.contract),
+        "recipe": records.dumps(checkpoint.recipe),
+        "data_sha256": checkpoint.data_sha256,
+        "heldout_frames": torch.from_numpy(np.ascontiguousarray(checkpoint.heldout_frames)),
+        "heldout_depth_m": torch.from_numpy(np.ascontiguousarray(checkpoint.heldout_depth_m, np.float32)),
+        "network": {name: value.detach().cpu() for name, value in checkpoint.network.state_dict().items()},
+    }
+    if training is not None:
+        content["training"] = dict(training)
+    with files.replacing(path) as draft:
+        torch.save(content, draft)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; its network is in eval mode. Raises BadInputError when the file is not a whole one of ours."""
+    content = _load(path)
+    if content.get("mde_checkpoint") != SCHEMA:
+        raise BadInputError(
+            f"{path}: not a checkpoint of mde-train (schema {SCHEMA}); to start from its weights: "
+            f"mde-train --init {path.name}"
+        )
+    try:
+        model, options = str(content["model"]), json.loads(content["model_options"])
+        if model not in MODELS:
+            raise BadInputError(f"{path}: model {model!r} is unknown here; the models are {', '.join(MODELS)}")
+        contract = Contract.loads(content["contract"])
+        frames, depth_m = content["heldout_frames"], content["heldout_depth_m"]
+        _check_heldout(path, frames, depth_m, contract)
+        network = build_model(model, **options)
+        _fill(network, content["network"], path)
+        recipe, data_sha256 = json.loads(content["recipe"]), content["data_sha256"]
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise BadInputError(f"{path}: damaged checkpoint ({type(error).__name__}: {error}); copy it again") from error
+    return Checkpoint(
+        network.eval(),
+        model,
+        contract,
+        recipe,
+        data_sha256,
+        frames.numpy(),
+        depth_m.numpy(),
+        options,
+        files.sha256_of_file(path),
+    )
+
+
+def read_training(path: Path) -> dict[str, Any]:
+    """What `--resume` needs, from `last.ckpt`. Raises BadInputError when the file holds none."""
+    content = _load(path)
+    if not isinstance(content.get("training"), dict):
+        raise BadInputError(f"{path}: holds no state of a training run; resume from a run's last.ckpt")
+    return cast(dict[str, Any], content["training"])  # JSON-like: its keys are the trainer's business
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Start `network` from a file: a checkpoint of ours, or a plain state dict with the network's own keys.
+
+    Raises BadInputError that names the first key or shape that does not fit.
+    """
+    content = _load(path)
+    for key in ("network", "state_dict", "model_state_dict", "model"):  # ours, then what published checkpoints use
+        if isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    _fill(network, content, path)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other pickle protocols: what cannot be read is an error below
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise BadInputError(f"{path}: no such file") from error
+    except pickle.UnpicklingError as error:
+        raise BadInputError(
+            f"{path}: not a checkpoint, or one that would run code when it is read; nothing of it was run"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise BadInputError(f"{path}: not a checkpoint, or cut short ({_first_line(error)}); copy it again") from error
+    if not isinstance(content, Mapping):
+        raise BadInputError(f"{path}: holds {type(content).__name__}, not a checkpoint or a state dict")
+    return dict(content)
+
+
+def _fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    wanted = network.state_dict()
+    if missing := [name for name in wanted if name not in state]:
+        raise BadInputError(
+            f"{path}: the weight {missing[0]} is missing ({len(missing)} in all); is it this network's?"
+        )
+    if extra := [name for name in state if name not in wanted]:
+        raise BadInputError(f"{path}: the weight {extra[0]} is unknown ({len(extra)} in all); is it this network's?")
+    for name, value in wanted.items():
+        if tuple(state[name].shape) != tuple(value.shape):
+            raise BadInputError(
+                f"{path}: the weight {name} is {tuple(state[name].shape)}, the network's is {tuple(value.shape)}"
+            )
+    network.load_state_dict(state)
+
+
+def _check_heldout(path: Path, frames: Tensor, depth_m: Tensor, contract: Contract) -> None:
+    shape = (len(frames), contract.source.height_px, contract.source.width_px)
+    fits = tuple(frames.shape) == (*shape, 3) and tuple(depth_m.shape) == shape
+    if not fits or frames.dtype != torch.uint8 or depth_m.dtype != torch.float32:
+        raise BadInputError(f"{path}: its held-out frames do not fit its contract; copy the checkpoint again")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,36 @@
+"""The networks, by name. A model is one file with `build` and `contract`, and one line in `MODELS`."""
+
+import importlib
+from typing import Any, Protocol, cast
+
+from torch import nn
+
+from mde_runtime.contract import Contract
+from mde_runtime.errors import UsageError
+
+MODELS = {
+    "resnet34-seed": "mde_train.models.resnet34_seed",
+    "fast": "mde_train.models.fast",
+}
+
+
+class Model(Protocol):
+    """What a model's file holds."""
+
+    def build(self, **options: Any) -> nn.Module:  # Any: each model has its own options, checked by its signature
+        """The network with fresh weights."""
+
+    def contract(self, height_px: int, width_px: int) -> Contract:
+        """What the network expects and gives for frames of that size."""
+
+
+def model_named(name: str) -> Model:
+    """The model's file. Raises UsageError for a name that is not in the table."""
+    if name not in MODELS:
+        raise UsageError(f"no model {name!r}; the models are {', '.join(MODELS)}")
+    return cast(Model, importlib.import_module(MODELS[name]))  # the table's own modules
+
+
+def build_model(name: str, **options: Any) -> nn.Module:
+    """The named network with fresh weights; `options` are its own."""
+    return model_named(name).build(**options)

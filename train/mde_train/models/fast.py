@@ -1,0 +1,95 @@
+"""`fast`: our light network, for Jetson Nano class devices and CPUs.
+
+A U-Net of plain 3x3 residual blocks: six scales, bilinear upsampling, concatenated skips. Dense convolutions alone,
+since grouped and depthwise ones are slow on Jetson in FP16 and some TensorRT versions fail to build them; channels are
+multiples of 8, which tensor cores want. 1.37 M parameters, 0.57 GMAC at 160x256.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
+from mde_train.models.exact_range import ExactRange
+
+WIDTHS = (8, 16, 32, 64, 96, 128)  # channels at full size, then at each half
+STRIDE_PX = 2 ** (len(WIDTHS) - 1)
+NEAR_M, FAR_M = 0.0, 20.0
+
+
+def contract(height_px: int, width_px: int) -> Contract:
+    """Frames at their own size, padded to a multiple of 32; metres, 0 to 20."""
+    height, width = (side + -side % STRIDE_PX for side in (height_px, width_px))
+    mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)  # trained from scratch: no data set's statistics to keep to
+    return Contract(
+        SourceFrame(height_px, width_px, "rgb", "uint8", "NHWC"),
+        ToNetwork(height, width, STRIDE_PX, "pad", "bilinear", False, 1 / 255, mean, std),
+        FromNetwork(
+            "metric_depth", "m", NEAR_M, FAR_M, "z", (0, 0, height, width), "bilinear", False, scale=1.0, shift=0.0
+        ),
+        None,
+    )
+
+
+def build() -> nn.Module:
+    """The network with fresh weights."""
+    return Fast()
+
+
+class Fast(nn.Module):
+    """(N, 3, H, W), normalised, sides multiples of 32, to (N, 1, H, W), metres in [0, 20]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        full, half, *deeper = WIDTHS
+        self.stem = _conv(3, full)
+        self.down = nn.ModuleList([_conv(full, half, stride=2)])
+        for before, width in zip((half, *deeper), deeper, strict=False):
+            self.down.append(nn.Sequential(Residual(before, width, stride=2), Residual(width, width)))
+        self.up = nn.ModuleList(
+            _conv(below + width, width) for below, width in zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True)
+        )
+        self.head = nn.Conv2d(full, 1, 3, padding=1)
+        self.range = ExactRange(NEAR_M, FAR_M)
+
+    def forward(self, x_N3HW: Tensor) -> Tensor:
+        """Metres, (N, 1, H, W)."""
+        skips = [self.stem(x_N3HW)]
+        for stage in self.down:
+            skips.append(stage(skips[-1]))
+        x = skips.pop()
+        for stage in self.up:
+            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = stage(torch.cat((x, skips.pop()), dim=1))
+        # fresh weights start about the middle of the range and within it: (far - near) / 5 a unit
+        middle_m, unit_m = (NEAR_M + FAR_M) / 2, (FAR_M - NEAR_M) / 5
+        depth_N1HW: Tensor = self.range(middle_m + unit_m * self.head(x).float())
+        return depth_N1HW
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions with BatchNorm beside an identity, or a 1x1 convolution where the shape changes."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int = 1):
+        super().__init__()
+        self.first = _conv(channels_in, channels_out, stride)
+        self.second = nn.Sequential(
+            nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False), nn.BatchNorm2d(channels_out)
+        )
+        self.beside: nn.Module = nn.Identity()
+        if (stride, channels_in) != (1, channels_out):
+            self.beside = nn.Sequential(
+                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same channels as channels_out, size divided by the stride."""
+        return F.relu(self.second(self.first(x)) + self.beside(x))
+
+
+def _conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    )

@@ -1,0 +1,67 @@
+"""`resnet34-seed`: ResNet-34 encoder and five transposed convolutions, linear end, no skips.
+
+24,089,475 parameters, of which the encoder's first convolution and BatchNorm (9,536) are frozen: their weights get no
+gradient, while the BatchNorm's running statistics go on updating. The state-dict keys are those of the published
+checkpoints (`encoder_layers.N...`, `decoder.N...`), so that they load.
+Source: G. Lopopolo, depth estimation challenge, University of Perugia, 2024.
+"""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
+from mde_train.models.resnet_weights import load_resnet_weights
+from mde_train.torchvision_ops import import_torchvision
+
+SIDE_PX, STRIDE_PX = 224, 32
+FAR_M = 20.0
+
+
+def contract(height_px: int, width_px: int) -> Contract:
+    """Frames squashed to 224x224 with antialias, [0, 1] without mean and std; metres, 0 to 20."""
+    return Contract(
+        SourceFrame(height_px, width_px, "rgb", "uint8", "NHWC"),
+        ToNetwork(SIDE_PX, SIDE_PX, STRIDE_PX, "stretch", "bilinear", True, 1 / 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        FromNetwork(
+            "metric_depth", "m", 0.0, FAR_M, "z", (0, 0, SIDE_PX, SIDE_PX), "bilinear", True, scale=1.0, shift=0.0
+        ),
+        None,
+    )
+
+
+def build(weights: str | Path = "none") -> nn.Module:
+    """The network. weights: `none`, `imagenet` (downloaded by torchvision), or a file of ResNet-34 weights."""
+    return ResNet34Seed(weights)
+
+
+class ResNet34Seed(nn.Module):
+    """(N, 3, 224, 224) in [0, 1] to (N, 1, 224, 224), metres, unbounded."""
+
+    def __init__(self, weights: str | Path = "none"):
+        super().__init__()
+        resnet = import_torchvision().models.resnet34()
+        load_resnet_weights(resnet, "resnet34", weights)
+        self.encoder_layers = nn.Sequential(*list(resnet.children())[:-2])  # without avgpool and fc
+        self.encoder_layers[:4].requires_grad_(False)  # conv1, bn1, ReLU, maxpool
+        self.decoder = nn.Sequential(
+            *_double(512, 256),
+            *_double(256, 128),
+            nn.Conv2d(128, 128, 1),
+            *_double(128, 64),
+            *_double(64, 32),
+            nn.Conv2d(32, 32, 1),
+            nn.ConvTranspose2d(32, 1, 4, stride=2, padding=1),
+            nn.Conv2d(1, 1, 1),
+        )
+
+    def forward(self, x_N3HW: Tensor) -> Tensor:
+        """Metres, (N, 1, H, W)."""
+        depth_N1HW: Tensor = self.decoder(self.encoder_layers(x_N3HW))
+        return depth_N1HW
+
+
+def _double(channels_in: int, channels_out: int) -> tuple[nn.Module, ...]:
+    """Twice the size: a transposed convolution, BatchNorm, ReLU."""
+    up = nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2, padding=1)
+    return up, nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True)
