@@ -1,0 +1,68 @@
+"""What is measured: one way to get depth from frames, described well enough to be opened in another process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.certificate import Precision
+
+Frame = npt.NDArray[np.uint8]
+Depth = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a candidate says of one frame."""
+
+    depth_m: Depth  # (H, W), metres
+    num_nonfinite: int  # values that were NaN or Inf before the clip
+    backend_ns: int  # how long the backend's own call took
+
+
+class Subject(Protocol):
+    """A candidate opened in its worker: frame in, depth out, as a user of it would call it."""
+
+    executor: str  # what really runs, in words, with its version
+
+    def answer(self, frame: Frame) -> Answer:
+        """The depth of one frame, uint8 (H, W, 3)."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One row of the bench. opener is `module:function`; called with the options, it gives the Subject."""
+
+    name: str
+    backend: str
+    precision: Precision
+    opener: str
+    options: Mapping[str, str | int]
+
+
+TORCH = "torch eager"
+
+
+def torch_candidate(checkpoint: Path, num_threads: int) -> Candidate:
+    """The PyTorch model of a checkpoint, eager, FP32: what every other candidate is held against."""
+    options: dict[str, str | int] = {"checkpoint": str(checkpoint), "num_threads": num_threads}
+    return Candidate(f"{TORCH} fp32", TORCH, "fp32", "mde_bench.subjects.torch_eager:open_subject", options)
+
+
+def bundle_candidate(bundle: Path, backend: str, precision: Precision, num_threads: int) -> Candidate:
+    """One precision of a bundle on one backend, through the estimator."""
+    options: dict[str, str | int] = {
+        "bundle": str(bundle),
+        "backend": backend,
+        "precision": precision,
+        "num_threads": num_threads,
+    }
+    return Candidate(f"{backend} {precision}", backend, precision, "mde_bench.subjects.estimator:open_subject", options)

@@ -1,0 +1,112 @@
+"""What a figure was measured under: without it a latency says nothing to anybody else."""
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from mde_runtime.machine import Machine, this_machine
+
+CPUS = Path("/sys/devices/system/cpu")
+THERMAL_ZONES = Path("/sys/class/thermal")
+LIBRARIES = (
+    "mde-toolchain",
+    "numpy",
+    "torch",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx",
+)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What changes while one measures. None: the system does not say."""
+
+    load_average: float | None  # of the last minute
+    clock_hz: float | None  # mean of the cores
+    temperature_c: float | None  # of the hottest zone
+    num_throttled: int | None  # times that the processor slowed down to stay cool, since it was started
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The machine, its settings and its libraries, and the moments before and after."""
+
+    machine: Machine
+    num_threads: int
+    governor: str | None
+    power_mode: str | None  # of a Jetson
+    python: str
+    libraries: dict[str, str]
+    before: Moment
+    after: Moment
+
+    @property
+    def has_throttled(self) -> bool:
+        """Whether the processor slowed down to stay cool while we measured."""
+        before, after = self.before.num_throttled, self.after.num_throttled
+        return before is not None and after is not None and after > before
+
+
+def moment() -> Moment:
+    """The machine as it is now."""
+    clocks = [1e3 * khz for khz in _numbers(CPUS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))] or _clocks_of_cpuinfo()
+    temperatures = [value / 1e3 for value in _numbers(THERMAL_ZONES.glob("thermal_zone*/temp"))]
+    throttled = _numbers(CPUS.glob("cpu[0-9]*/thermal_throttle/*_throttle_count"))
+    return Moment(
+        load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        clock_hz=sum(clocks) / len(clocks) if clocks else None,
+        temperature_c=max(temperatures, default=None),
+        num_throttled=int(sum(throttled)) if throttled else None,
+    )
+
+
+def conditions(num_threads: int, before: Moment) -> Conditions:
+    """The conditions of a measurement that began at `before` and ends now."""
+    return Conditions(
+        machine=this_machine(),
+        num_threads=num_threads,
+        governor=_text(CPUS / "cpu0/cpufreq/scaling_governor"),
+        power_mode=_jetson_power_mode(),
+        python=platform.python_version(),
+        libraries={name: version for name in LIBRARIES if (version := _version(name))},
+        before=before,
+        after=moment(),
+    )
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _jetson_power_mode() -> str | None:
+    if not shutil.which("nvpmodel"):
+        return None
+    said = subprocess.run(["nvpmodel", "-q"], capture_output=True, text=True, timeout=10, check=False).stdout
+    return " ".join(said.split()) or None
+
+
+def _clocks_of_cpuinfo() -> list[float]:
+    lines = (_text(Path("/proc/cpuinfo")) or "").splitlines()
+    return [1e6 * float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
+
+
+def _numbers(paths: Iterator[Path]) -> list[float]:
+    return [float(text) for path in paths if (text := _text(path))]
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:  # not every system has it, and some show it to root alone
+        return None

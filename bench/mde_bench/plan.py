@@ -1,0 +1,75 @@
+"""What a run is to measure, and on what."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mde_bench.candidates import Candidate, bundle_candidate, torch_candidate
+from mde_bench.frames import Scene, open_scene
+from mde_bench.interleave import Effort
+from mde_bench.remote import CALL_TIMEOUT_S
+from mde_bench.result import Judged
+from mde_runtime import files
+from mde_runtime.backends import BACKENDS
+from mde_runtime.bundle import graph_name, read_bundle
+from mde_runtime.machine import this_machine
+
+FALLBACK_REFERENCE = "onnxruntime-cpu"
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What `mde_bench.run.carry_out` does. The first candidate is the reference that parity is held against."""
+
+    candidates: tuple[Candidate, ...]
+    scene: Scene
+    judged: Judged
+    protocol: str  # of accuracy
+    effort: Effort
+    num_threads: int
+    call_timeout_s: float = CALL_TIMEOUT_S
+
+
+def plan_run(
+    bundle_path: Path,
+    data: Path,
+    checkpoint: Path | None,
+    split: str | None,
+    num_frames: int,
+    protocol: str,
+    num_threads: int | None,
+    effort: Effort,
+) -> Plan:
+    """Every backend of the table with every precision of a bundle, and before them the PyTorch model.
+
+    num_threads None: as many as this process has cores.
+    """
+    num_threads = num_threads or this_machine().num_cores
+    bundle = read_bundle(bundle_path)
+    scene = open_scene(data, split, num_frames, bundle.contract.source)
+    pairs = [
+        (backend, precision)
+        for backend, row in BACKENDS.items()
+        if row.device != "none"
+        for precision in bundle.precisions
+    ]
+    pairs.sort(key=lambda pair: pair != (FALLBACK_REFERENCE, "fp32"))
+    candidates = [bundle_candidate(bundle_path, backend, precision, num_threads) for backend, precision in pairs]
+    reference = f"{FALLBACK_REFERENCE} fp32 (no checkpoint was given, so not the PyTorch model itself)"
+    if checkpoint is not None:
+        candidates.insert(0, torch_candidate(checkpoint, num_threads))
+        reference = f"the PyTorch model of {checkpoint.name}, FP32"
+    judged = Judged(
+        bundle=bundle_path.name,
+        bundle_sha256=files.sha256_of_file(bundle_path),
+        fp32_sha256=bundle.manifest.members[graph_name("fp32")].sha256,
+        checkpoint_sha256=files.sha256_of_file(checkpoint) if checkpoint else None,
+        data_sha256=scene.sha256,
+        split=scene.split,
+        num_frames=len(scene.frames),
+        num_frames_in_split=scene.num_frames_in_split,
+        reference=reference,
+        contract=bundle.contract,
+        certificates={precision: bundle.certificate(precision) for precision in bundle.precisions},
+        provenance=bundle.manifest.provenance,
+    )
+    return Plan(tuple(candidates), scene, judged, protocol, effort, num_threads)

@@ -1,0 +1,107 @@
+"""The bench's end of a worker: start it, ask it, and outlive it whatever it does."""
+
+import multiprocessing
+import signal
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mde_bench.candidates import Answer, Candidate
+from mde_bench.samples import Call
+from mde_bench.worker import serve
+
+OPEN_TIMEOUT_S = 600.0  # an engine may have to be built
+CALL_TIMEOUT_S = 60.0  # one frame: the slowest model on the slowest board takes seconds
+CLOSE_TIMEOUT_S = 5.0
+
+
+class CandidateError(Exception):
+    """A candidate failed: the message is the reason, one line, for its row."""
+
+
+class AbsentError(CandidateError):
+    """A candidate cannot run on this machine, which is no fault of its own."""
+
+
+OUTCOMES = {"failed": CandidateError, "absent": AbsentError}
+
+
+class Worker:
+    """A candidate in its own process, over the frames in `folder`.
+
+    The process is spawned, not forked: a forked CUDA context or thread pool does not work.
+    """
+
+    def __init__(self, candidate: Candidate, folder: Path, call_timeout_s: float = CALL_TIMEOUT_S):
+        self.candidate, self._call_timeout_s = candidate, call_timeout_s
+        context = multiprocessing.get_context("spawn")
+        self._pipe: Connection
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, candidate, folder), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def opened(self) -> str:
+        """Wait until the candidate is open; what really runs, in words."""
+        executor: str = self._receive(OPEN_TIMEOUT_S)
+        return executor
+
+    def answer(self, index: int) -> Answer:
+        """The answer for one of the frames."""
+        answer: Answer = self._ask(self._call_timeout_s, "answer", index)
+        return answer
+
+    def block(self, seconds: float, min_calls: int) -> list[Call]:
+        """Timed calls for so long, and no fewer than so many."""
+        calls: list[Call] = self._ask(seconds + (min_calls + 1) * self._call_timeout_s, "block", seconds, min_calls)
+        return calls
+
+    def peak_memory_bytes(self) -> int:
+        """The most memory that the worker had resident so far."""
+        peak: int = self._ask(CLOSE_TIMEOUT_S, "peak_memory_bytes")
+        return peak
+
+    def close(self) -> None:
+        """End the worker: ask it to, and kill it when it does not."""
+        self._pipe.close()
+        self._process.join(CLOSE_TIMEOUT_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, timeout_s: float, verb: str, *arguments: float) -> Any:  # Any: each verb has its own answer
+        try:
+            self._pipe.send((verb, arguments))
+        except OSError as error:
+            raise CandidateError(self._cause_of_death()) from error
+        return self._receive(timeout_s)
+
+    def _receive(self, timeout_s: float) -> Any:  # Any: as `_ask`
+        start = time.monotonic()
+        try:
+            if not self._pipe.poll(timeout_s):
+                self._process.kill()
+                raise CandidateError(f"did not answer within {time.monotonic() - start:.0f} s")
+            outcome, value = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise CandidateError(self._cause_of_death()) from error
+        if outcome != "done":
+            raise OUTCOMES[outcome](value)
+        return value
+
+    def _cause_of_death(self) -> str:
+        self._process.join(CLOSE_TIMEOUT_S)
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            return f"its process was ended by {signal.Signals(-code).name}"
+        return f"its process ended with exit code {code}"

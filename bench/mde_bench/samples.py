@@ -1,0 +1,47 @@
+"""What was measured of one candidate, frozen before any statistics are made of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Nanoseconds = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One timed call: end to end, the part of it that was the backend's, and what the process paid for it."""
+
+    wall_ns: int  # frame in, depth out
+    backend_ns: int  # of that, inside the backend's own call
+    cpu_ns: int  # processor time of all threads of the process
+    num_preemptions: int  # involuntary context switches: the machine was busy with something else
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Every timed call of one candidate in order of time, as columns. round says in which round a call was made."""
+
+    round: tuple[int, ...]
+    wall_ns: tuple[int, ...]
+    backend_ns: tuple[int, ...]
+    cpu_ns: tuple[int, ...]
+    num_preemptions: tuple[int, ...]
+
+    @classmethod
+    def of(cls, blocks: Iterable[Iterable[Call]]) -> "Samples":
+        """The samples of the blocks of calls, one block a round."""
+        calls = [(number, call) for number, block in enumerate(blocks) for call in block]
+        return cls(
+            round=tuple(number for number, _ in calls),
+            wall_ns=tuple(call.wall_ns for _, call in calls),
+            backend_ns=tuple(call.backend_ns for _, call in calls),
+            cpu_ns=tuple(call.cpu_ns for _, call in calls),
+            num_preemptions=tuple(call.num_preemptions for _, call in calls),
+        )
+
+    @property
+    def host_ns(self) -> Nanoseconds:
+        """What each call spent outside the backend."""
+        return np.asarray(self.wall_ns, np.int64) - np.asarray(self.backend_ns, np.int64)

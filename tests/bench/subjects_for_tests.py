@@ -1,0 +1,75 @@
+"""Subjects that behave as a test wants them to, opened by name in a worker."""
+
+import os
+import signal
+import time
+
+import numpy as np
+
+from mde_bench.candidates import Answer
+from mde_runtime.errors import MachineError
+
+
+class Subject:
+    """Answers a steady ramp after `delay_s`, until a fault strikes on call number `fault_at`."""
+
+    executor = "made for tests"
+
+    def __init__(self, fault="none", fault_at=0, delay_us=200):
+        self._fault, self._fault_at, self._delay_s, self._num_calls = fault, fault_at, delay_us / 1e6, 0
+
+    def answer(self, frame):
+        start = time.perf_counter_ns()
+        end = start + self._delay_s * 1e9
+        while time.perf_counter_ns() < end:
+            pass
+        depth_m = frame.mean(axis=-1).astype(np.float32) * np.float32(20 / 255)
+        if self._num_calls >= self._fault_at:
+            depth_m = FAULTS[self._fault](depth_m)
+        self._num_calls += 1
+        return Answer(depth_m, 0, time.perf_counter_ns() - start)
+
+    def close(self):
+        pass
+
+
+def _crash(_):
+    os.kill(os.getpid(), signal.SIGSEGV)
+    time.sleep(60)
+
+
+def _hang(_):
+    time.sleep(600)
+
+
+def _raise(_):
+    raise RuntimeError("the kernel found no\nworkspace")
+
+
+FAULTS = {
+    "none": lambda depth_m: depth_m,
+    "crash": _crash,
+    "hang": _hang,
+    "raise": _raise,
+    "nan": lambda depth_m: np.where(depth_m > 10, np.nan, depth_m).astype(np.float32),
+    "wrong_shape": lambda depth_m: depth_m[:-1],
+    "wrong_dtype": lambda depth_m: depth_m.astype(np.float64),
+    "wrong_depth": lambda depth_m: depth_m + np.float32(0.5),
+}
+
+
+def steady(**options):
+    return Subject(**options)
+
+
+def exits_when_opened():
+    os._exit(7)
+
+
+def absent():
+    raise MachineError("this machine has no abacus; buy one")
+
+
+def talks(**options):
+    print("a library's banner")
+    return Subject(**options)
