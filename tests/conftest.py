@@ -52,7 +52,7 @@ def depth_of(frames: np.ndarray) -> np.ndarray:
     return (frames.astype(np.float32).mean(axis=-1) * np.float32(20 / 255)).astype(np.float32)
 
 
-def graph_of(kind: str = "FLOAT", offset_m: float = 0.0) -> bytes:
+def graph_of(kind: str = "FLOAT", offset_m: float = 0.0, far_m: float = 20.0) -> bytes:
     """The tiny network as an exported graph. kind: what it computes in. offset_m: how wrong it is."""
     number = {"FLOAT": onnx.TensorProto.FLOAT, "FLOAT16": onnx.TensorProto.FLOAT16}[kind]
     model = onnx.parser.parse_model(f"""
@@ -73,7 +73,7 @@ def graph_of(kind: str = "FLOAT", offset_m: float = 0.0) -> bytes:
             sides = Constant <value_ints = [1, 2]> ()
             num_nonfinite = ReduceSum <keepdims = 0> (counts, sides)
             near = Constant <value_float = 0.0> ()
-            far = Constant <value_float = 20.0> ()
+            far = Constant <value_float = {far_m}> ()
             depth_m = Clip (raw, near, far)
         }}""")
     onnx.checker.check_model(model, full_check=True)

@@ -124,7 +124,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(tiny_bundle, name, val
 
 
 def test_a_precision_that_the_bundle_has_not_is_an_error_with_the_remedy(tiny_bundle):
-    with pytest.raises(BadInputError, match="add one: mde-export tiny[.]mde --int8"):
+    with pytest.raises(BadInputError, match=r"add one: mde-export tiny\.mde --int8"):
         DepthEstimator.open(tiny_bundle, precision="int8")
 
 

@@ -1,0 +1,120 @@
+"""`mde-bundle`: what is in a bundle, and whether this machine gives its depth."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mde_runtime.cli.tables import table
+from mde_runtime.command import PATH, Group, say
+from mde_runtime.errors import VerdictError
+
+if TYPE_CHECKING:
+    from mde_runtime.bundle import Bundle
+    from mde_runtime.verify import NotHere, Verification
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON, for a program.")
+
+
+@click.group(cls=Group)
+def main() -> None:
+    """Look into a bundle, and verify it on this machine."""
+
+
+@main.command()
+@click.argument("bundle", type=PATH)
+@JSON
+def inspect(bundle: Path, as_json: bool) -> None:
+    """Show a bundle's contract, graphs, certificates and origin. Every member's SHA-256 is checked.
+
+    \b
+    mde-bundle inspect model.mde
+    """
+    from mde_runtime import records
+    from mde_runtime.bundle import read_bundle
+
+    opened = read_bundle(bundle)
+    certificates = {precision: opened.certificate(precision) for precision in opened.precisions}
+    for precision in opened.precisions:
+        opened.graph(precision)  # for its check alone
+    golden = opened.golden()
+    if as_json:
+        known = {"manifest": opened.manifest, "certificates": certificates, "num_golden_frames": len(golden.frames)}
+        click.echo(records.dumps(known), nl=False)
+        return
+    click.echo("\n".join([*_contract_lines(opened), f"golden  {len(golden.frames)} frames", ""]))
+    rows = [
+        (
+            precision,
+            f"{opened.manifest.members[f'graphs/{precision}.onnx'].size_bytes / 1e6:.1f} MB",
+            f"{certificate.parity.rmse_worst_m * 100:.3f} cm",
+            f"{certificate.parity.p999_m * 100:.3f} cm",
+            f"{certificate.parity.ssim_worst:.5f}",
+            f"{certificate.parity.num_frames} frames against {certificate.reference}; {certificate.executor}",
+        )
+        for precision, certificate in certificates.items()
+    ]
+    click.echo(table(("graph", "size", "worst RMSE", "p99.9", "worst SSIM", "certified on"), rows))
+
+
+@main.command()
+@click.argument("bundle", type=PATH)
+@JSON
+def verify(bundle: Path, as_json: bool) -> int:
+    """Run the golden frames through every backend and precision of this machine, and keep the records.
+
+    The exit code is 1 when a precision is left with no verified backend.
+
+    \b
+    mde-bundle verify model.mde
+    """
+    from mde_runtime import records
+    from mde_runtime.bundle import read_bundle
+    from mde_runtime.progress import progress
+    from mde_runtime.verify import pairs, verify_everywhere, without_backend
+
+    opened = read_bundle(bundle)
+    with progress("Verifying", len(pairs(opened))) as moved_on:
+        rows = verify_everywhere(opened, moved_on)
+    if as_json:
+        click.echo(records.dumps(rows), nl=False)
+    else:
+        header = ("backend", "precision", "verdict", "worst RMSE", "p99.9", "bias", "worst SSIM", "executor or reason")
+        click.echo(table(header, [_verification_row(row) for row in rows]))
+    left = without_backend(rows)
+    if left:
+        say(f"no backend here is verified with {', '.join(left)}")
+    return VerdictError.exit_code if left else 0
+
+
+def _contract_lines(bundle: "Bundle") -> list[str]:
+    contract, provenance = bundle.contract, bundle.manifest.provenance
+    source, to_network, from_network = contract.source, contract.to_network, contract.from_network
+    data = f", data {provenance.data_sha256[:12]}" if provenance.data_sha256 else ""
+    return [
+        f"{bundle.path}: {provenance.model}, from {provenance.origin} {provenance.source_sha256[:12]}{data}",
+        f"frame   {source.dtype} {source.height_px}x{source.width_px} {source.colour}",
+        f"network {to_network.height_px}x{to_network.width_px}, {to_network.resize}, {to_network.interpolation}"
+        f"{', antialias' if to_network.antialias else ''}",
+        f"depth   {from_network.distance}, {from_network.near_m:g} to {from_network.far_m:g} m, "
+        f"from {from_network.kind} x {from_network.scale:g} + {from_network.shift:g}",
+        f"made by {', '.join(f'{tool} {version}' for tool, version in provenance.tools.items()) or 'unknown tools'}",
+    ]
+
+
+def _verification_row(row: "Verification | NotHere") -> tuple[str, ...]:
+    from mde_runtime.verify import NotHere
+
+    if isinstance(row, NotHere):
+        return (row.backend, row.precision, "not here", "", "", "", "", row.reason)
+    parity = row.parity
+    return (
+        row.backend,
+        row.in_words,
+        "passed" if row.passed else "FAILED",
+        f"{parity.rmse_worst_m * 100:.3f} cm",
+        f"{parity.p999_m * 100:.3f} cm",
+        f"{parity.bias_m * 100:+.3f} cm",
+        f"{parity.ssim_worst:.5f}",
+        "; ".join([row.executor, *row.breaches]),
+    )

@@ -1,0 +1,65 @@
+"""Depth as colours for people: near is bright and warm, far is dark and cold, and brightness falls all the way.
+
+So it survives a grey printer and most colour blindness. A scale in metres belongs to it, always over the contract's
+range and never over a picture's own, so that a colour is the same distance in all pictures of a model.
+"""
+
+import functools
+import math
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from mde_runtime.contract import FromNetwork
+
+# Chosen by eye for an even fall of lightness: cream, yellow, orange, red, violet, indigo, night.
+ANCHORS = ((255, 250, 214), (254, 217, 92), (247, 146, 50), (213, 62, 79), (140, 36, 121), (64, 26, 110), (10, 10, 38))
+UNSEEN = (96, 96, 96)  # grey is no depth: the network gave none there
+SCALE_HEIGHT_PX = 26
+
+
+def coloured(depth_m: npt.NDArray[np.float32], near_m: float, far_m: float) -> npt.NDArray[np.uint8]:
+    """RGB (H, W, 3) of a depth map (H, W) in metres; a depth of exactly 0 with near > 0 is no measurement: grey."""
+    share = np.clip((depth_m - near_m) / (far_m - near_m), 0.0, 1.0)
+    colours: npt.NDArray[np.uint8] = _palette()[(np.nan_to_num(share) * 255).round().astype(np.uint8)]
+    unseen = ~np.isfinite(depth_m) | ((depth_m == 0) & (near_m > 0))
+    colours[unseen] = UNSEEN
+    return colours
+
+
+def with_scale(picture: npt.NDArray[np.uint8], from_network: FromNetwork) -> npt.NDArray[np.uint8]:
+    """The picture (H, W, 3) with a scale in metres below it."""
+    height_px, width_px, _ = picture.shape
+    canvas = Image.new("RGB", (width_px, height_px + SCALE_HEIGHT_PX), "white")
+    canvas.paste(Image.fromarray(picture))
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=11)
+    near_m, far_m = from_network.near_m, from_network.far_m
+    ramp = coloured(np.linspace(near_m or 1e-9, far_m, width_px, dtype=np.float32)[None].repeat(9, 0), near_m, far_m)
+    canvas.paste(Image.fromarray(ramp), (0, height_px + 2))
+    for metres in ticks(near_m, far_m, most=max(2, width_px // 45)):
+        x = (metres - near_m) / (far_m - near_m) * (width_px - 1)
+        text = f"{metres:g} m"
+        length = draw.textlength(text, font)
+        draw.line((x, height_px + 11, x, height_px + 13), "black")
+        draw.text((min(max(x - length / 2, 0), width_px - length), height_px + 13), text, "black", font)
+    return np.asarray(canvas)
+
+
+def ticks(near_m: float, far_m: float, most: int) -> list[float]:
+    """Round distances from near to far, at most so many, in steps of 1, 2 or 5 times a power of ten."""
+    span = far_m - near_m
+    power = 10.0 ** math.floor(math.log10(span / most))
+    step = next(step for step in (power, 2 * power, 5 * power, 10 * power, 20 * power) if span / step <= most - 1)
+    first = math.ceil(near_m / step)
+    return [round(index * step, 6) for index in range(first, math.floor(far_m / step + 1e-9) + 1)]
+
+
+@functools.cache
+def _palette() -> npt.NDArray[np.uint8]:
+    """The 256 colours from near to far."""
+    anchors = np.array(ANCHORS, np.float64)
+    at = np.linspace(0, 255, len(anchors))
+    columns = [np.interp(np.arange(256), at, channel) for channel in anchors.T]
+    palette: npt.NDArray[np.uint8] = np.stack(columns, axis=1).round().astype(np.uint8)
+    return palette

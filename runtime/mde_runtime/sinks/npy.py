@@ -1,0 +1,24 @@
+"""Depth as a numpy array: float32 metres, exactly what the estimator gave."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mde_runtime.contract import Contract
+from mde_runtime.files import replacing
+from mde_runtime.sinks import Prediction, Write
+
+
+@contextlib.contextmanager
+def writer(out: Path, contract: Contract) -> Iterator[Write]:  # noqa: ARG001  the seam of every sink
+    """Write `NAME.npy` below `out`."""
+
+    def write(prediction: Prediction) -> Path:
+        path = out / f"{prediction.name}.npy"
+        with replacing(path) as draft:
+            np.save(draft, prediction.depth_m, allow_pickle=False)
+        return path
+
+    yield write

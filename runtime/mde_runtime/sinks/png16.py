@@ -1,0 +1,34 @@
+"""Depth as a 16-bit grey PNG in millimetres, as most depth tools read it; 0 is no measurement."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mde_runtime.contract import Contract
+from mde_runtime.errors import BadInputError
+from mde_runtime.files import replacing
+from mde_runtime.sinks import Prediction, Write
+
+MAX_MM = 65535
+
+
+@contextlib.contextmanager
+def writer(out: Path, contract: Contract) -> Iterator[Write]:  # noqa: ARG001  the seam of every sink
+    """Write `NAME.depth.png` below `out`. A depth beyond 65.535 m is an error: it would come back as another one."""
+
+    def write(prediction: Prediction) -> Path:
+        millimetres = np.round(prediction.depth_m.astype(np.float64) * 1000)
+        if not (millimetres.min() >= 0 and millimetres.max() <= MAX_MM):  # NaN does not fit either
+            raise BadInputError(
+                f"{prediction.name}: depth up to {prediction.depth_m.max():.3f} m does not fit 16 bits of millimetres "
+                f"(0 to {MAX_MM / 1000} m); write it as npy"
+            )
+        path = out / f"{prediction.name}.depth.png"
+        with replacing(path) as draft:
+            Image.fromarray(millimetres.astype(np.uint16)).save(draft)
+        return path
+
+    yield write

@@ -1,0 +1,52 @@
+"""Pictures: files, folders with all that is below them, and patterns such as `'drive/*.jpg'`."""
+
+import functools
+import glob
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from mde_runtime.contract import MAX_SIDE_PX
+from mde_runtime.errors import BadInputError
+from mde_runtime.sources import SourceFrame
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+
+
+def frames(source: str) -> list[SourceFrame] | None:
+    """The pictures of a source; None where it is none of these. Raises BadInputError where nothing is there."""
+    path = Path(source)
+    if path.is_dir():
+        below = sorted(found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES and found.is_file())
+        if not below:
+            raise BadInputError(f"{source}: no picture in this folder ({', '.join(SUFFIXES)})")
+        return [_frame(found, found.relative_to(path)) for found in below]
+    if path.is_file():
+        return [_frame(path, Path(path.name))] if path.suffix.lower() in SUFFIXES else None
+    matches = sorted(map(Path, glob.glob(source, recursive=True)))  # noqa: PTH207  Path.glob takes no absolute pattern
+    if not matches:
+        raise BadInputError(f"{source}: no such file or folder")
+    return [_frame(found, Path(found.name)) for found in matches if found.suffix.lower() in SUFFIXES] or None
+
+
+def _frame(path: Path, relative: Path) -> SourceFrame:
+    return SourceFrame(relative.with_suffix("").as_posix(), str(path), functools.partial(read_picture, path))
+
+
+def read_picture(path: Path) -> npt.NDArray[np.uint8]:
+    """The picture as RGB uint8 (H, W, 3), turned upright as its EXIF says; a grey one three times, alpha dropped.
+
+    Raises BadInputError where it cannot be read, is too large, or has more than 8 bits a colour.
+    """
+    try:
+        with Image.open(path) as image:
+            if max(image.size) > MAX_SIDE_PX:
+                raise BadInputError(f"{path}: {image.width}x{image.height} px is more than {MAX_SIDE_PX} px a side")
+            if image.mode not in EIGHT_BIT_MODES:
+                raise BadInputError(f"{path}: a picture of mode {image.mode}, not 8 bits a colour; convert it first")
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadInputError(f"{path}: not a picture that can be read ({error})") from error

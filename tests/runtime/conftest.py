@@ -1,0 +1,33 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import click.testing
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def command() -> Callable[..., click.testing.Result]:
+    """Run a command as a terminal would: `command(main, "verb", path)` gives exit_code, stdout and stderr."""
+
+    def run(main: click.Command, *arguments: object) -> click.testing.Result:
+        return click.testing.CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+    return run
+
+
+@pytest.fixture
+def save_picture() -> Callable[..., Path]:
+    """Write a frame as a lossless picture, with an EXIF orientation where one is given."""
+
+    def save(path: Path, frame: np.ndarray, orientation: int | None = None) -> Path:
+        image = Image.fromarray(frame)
+        exif = Image.Exif()
+        if orientation is not None:
+            exif[0x0112] = orientation
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path, exif=exif)
+        return path
+
+    return save

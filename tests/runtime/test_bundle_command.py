@@ -1,0 +1,66 @@
+import json
+
+from mde_runtime import DepthEstimator
+from mde_runtime.cli.bundle import main
+
+
+def test_inspect_shows_contract_graphs_and_certificates(command, tiny_bundle):
+    ended = command(main, "inspect", tiny_bundle)
+    assert ended.exit_code == 0
+    assert "uint8 24x32 rgb" in ended.stdout
+    assert "z, 0 to 20 m" in ended.stdout
+    assert {line.split()[0] for line in ended.stdout.splitlines()[-2:]} == {"fp32", "fp16"}
+
+
+def test_inspect_gives_json(command, tiny_bundle):
+    known = json.loads(command(main, "inspect", tiny_bundle, "--json").stdout)
+    assert known["manifest"]["contract"]["source"]["height_px"] == 24
+    assert known["certificates"]["fp16"]["parity"]["num_frames"] == 8
+
+
+def test_inspect_finds_an_altered_member(command, tiny_bundle):
+    content = tiny_bundle.read_bytes()
+    at = content.rindex(b"num_nonfinite")  # inside a graph
+    tiny_bundle.write_bytes(content[:at] + b"X" + content[at + 1 :])
+    ended = command(main, "inspect", tiny_bundle)
+    assert ended.exit_code == 3
+    assert len(ended.stderr.splitlines()) == 1
+    assert "graphs/" in ended.stderr
+
+
+def test_verify_shows_what_runs_and_what_precision_is_real(command, tiny_bundle):
+    ended = command(main, "verify", tiny_bundle)
+    assert ended.exit_code == 0
+    lines = ended.stdout.splitlines()
+    assert any(line.startswith("onnxruntime-cpu   fp16 graph, fp32 arithmetic  passed") for line in lines)
+    assert any(line.startswith("onnxruntime-cuda  fp32 ") and "not here" in line for line in lines)
+
+
+def test_a_precision_without_a_verified_backend_makes_the_verdict_no(command, make_bundle, tiny_graph):
+    bundle = make_bundle(graphs={"fp32": tiny_graph(), "fp16": tiny_graph("FLOAT16", offset_m=0.02)})
+    ended = command(main, "verify", bundle)
+    assert ended.exit_code == 1
+    assert "no backend here is verified with fp16" in ended.stderr
+    assert "RMSE of the worst frame is 0.02" in ended.stdout
+
+
+def test_verify_gives_json_and_keeps_records(command, tiny_bundle):
+    rows = json.loads(command(main, "verify", tiny_bundle, "--json").stdout)
+    passed = [row for row in rows if row.get("breaches") == [] and row["backend"] == "onnxruntime-cpu"]
+    assert [row["precision"] for row in passed] == ["fp32", "fp16"]
+    with DepthEstimator.open(tiny_bundle, backend="onnxruntime-cpu") as estimate:
+        assert not estimate.choice.is_newly_verified
+
+
+def test_a_graph_that_no_backend_takes_costs_its_own_row(command, make_bundle, tiny_graph):
+    ended = command(main, "verify", make_bundle(graphs={"fp32": tiny_graph(), "fp16": b"no graph"}))
+    assert ended.exit_code == 1
+    assert "refuses the graph" in ended.stdout
+    assert "passed" in ended.stdout
+
+
+def test_a_file_that_is_no_bundle_is_one_line(command, tmp_path):
+    (tmp_path / "x.mde").write_bytes(b"PK")
+    ended = command(main, "verify", tmp_path / "x.mde")
+    assert (ended.exit_code, len(ended.stderr.splitlines())) == (3, 1)
+    assert "not a bundle, or cut short" in ended.stderr

@@ -1,0 +1,156 @@
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mde_runtime.cli.predict import main
+
+FLOAT32_STEP_AT_20_M = 2e-6
+HALF_A_MILLIMETRE_M = 0.0005 + FLOAT32_STEP_AT_20_M
+
+
+def test_a_picture_becomes_depth_in_metres(command, tiny_bundle, tiny_frames, tiny_depth, save_picture, tmp_path):
+    picture = save_picture(tmp_path / "frame.png", tiny_frames[0])
+    ended = command(main, tiny_bundle, picture, "-o", tmp_path / "out")
+    assert (ended.exit_code, ended.stdout) == (0, f"{tmp_path / 'out' / 'frame.npy'}\n")
+    depth_m = np.load(tmp_path / "out" / "frame.npy")
+    assert depth_m.dtype == np.float32
+    np.testing.assert_allclose(depth_m, tiny_depth(tiny_frames[0]), atol=FLOAT32_STEP_AT_20_M)
+
+
+def test_png16_holds_millimetres(command, tiny_bundle, tiny_frames, tiny_depth, save_picture, tmp_path):
+    picture = save_picture(tmp_path / "frame.png", tiny_frames[0])
+    assert command(main, tiny_bundle, picture, "-o", tmp_path / "out", "--format", "png16").exit_code == 0
+    with Image.open(tmp_path / "out" / "frame.depth.png") as image:
+        depth_m = np.asarray(image).astype(np.float64) / 1000
+    np.testing.assert_allclose(depth_m, tiny_depth(tiny_frames[0]), atol=HALF_A_MILLIMETRE_M)
+
+
+def test_the_colour_picture_has_a_scale_below_it(command, tiny_bundle, tiny_frames, save_picture, tmp_path):
+    picture = save_picture(tmp_path / "frame.png", tiny_frames[0])
+    assert command(main, tiny_bundle, picture, "-o", tmp_path / "out", "--format", "colour").exit_code == 0
+    with Image.open(tmp_path / "out" / "frame.colour.png") as image:
+        colours = np.asarray(image).astype(int)
+    assert colours.shape[0] > 24
+    assert colours[0].sum() > colours[23].sum()  # the ramp goes from near (bright) to far (dark)
+
+
+def test_a_folder_keeps_its_shape(command, tiny_bundle, tiny_frames, save_picture, tmp_path):
+    for index, name in enumerate(("a/0.png", "a/1.png", "b/0.png")):
+        save_picture(tmp_path / "in" / name, tiny_frames[index])
+    ended = command(main, tiny_bundle, tmp_path / "in", "-o", tmp_path / "out")
+    assert ended.exit_code == 0
+    assert ended.stdout.split() == [str(tmp_path / "out" / name) for name in ("a/0.npy", "a/1.npy", "b/0.npy")]
+
+
+def test_a_pattern_is_expanded(command, tiny_bundle, tiny_frames, save_picture, tmp_path):
+    for index in range(2):
+        save_picture(tmp_path / f"{index}.png", tiny_frames[index])
+    ended = command(main, tiny_bundle, tmp_path / "*.png", "-o", tmp_path / "out")
+    assert len(ended.stdout.split()) == 2
+
+
+def test_another_size_is_resized_said_once_and_given_back(command, tiny_bundle, tiny_frames, save_picture, tmp_path):
+    large = np.repeat(np.repeat(tiny_frames[:2], 3, axis=1), 2, axis=2)
+    for index in range(2):
+        save_picture(tmp_path / "in" / f"{index}.png", large[index])
+    ended = command(main, tiny_bundle, tmp_path / "in", "-o", tmp_path / "out")
+    assert ended.exit_code == 0
+    assert ended.stderr.count("resized (stretch) to 24x32 px") == 1
+    assert np.load(tmp_path / "out" / "1.npy").shape == (72, 64)
+
+
+def test_exif_rotation_is_honoured(command, tiny_bundle, tiny_frames, tiny_depth, save_picture, tmp_path):
+    upside_down = save_picture(tmp_path / "frame.png", tiny_frames[0][::-1, ::-1], orientation=3)
+    command(main, tiny_bundle, upside_down, "-o", tmp_path / "out")
+    depth_m = np.load(tmp_path / "out" / "frame.npy")
+    np.testing.assert_allclose(depth_m, tiny_depth(tiny_frames[0]), atol=FLOAT32_STEP_AT_20_M)
+
+
+def test_an_unreadable_frame_is_named_skipped_and_counted(command, tiny_bundle, tiny_frames, save_picture, tmp_path):
+    save_picture(tmp_path / "in" / "good.png", tiny_frames[0])
+    cut = save_picture(tmp_path / "in" / "cut.png", tiny_frames[0])
+    cut.write_bytes(cut.read_bytes()[:200])
+    ended = command(main, tiny_bundle, tmp_path / "in", "-o", tmp_path / "out")
+    assert ended.exit_code == 1
+    assert f"left out: {cut}: not a picture" in ended.stderr
+    assert "1 of 2 frames written" in ended.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.npy"]
+
+
+def test_depth_beyond_16_bits_of_millimetres_is_an_error_and_no_wrap(
+    command, make_bundle, tiny_contract, tiny_graph, tiny_frames, tiny_depth, save_picture, tmp_path
+):
+    far = dataclasses.replace(tiny_contract, from_network=dataclasses.replace(tiny_contract.from_network, far_m=100.0))
+    graph = tiny_graph(offset_m=60.0, far_m=100.0)
+    bundle = make_bundle("far.mde", {"fp32": graph}, tiny_depth(tiny_frames) + 60, far)
+    picture = save_picture(tmp_path / "frame.png", tiny_frames[0])
+    ended = command(main, bundle, picture, "-o", tmp_path / "out", "--format", "png16")
+    assert ended.exit_code == 1
+    assert "does not fit 16 bits of millimetres" in ended.stderr
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_two_frames_of_one_name_are_refused_before_anything_is_written(
+    command, tiny_bundle, tiny_frames, save_picture, tmp_path
+):
+    one, other = (save_picture(tmp_path / folder / "frame.png", tiny_frames[0]) for folder in "ab")
+    ended = command(main, tiny_bundle, one, other, "-o", tmp_path / "out")
+    assert ended.exit_code == 2
+    assert "would both give frame" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "complaint"),
+    [
+        (("nowhere.png",), 3, "no such file or folder"),
+        ((".",), 3, "no picture in this folder"),
+        (("frame.txt",), 3, "no picture, and no folder"),
+        ((), 2, "Missing argument"),
+        (("frame.png", "--format", "tiff"), 2, "no format 'tiff'; there are npy"),
+        (("frame.png", "--backend", "warp"), 2, "no backend 'warp'"),
+    ],
+)
+def test_a_wrong_call_is_one_line_with_its_exit_code(
+    command, tiny_bundle, tiny_frames, save_picture, tmp_path, monkeypatch, arguments, exit_code, complaint
+):
+    inside = tmp_path / "in"
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    if "frame.png" in arguments:
+        save_picture(inside / "frame.png", tiny_frames[0])
+    if "frame.txt" in arguments:
+        (inside / "frame.txt").write_text("no picture")
+    ended = command(main, tiny_bundle, *arguments, "-o", tmp_path / "out")
+    assert ended.exit_code == exit_code
+    assert complaint in ended.stderr
+
+
+def test_ctrl_c_leaves_whole_files_and_exits_130(tiny_bundle, tiny_frames, save_picture, tmp_path):
+    for index in range(3000):
+        save_picture(tmp_path / "in" / f"{index}.bmp", tiny_frames[0])
+    program = "from mde_runtime.cli.predict import main; main()"
+    running = subprocess.Popen(
+        [sys.executable, "-c", program, str(tiny_bundle), str(tmp_path / "in"), "-o", str(tmp_path / "out")],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out").glob("*.npy")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert said.rstrip().endswith("interrupted")
+    written = list((tmp_path / "out").iterdir())
+    assert 0 < len(written) < 3000
+    assert {np.load(path).shape for path in written} == {(24, 32)}
