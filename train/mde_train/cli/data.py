@@ -18,6 +18,26 @@ def main() -> None:
 
 
 @main.command()
+@click.argument("out", type=PATH)
+@click.option("--frames", "num_frames", type=int, default=2000, show_default=True, help="How many; every fifth is val.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other scenes.")
+def synth(out: Path, num_frames: int, seed: int) -> None:
+    """Make a data set of streets and rooms in OUT: rgb/{train,val}/N.jpeg and depth/{train,val}/N.npy.
+
+    144x256 px, one camera (focal length 128 px), depth along the optical axis in metres, 100 m in the sky. Takes
+    170 kB and about 1/50 s a frame. Interrupted, it goes on where it was; asked for more frames, it adds them.
+
+    Example: mde-data synth data/synth --frames 2000 --seed 1
+    """
+    from mde_runtime.command import say
+    from mde_train.data.synth.dataset import synthesise
+
+    num_made = synthesise(out, num_frames, seed)
+    say(f"made {num_made} frames, {num_frames - num_made} were there")
+    click.echo(out)
+
+
+@main.command()
 @click.argument("data", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def check(data: Path, as_json: bool) -> None:

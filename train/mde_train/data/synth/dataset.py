@@ -1,0 +1,105 @@
+"""Write the data set: whole frames only, on every core, going on where an interrupted run ended."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mde_runtime import records
+from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.files import replacing, write_text
+from mde_runtime.progress import progress
+from mde_train.data.synth.frames import make_frame, split_of
+
+MARKER = "synth.json"
+GENERATOR = "mde-synth 1"  # counts up when the same seed gives other frames
+JPEG_QUALITY = 95
+CHUNK = 8  # frames that a worker makes at a time
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What a folder of synthetic frames was made with: `synth.json`."""
+
+    generator: str
+    seed: int
+    num_frames: int
+
+
+def synthesise(folder: Path, num_frames: int, seed: int) -> int:
+    """Make frames 0 to num_frames - 1 in the folder; give the number that were not there yet.
+
+    Frames that a run before this one finished are kept. Raises BadInputError when the folder holds anything else.
+    """
+    if num_frames < 1 or seed < 0:
+        raise UsageError(f"frames {num_frames}, seed {seed}: at least 1 frame, and a seed of 0 or more")
+    _claim(folder, Marker(GENERATOR, seed, num_frames))
+    missing = [index for index in range(num_frames) if not _files(folder, index)[0].exists()]
+    chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
+    with _workers(len(chunks)) as pool, progress("synthesising", total=len(missing)) as advance:
+        futures = [pool.submit(_write_frames, folder, seed, chunk) for chunk in chunks]
+        for future in as_completed(futures):
+            for _ in range(future.result()):
+                advance()
+    return len(missing)
+
+
+def _claim(folder: Path, marker: Marker) -> None:
+    """Write the marker, or find that the folder is another's."""
+    path = folder / MARKER
+    if path.exists():
+        there = records.loads(Marker, path.read_text(), str(path))
+        if (there.generator, there.seed) != (marker.generator, marker.seed):
+            raise BadInputError(
+                f"{folder}: holds frames of {there.generator} with seed {there.seed}, not of {marker.generator} "
+                f"with seed {marker.seed}; take another folder, or remove this one"
+            )
+        if there.num_frames > marker.num_frames:
+            raise BadInputError(
+                f"{folder}: holds {there.num_frames} frames, more than {marker.num_frames}; take another folder"
+            )
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInputError(f"{folder}: not empty, and not made by mde-data synth; take another folder")
+    write_text(path, records.dumps(marker))
+
+
+@contextlib.contextmanager
+def _workers(num_chunks: int) -> Iterator[ProcessPoolExecutor]:
+    """A process for each core; on Ctrl-C or an error they finish the frame in hand and start no other."""
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    pool = ProcessPoolExecutor(
+        max_workers=max(1, min(num_cores, num_chunks)),
+        mp_context=multiprocessing.get_context("spawn"),  # fork would copy whatever threads the caller has
+        initializer=_ignore_interrupt,
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ignore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the work in order
+
+
+def _write_frames(folder: Path, seed: int, indices: list[int]) -> int:
+    for index in indices:
+        rendered = make_frame(seed, index)
+        frame_file, depth_file = _files(folder, index)
+        with replacing(depth_file) as draft:
+            np.save(draft, rendered.depth_m)
+        with replacing(frame_file) as draft:  # last: where the picture is, the frame is whole
+            Image.fromarray(rendered.frame).save(draft, format="JPEG", quality=JPEG_QUALITY)
+    return len(indices)
+
+
+def _files(folder: Path, index: int) -> tuple[Path, Path]:
+    split = split_of(index)
+    return folder / "rgb" / split / f"{index}.jpeg", folder / "depth" / split / f"{index}.npy"
