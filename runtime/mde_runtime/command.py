@@ -33,9 +33,6 @@ def _end(run: Callable[[], object], program: str, *, debug: bool) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         say(f"{program}: interrupted")
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of our stdout has gone (`| head`): that is not an error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except (MdeError, OSError) as error:
         if debug:
             traceback.print_exc()
@@ -61,6 +58,14 @@ class Command(click.Command):
     def __init__(self, *args: Any, **extra: Any):  # Any: click's own signature
         super().__init__(*args, **extra)
         self.params.append(_debug_option())
+
+    def invoke(self, ctx: click.Context) -> Any:  # Any: click's own signature
+        """Run the command. A reader of our stdout that goes away (`| head`) is no error; click would exit with 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Run the command and exit. Of click's further keywords only those that its test runner sets are kept."""

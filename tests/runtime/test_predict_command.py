@@ -145,7 +145,7 @@ def test_ctrl_c_leaves_whole_files_and_exits_130(tiny_bundle, tiny_frames, save_
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not list((tmp_path / "out").glob("*.npy")) and time.monotonic() < deadline:
+    while not list((tmp_path / "out").glob("[0-9]*.npy")) and time.monotonic() < deadline:
         time.sleep(0.01)
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)

@@ -1,0 +1,167 @@
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mde_runtime import BadInputError
+from mde_runtime.bundle import GOLDEN, MANIFEST, graph_name, read_bundle, stored_zip
+from mde_runtime.files import sha256_of
+
+
+def members(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def rewrite(path: Path, changed: dict[str, bytes]) -> None:
+    path.write_bytes(stored_zip(changed))
+
+
+def read_all(path: Path) -> None:
+    bundle = read_bundle(path)
+    for precision in bundle.precisions:
+        bundle.graph(precision)
+        bundle.certificate(precision)
+    bundle.golden()
+
+
+def test_a_bundle_gives_back_what_was_written(tiny_bundle, tiny_contract, tiny_graph, tiny_frames, tiny_depth):
+    bundle = read_bundle(tiny_bundle)
+    assert bundle.contract == tiny_contract
+    assert bundle.precisions == ("fp32", "fp16")
+    assert bundle.graph("fp32") == tiny_graph()
+    assert bundle.certificate("fp16").precision == "fp16"
+    np.testing.assert_array_equal(bundle.golden().frames, tiny_frames)
+    np.testing.assert_array_equal(bundle.golden().depth_m, tiny_depth(tiny_frames))
+
+
+def test_the_same_content_gives_the_same_bytes(make_bundle):
+    assert make_bundle("one.mde").read_bytes() == make_bundle("two.mde").read_bytes()
+
+
+def test_any_zip_tool_opens_it_and_nothing_is_compressed(tiny_bundle):
+    with zipfile.ZipFile(tiny_bundle) as archive:
+        assert archive.testzip() is None
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+@pytest.mark.parametrize("name", [GOLDEN, "graphs/fp32.onnx", "graphs/fp16.onnx", "certificates/fp16.json", MANIFEST])
+def test_a_missing_member_is_named(tiny_bundle, name):
+    rewrite(tiny_bundle, {key: value for key, value in members(tiny_bundle).items() if key != name})
+    with pytest.raises(BadInputError, match=f"the member {name} is missing"):
+        read_all(tiny_bundle)
+
+
+@pytest.mark.parametrize("name", [GOLDEN, "graphs/fp32.onnx", "certificates/fp16.json"])
+def test_an_altered_member_is_named(tiny_bundle, name):
+    content = members(tiny_bundle)
+    altered = bytearray(content[name])
+    altered[len(altered) // 2] ^= 1
+    rewrite(tiny_bundle, {**content, name: bytes(altered)})
+    with pytest.raises(BadInputError, match=f"{name} was altered"):
+        read_all(tiny_bundle)
+
+
+def test_a_member_of_another_length_is_named(tiny_bundle):
+    content = members(tiny_bundle)
+    rewrite(tiny_bundle, {**content, GOLDEN: content[GOLDEN] + b"x"})
+    with pytest.raises(BadInputError, match=rf"golden\.npz has {len(content[GOLDEN]) + 1} bytes, the manifest says"):
+        read_bundle(tiny_bundle)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # that is what this test is about
+def test_a_doubled_member_is_named(tiny_bundle):
+    with zipfile.ZipFile(tiny_bundle, "a") as archive:
+        archive.writestr(graph_name("fp32"), b"another graph")
+    with pytest.raises(BadInputError, match=r"graphs/fp32\.onnx is there twice"):
+        read_bundle(tiny_bundle)
+
+
+@pytest.mark.parametrize("name", ["../evil", "graphs/fp64.onnx", "plugin.so", "graphs/", "/etc/passwd"])
+def test_an_unknown_member_is_refused(tiny_bundle, name):
+    with zipfile.ZipFile(tiny_bundle, "a") as archive:
+        archive.writestr(name, b"")
+    with pytest.raises(BadInputError, match="unknown member"):
+        read_bundle(tiny_bundle)
+
+
+def test_a_known_member_that_the_manifest_does_not_list_is_refused(tiny_bundle):
+    with zipfile.ZipFile(tiny_bundle, "a") as archive:
+        archive.writestr("graphs/int8.onnx", b"")
+    with pytest.raises(BadInputError, match=r"graphs/int8\.onnx is not in the manifest"):
+        read_bundle(tiny_bundle)
+
+
+def test_a_compressed_member_is_refused(tiny_bundle):
+    content = members(tiny_bundle)
+    with zipfile.ZipFile(tiny_bundle, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in content.items():
+            archive.writestr(name, value)
+    with pytest.raises(BadInputError, match="is compressed or encrypted"):
+        read_bundle(tiny_bundle)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_bundle_is_refused(tiny_bundle, share):
+    content = tiny_bundle.read_bytes()
+    tiny_bundle.write_bytes(content[: int(len(content) * share)])
+    # Cut a little, a small bundle ends with the directory of golden.npz, which is a zip of its own.
+    with pytest.raises(BadInputError, match=r"not a bundle, or cut short|the member manifest\.json is missing"):
+        read_bundle(tiny_bundle)
+
+
+def test_a_byte_flipped_anywhere_is_an_error_or_changes_nothing(tiny_bundle):
+    """The zip's own headers may be altered without effect; no other content ever comes back."""
+    content, before = tiny_bundle.read_bytes(), members(tiny_bundle)
+    for at in np.random.default_rng(3).integers(0, len(content), 150):
+        altered = bytearray(content)
+        altered[at] ^= 0x11
+        tiny_bundle.write_bytes(altered)
+        try:
+            bundle = read_bundle(tiny_bundle)
+            found = {graph_name(precision): bundle.graph(precision) for precision in bundle.precisions}
+        except BadInputError:
+            continue
+        assert found == {name: before[name] for name in found}
+
+
+def test_a_bundle_of_a_later_schema_is_refused(tiny_bundle):
+    content = members(tiny_bundle)
+    rewrite(tiny_bundle, {**content, MANIFEST: content[MANIFEST].replace(b'"schema": 1', b'"schema": 2')})
+    with pytest.raises(BadInputError, match="bundle schema 2, this version reads 1; update"):
+        read_bundle(tiny_bundle)
+
+
+def test_golden_frames_of_another_size_are_refused(make_bundle, tiny_depth, tiny_frames):
+    bundle = make_bundle(depth_m=tiny_depth(tiny_frames)[:, :12])
+    with pytest.raises(BadInputError, match=r"golden depth_m is float32 \(8, 12, 32\), not float32 \(8, 24, 32\)"):
+        read_bundle(bundle).golden()
+
+
+class Bomb:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return (Path.touch, (self.path,))
+
+
+def test_a_pickle_among_the_golden_arrays_does_not_run(tiny_bundle, tmp_path):
+    golden = tmp_path / GOLDEN
+    np.savez(golden, frames=np.array([Bomb(tmp_path / "exploded")], dtype=object), depth_m=np.zeros(1))
+    content = members(tiny_bundle)
+    old, new = content[GOLDEN], golden.read_bytes()
+    manifest = content[MANIFEST].replace(sha256_of(old).encode(), sha256_of(new).encode())
+    manifest = manifest.replace(f'"size_bytes": {len(old)}'.encode(), f'"size_bytes": {len(new)}'.encode())
+    rewrite(tiny_bundle, {**content, GOLDEN: new, MANIFEST: manifest})
+    with pytest.raises(BadInputError, match=r"golden\.npz: not the arrays frames, depth_m"):
+        read_bundle(tiny_bundle).golden()
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_file_that_is_not_there_is_said_so(tmp_path):
+    with pytest.raises(BadInputError, match=r"nowhere\.mde: no such file"):
+        read_bundle(tmp_path / "nowhere.mde")

@@ -1,0 +1,95 @@
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mde_runtime import BadInputError, records
+from mde_runtime.contract import Contract, FromNetwork, Intrinsics, Placement, SourceFrame, ToNetwork
+
+SEED_A = Contract(
+    source=SourceFrame(144, 256, "rgb", "uint8", "NHWC"),
+    to_network=ToNetwork(224, 224, 32, "stretch", "bilinear", True, 1 / 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    from_network=FromNetwork("metric_depth", "m", 0.0, 20.0, "z", (0, 0, 224, 224), "bilinear", True, 1.0, 0.0),
+    intrinsics=Intrinsics(200.0, 200.0, 127.5, 71.5),
+)
+
+
+def with_to_network(**changes: object) -> Contract:
+    return dataclasses.replace(SEED_A, to_network=dataclasses.replace(SEED_A.to_network, **changes))
+
+
+def with_from_network(**changes: object) -> Contract:
+    return dataclasses.replace(SEED_A, from_network=dataclasses.replace(SEED_A.from_network, **changes))
+
+
+def test_a_contract_survives_the_disk():
+    assert Contract.loads(records.dumps(SEED_A)) == SEED_A
+    without_camera = dataclasses.replace(SEED_A, intrinsics=None)
+    assert Contract.loads(records.dumps(without_camera)) == without_camera
+
+
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        (lambda: SourceFrame(0, 256, "rgb", "uint8", "NHWC"), r"contract\.source\.height_px: 0"),
+        (lambda: SourceFrame(144, 10**6, "rgb", "uint8", "NHWC"), r"contract\.source\.width_px: 1000000"),
+        (lambda: with_to_network(height_px=225), "225 px is no multiple of 32 px; the next is 256 px"),
+        (lambda: with_to_network(multiple_of_px=0), "multiple_of_px: 0"),
+        (lambda: with_to_network(std=(1.0, 0.0, 1.0)), "scale and std must be greater than 0"),
+        (lambda: with_to_network(scale=0.0), "scale and std must be greater than 0"),
+        (lambda: with_to_network(resize="pad"), r"144 px pads to 160 px \(a multiple of 32\), not to 224 px"),
+        (lambda: with_to_network(height_px=192), "reaches beyond the network's input of 192x224 px"),
+        (lambda: with_from_network(near_m=20.0), "0 <= near < far"),
+        (lambda: with_from_network(near_m=-1.0), "0 <= near < far"),
+        (lambda: with_from_network(covers=(5, 0, 5, 224)), "is empty"),
+        (lambda: with_from_network(scale=0.0), "the same depth everywhere"),
+        (lambda: Intrinsics(0.0, 1.0, 0.0, 0.0), "greater than 0 px"),
+    ],
+)
+def test_a_contract_that_contradicts_itself_cannot_be_made(broken, complaint):
+    with pytest.raises(BadInputError, match=complaint):
+        broken()
+
+
+def test_relative_depth_is_metric_only_after_scale_and_shift_were_fitted():
+    assert SEED_A.from_network.is_metric
+    relative = with_from_network(kind="relative_inverse_depth").from_network
+    assert not relative.is_metric
+    assert dataclasses.replace(relative, scale=0.02, shift=0.1).is_metric
+
+
+@pytest.mark.parametrize(
+    ("resize", "size", "placement"),
+    [
+        ("stretch", (224, 224), Placement(224, 224, 0, 0)),
+        ("letterbox", (224, 224), Placement(126, 224, 49, 0)),
+        ("crop", (224, 224), Placement(224, 398, 0, -87)),
+        ("pad", (160, 256), Placement(144, 256, 8, 0)),
+    ],
+)
+def test_the_policy_places_the_frame_in_the_networks_input(resize, size, placement):
+    to_network = dataclasses.replace(SEED_A.to_network, height_px=size[0], width_px=size[1], resize=resize)
+    from_network = dataclasses.replace(SEED_A.from_network, covers=(0, 0, *size))
+    assert dataclasses.replace(SEED_A, to_network=to_network, from_network=from_network).placement == placement
+
+
+@given(
+    st.sampled_from(["letterbox", "crop"]), *(st.integers(1, 60).map(lambda n: n * 8) for _ in range(2)),
+    *(st.integers(1, 800) for _ in range(2)),
+)  # fmt: skip
+def test_letterbox_lies_inside_and_crop_covers(resize, height, width, source_height, source_width):
+    contract = Contract(
+        SourceFrame(source_height, source_width, "rgb", "uint8", "NHWC"),
+        dataclasses.replace(SEED_A.to_network, height_px=height, width_px=width, multiple_of_px=8, resize=resize),
+        dataclasses.replace(SEED_A.from_network, covers=(0, 0, height, width)),
+        None,
+    )
+    placed = contract.placement
+    bottom, right = placed.top_px + placed.height_px, placed.left_px + placed.width_px
+    if resize == "letterbox":
+        assert 0 <= placed.top_px <= bottom <= height
+        assert 0 <= placed.left_px <= right <= width
+    else:
+        assert placed.top_px <= 0 <= height <= bottom
+        assert placed.left_px <= 0 <= width <= right

@@ -1,0 +1,74 @@
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from mde_runtime import BadInputError, records
+
+
+@dataclass(frozen=True)
+class Lens:
+    name: str
+    focal_px: float
+    shape: tuple[int, int]
+    rows: tuple[float, ...]
+    kind: Literal["wide", "tele"]
+    is_new: bool
+    notes: dict[str, str]
+    maker: str | None
+
+
+LENS = Lens("a", 1.5, (3, 4), (0.5, 1.0, 2.0), "wide", True, {"b": "ä"}, None)
+JSON = records.to_json(LENS)
+
+
+def test_a_record_comes_back_as_it_was():
+    assert records.loads(Lens, records.dumps(LENS), "lens") == LENS
+
+
+def test_the_same_record_gives_the_same_text():
+    assert records.dumps(LENS) == records.dumps(records.loads(Lens, records.dumps(LENS), "lens"))
+
+
+def test_a_whole_number_serves_as_a_number():
+    assert records.from_json(Lens, {**JSON, "focal_px": 2}, "lens").focal_px == 2.0
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"colour": "red"}, "lens: unknown key 'colour'; the keys are name, focal_px"),
+        ({"name": 3}, r"lens\.name: text belongs here, not int '3'"),
+        ({"focal_px": "1.5"}, r"lens\.focal_px: a number belongs here"),
+        ({"focal_px": True}, r"lens\.focal_px: a number belongs here"),
+        ({"focal_px": float("nan")}, r"lens\.focal_px: nan is not a finite number"),
+        ({"shape": [3]}, r"lens\.shape: 1 values where 2 belong"),
+        ({"shape": [3, 4.5]}, r"lens\.shape\[1\]: a whole number belongs here"),
+        ({"shape": [3, True]}, r"lens\.shape\[1\]: a whole number belongs here"),
+        ({"rows": 1.0}, r"lens\.rows: a list belongs here"),
+        ({"kind": "fish"}, r"lens\.kind: 'fish' is not one of wide, tele"),
+        ({"is_new": 1}, r"lens\.is_new: true or false belongs here"),
+        ({"notes": []}, r"lens\.notes: an object belongs here"),
+        ({"notes": {"b": 1}}, r"lens\.notes\.b: text belongs here"),
+        ({"maker": 1}, r"lens\.maker: text belongs here"),
+    ],
+)
+def test_a_wrong_value_is_an_error_that_names_its_place(change, complaint):
+    with pytest.raises(BadInputError, match=complaint):
+        records.from_json(Lens, {**JSON, **change}, "lens")
+
+
+def test_a_missing_key_is_an_error_that_names_it():
+    with pytest.raises(BadInputError, match="lens: the key 'maker' is missing"):
+        records.from_json(Lens, {key: value for key, value in JSON.items() if key != "maker"}, "lens")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000])
+def test_what_is_no_record_is_an_error(text):
+    with pytest.raises(BadInputError, match="lens: "):
+        records.loads(Lens, text, "lens")
+
+
+def test_a_number_that_json_cannot_say_is_not_written():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        records.dumps({"depth_m": float("inf")})

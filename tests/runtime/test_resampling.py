@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mde_runtime.resampling import bilinear_matrix, resize_maps
+
+torch = pytest.importorskip("torch")
+
+FLOAT32_ROUNDING = 1e-5  # PyTorch places the pixel centres, up to 40 px, in float32: 40 * 2^-24 px and a few sums
+
+sides = st.integers(1, 40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sides, sides, sides, sides, st.booleans())
+def test_resizing_equals_pytorchs(height, width, to_height, to_width, antialias):
+    maps = np.random.default_rng(height * 41 + width).random((2, height, width), dtype=np.float32)
+    theirs = torch.nn.functional.interpolate(
+        torch.from_numpy(maps)[None], (to_height, to_width), mode="bilinear", antialias=antialias
+    )[0].numpy()
+    ours = resize_maps(maps, to_height, to_width, antialias=antialias)
+    np.testing.assert_allclose(ours, theirs, atol=FLOAT32_ROUNDING)
+
+
+@given(sides, sides, st.booleans())
+def test_a_constant_map_stays_constant(size_in, size_out, antialias):
+    rows = bilinear_matrix(size_in, size_out, antialias).sum(axis=1, dtype=np.float64)
+    np.testing.assert_allclose(rows, 1, atol=FLOAT32_ROUNDING)
+
+
+def test_the_same_size_changes_nothing():
+    np.testing.assert_array_equal(bilinear_matrix(7, 7, True), np.eye(7))
+
+
+def test_the_shared_matrix_cannot_be_written_to():
+    with pytest.raises(ValueError, match="read-only"):
+        bilinear_matrix(3, 4, False)[0, 0] = 1
