@@ -35,6 +35,24 @@ def bilinear_matrix(size_in: int, size_out: int, antialias: bool) -> Float32:
     return matrix
 
 
+@functools.lru_cache(maxsize=64)
+def bicubic_matrix(size_in: int, size_out: int) -> Float32:
+    """The (size_out, size_in) matrix of the antialiased bicubic resize of one axis; each row sums to 1. Read-only.
+
+    Source: Keys' cubic convolution with a = -0.5, as wide as one output pixel: PyTorch's and Pillow's antialiased
+    bicubic. (Without antialias PyTorch takes a = -0.75, which ONNX Resize has too, so no matrix is needed.)
+    """
+    scale = size_in / size_out
+    centres = (np.arange(size_out)[:, None] + 0.5) * scale
+    x = np.abs(np.arange(size_in)[None, :] + 0.5 - centres) / max(scale, 1.0)
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    weights = np.where(x < 1, near, np.where(x < 2, far, 0.0))
+    matrix: Float32 = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    matrix.flags.writeable = False
+    return matrix
+
+
 def resize_maps(maps: Float32, height_px: int, width_px: int, *, antialias: bool) -> Float32:
     """Resize (..., H, W) float32 maps bilinearly to (..., height_px, width_px)."""
     rows = bilinear_matrix(maps.shape[-2], height_px, antialias)

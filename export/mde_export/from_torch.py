@@ -1,0 +1,54 @@
+"""A PyTorch network as an ONNX graph."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from mde_export.canonical import OPSET
+from mde_runtime.contract import Contract
+from mde_runtime.errors import BadInputError
+
+
+def onnx_from_torch(network: nn.Module, contract: Contract, batch: int = 1) -> ir.Model:
+    """The network alone, without stages: (batch, 3, h, w) float32 in. BatchNorm is folded into both convolutions.
+
+    Raises BadInputError when PyTorch cannot capture the network.
+    """
+    wanted = contract.to_network
+    example = torch.zeros(batch, 3, wanted.height_px, wanted.width_px)
+    with warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")  # PyTorch's about its own internals
+        try:
+            program = torch.onnx.export(
+                network.eval(), (example,), dynamo=True, opset_version=OPSET, external_data=False, verbose=False
+            )
+        except torch.onnx.OnnxExporterError as error:
+            cause = error.__cause__ or error
+            raise BadInputError(
+                f"PyTorch cannot export the network ({type(cause).__name__}: {_last_line(cause)}); "
+                "make its forward free of branches on tensor values"
+            ) from error
+    assert program is not None  # of the older exporter only
+    return program.model
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """PyTorch prints its steps to stdout, which belongs to our results."""
+    level = logging.getLogger("torch.onnx").level
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.getLogger("torch.onnx").setLevel(level)
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [""])[-1][:200]

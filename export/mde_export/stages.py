@@ -1,0 +1,293 @@
+"""The stages around a network, in ONNX: from the camera's frame to depth in metres at the frame's size.
+
+The twin of `mde_train.depth_model`; a property test holds the two together. The order, and why:
+cast first (TensorRT takes uint8 only where the first operator is a cast), layout and colour, resize, normalise, place
+(padding is 0 to the network, as a convolution's own), the network, scale and shift in the network's own quantity, the
+count of non-finite values (before anything could hide one), its kind to metres, back to the frame's size, clip last.
+Nodes of the stages are named `to_network/...` and `from_network/...`; the rest is the network.
+Shapes: N frames; H, W the frame's size; h, w the network's input or map; C colours.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import onnx_ir as ir
+
+from mde_export.ops import Ops
+from mde_runtime.contract import Contract, FromNetwork, Interpolation
+from mde_runtime.errors import BadInputError
+from mde_runtime.resampling import bicubic_matrix, bilinear_matrix
+
+FRAME, DEPTH, NUM_NONFINITE = "frame", "depth_m", "num_nonfinite"
+TO_NETWORK, FROM_NETWORK = "to_network", "from_network"
+ROWS, COLUMNS = 2, 3  # axes of an NCHW tensor
+
+Size = tuple[int, int]  # height, width; px
+
+
+def graft(network: ir.Model, contract: Contract) -> ir.Model:
+    """The network with its stages: `frame` uint8 (N, H, W, 3) in, `depth_m` and `num_nonfinite` out.
+
+    Raises BadInputError when the network's input or output do not fit the contract, or depth cannot be metric.
+    """
+    if not contract.from_network.is_metric:
+        raise BadInputError(
+            "this network gives relative depth without a scale; fit scale and shift to measured distances first: "
+            "mde-export MODEL --measured FILE"
+        )
+    model = network.clone()
+    graph = model.graph
+    batch, map_size = _check_network(graph, contract)
+
+    source = contract.source
+    frame = ir.val(FRAME, ir.DataType.UINT8, [batch, source.height_px, source.width_px, 3])
+    before = Ops(TO_NETWORK)
+    pixels = frame
+    for stage in (cast, to_colour_planes, resize_to_network, normalise, place):
+        pixels = stage(before, pixels, contract)
+    _prepend(graph, before, frame, pixels)
+
+    after = Ops(FROM_NETWORK)
+    quantity = scale_and_shift(after, _as_map(after, graph.outputs[0]), contract.from_network)
+    num_nonfinite = count_nonfinite(after, quantity, map_size)
+    depth = to_metres(after, quantity, contract.from_network)
+    depth = to_source_size(after, depth, map_size, contract)
+    depth = clip(after, depth, contract.from_network)
+    depth = blank_unseen(after, depth, contract)
+    depth = after("Squeeze", [depth, after.int64s([1], "map_axis")], "squeeze")
+    _append(
+        graph,
+        after,
+        (depth, DEPTH, ir.DataType.FLOAT, [batch, source.height_px, source.width_px]),
+        (num_nonfinite, NUM_NONFINITE, ir.DataType.INT32, [batch]),
+    )
+    return model
+
+
+def is_stage(name: str | None) -> bool:
+    """Whether a node of this name is a stage, and not the network's."""
+    return name is not None and name.startswith((f"{TO_NETWORK}/", f"{FROM_NETWORK}/"))
+
+
+def cast(ops: Ops, frame: ir.Value, _: Contract) -> ir.Value:
+    """uint8 to float32, 0 to 255."""
+    return ops("Cast", [frame], "cast", {"to": int(ir.DataType.FLOAT)})
+
+
+def to_colour_planes(ops: Ops, pixels_NHWC: ir.Value, contract: Contract) -> ir.Value:  # noqa: N803  # shape suffix
+    """(N, H, W, C) in the camera's order to (N, C, H, W) in red, green, blue."""
+    planes = ops("Transpose", [pixels_NHWC], "transpose", {"perm": [0, 3, 1, 2]})
+    if contract.source.colour == "rgb":
+        return planes
+    return ops("Gather", [planes, ops.int64s([2, 1, 0], "rgb_of_bgr")], "swap_red_and_blue", {"axis": 1})
+
+
+def resize_to_network(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
+    """The frame to the size at which it lies in the network's input."""
+    source, wanted, placed = contract.source, contract.to_network, contract.placement
+    size_in, size_out = (source.height_px, source.width_px), (placed.height_px, placed.width_px)
+    return _resize(ops, pixels, size_in, size_out, wanted.interpolation, wanted.antialias, "resize")
+
+
+def normalise(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
+    """(pixel * scale - mean) / std, as one multiplication and, where there is a mean, one addition."""
+    wanted = contract.to_network
+    std = np.array(wanted.std)
+    factor = (wanted.scale / std).reshape(1, 3, 1, 1).astype(np.float32)
+    normal = ops("Mul", [pixels, ops.constant(factor, "factor")], "scale")
+    if not any(wanted.mean):
+        return normal
+    offset = (-np.array(wanted.mean) / std).reshape(1, 3, 1, 1).astype(np.float32)
+    return ops("Add", [normal, ops.constant(offset, "offset")], "subtract_mean")
+
+
+def place(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
+    """Put the frame where it lies in the network's input: zeros around it, or what juts out cut off."""
+    wanted, placed = contract.to_network, contract.placement
+    rows = (placed.top_px, wanted.height_px - placed.height_px - placed.top_px)
+    columns = (placed.left_px, wanted.width_px - placed.width_px - placed.left_px)
+    inside = _cut(ops, pixels, (placed.height_px, placed.width_px), rows, columns, "cut")
+    return _pad(ops, inside, rows, columns, "constant", "pad")
+
+
+def scale_and_shift(ops: Ops, quantity: ir.Value, wanted: FromNetwork) -> ir.Value:
+    """Calibrate the network's own quantity."""
+    if wanted.scale != 1.0:
+        quantity = ops("Mul", [quantity, ops.floats(wanted.scale, "scale")], "calibrate_scale")
+    if wanted.shift != 0.0:
+        quantity = ops("Add", [quantity, ops.floats(wanted.shift, "shift")], "calibrate_shift")
+    return quantity
+
+
+def count_nonfinite(ops: Ops, quantity: ir.Value, map_size: Size) -> ir.Value:
+    """How many values of each frame's map are NaN or Inf, int32 (N,).
+
+    All of them less those with |q| <= the largest float32. No compiler can drop that comparison as always true, as it
+    may with IsNaN or x == x where it assumes finite numbers, and a NaN compares false in every runtime.
+    """
+    magnitude = ops("Abs", [quantity], "magnitude")
+    largest = ops.floats(float(np.finfo(np.float32).max), "largest_float32")
+    is_finite = ops("LessOrEqual", [magnitude, largest], "is_finite")
+    as_number = ops("Cast", [is_finite], "finite_as_number", {"to": int(ir.DataType.INT32)})
+    axes = ops.int64s([1, 2, 3], "all_but_frames")
+    num_finite = ops("ReduceSum", [as_number, axes], "num_finite", {"keepdims": 0})
+    total = ops.constant(np.int32(map_size[0] * map_size[1]), "num_values")
+    return ops("Sub", [total, num_finite], "num_nonfinite")
+
+
+def to_metres(ops: Ops, quantity: ir.Value, wanted: FromNetwork) -> ir.Value:
+    """The calibrated quantity to metres. Inverse depth is held at 1 / far or more: at 0 it is beyond every range."""
+    if wanted.kind == "metric_depth":
+        return quantity
+    held = ops("Max", [quantity, ops.floats(1.0 / wanted.far_m, "least_inverse_depth")], "hold_inverse_depth")
+    return ops("Reciprocal", [held], "invert")
+
+
+def to_source_size(ops: Ops, depth: ir.Value, map_size: Size, contract: Contract) -> ir.Value:
+    """The map to the frame's own size.
+
+    First to the size of the part of the network's input that it covers, then cut to the frame (where the frame goes on
+    beyond the map, its border value goes on), then to the frame's size. Steps that change nothing are left out: where
+    the frame was only padded, a cut is all that remains.
+    """
+    source, wanted, placed = contract.source, contract.from_network, contract.placement
+    top, left, bottom, right = wanted.covers
+    covered = (bottom - top, right - left)
+    depth = _resize(ops, depth, map_size, covered, wanted.interpolation, wanted.antialias, "resize_to_input")
+    rows = (top - placed.top_px, placed.top_px + placed.height_px - bottom)
+    columns = (left - placed.left_px, placed.left_px + placed.width_px - right)
+    depth = _cut(ops, depth, covered, rows, columns, "cut_to_frame")
+    depth = _pad(ops, depth, rows, columns, "edge", "go_on_to_frame")
+    size_in, size_out = (placed.height_px, placed.width_px), (source.height_px, source.width_px)
+    return _resize(ops, depth, size_in, size_out, wanted.interpolation, wanted.antialias, "resize_to_frame")
+
+
+def clip(ops: Ops, depth: ir.Value, wanted: FromNetwork) -> ir.Value:
+    """Hold depth in the contract's range, metres. After the count, which it would hide values from."""
+    near, far = ops.floats(wanted.near_m, "near_m"), ops.floats(wanted.far_m, "far_m")
+    return ops("Clip", [depth, near, far], "clip")
+
+
+def blank_unseen(ops: Ops, depth: ir.Value, contract: Contract) -> ir.Value:
+    """0, no measurement, where the map does not cover the centre of the frame's pixel."""
+    source, placed = contract.source, contract.placement
+    top, left, bottom, right = contract.from_network.covers
+    rows = _unseen(source.height_px, placed.height_px, top - placed.top_px, bottom - placed.top_px)
+    columns = _unseen(source.width_px, placed.width_px, left - placed.left_px, right - placed.left_px)
+    size = (source.height_px, source.width_px)
+    unseen = (tuple(-side for side in rows), tuple(-side for side in columns))
+    depth = _cut(ops, depth, size, (unseen[0][0], unseen[0][1]), (unseen[1][0], unseen[1][1]), "cut_unseen")
+    return _pad(ops, depth, rows, columns, "constant", "blank_unseen")
+
+
+def _check_network(graph: ir.Graph, contract: Contract) -> tuple[int | str, Size]:
+    """The batch and the size of the map. Raises BadInputError that says what the network has and what it should."""
+    wanted = contract.to_network
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise BadInputError(
+            f"the network has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; it should have one of each"
+        )
+    takes, gives = (_dims(value) for value in (graph.inputs[0], graph.outputs[0]))
+    if takes[1:] != (3, wanted.height_px, wanted.width_px):
+        raise BadInputError(
+            f"the network takes {takes}, the contract says (N, 3, {wanted.height_px}, {wanted.width_px})"
+        )
+    num_batch_axes = 2 if len(gives) == 4 else 1
+    height, width = gives[-2:] if len(gives) in (3, 4) else (None, None)
+    if gives[1:num_batch_axes] not in ((), (1,)) or not isinstance(height, int) or not isinstance(width, int):
+        raise BadInputError(f"the network gives {gives}, not one map a frame: (N, 1, h, w) or (N, h, w)")
+    batch = takes[0]
+    return (batch if batch is not None else "N"), (height, width)
+
+
+def _dims(value: ir.Value) -> tuple[int | str | None, ...]:
+    if value.shape is None:
+        return ()
+    return tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape.dims)
+
+
+def _as_map(ops: Ops, output: ir.Value) -> ir.Value:
+    if len(_dims(output)) == 4:
+        return output
+    return ops("Unsqueeze", [output, ops.int64s([1], "channel_axis")], "unsqueeze")
+
+
+def _prepend(graph: ir.Graph, ops: Ops, frame: ir.Value, pixels: ir.Value) -> None:
+    (network_input,) = graph.inputs
+    pixels.type, pixels.shape = network_input.type, network_input.shape
+    ir.convenience.replace_all_uses_with(network_input, pixels)
+    graph.insert_before(graph[0], ops.nodes)
+    ops.register_initializers(graph)
+    graph.inputs[:] = [frame]
+
+
+def _append(graph: ir.Graph, ops: Ops, *outputs: tuple[ir.Value, str, ir.DataType, Iterable[int | str]]) -> None:
+    graph.extend(ops.nodes)
+    ops.register_initializers(graph)
+    for value, name, dtype, shape in outputs:
+        value.name, value.type, value.shape = name, ir.TensorType(dtype), ir.Shape(shape)
+    graph.outputs[:] = [value for value, *_ in outputs]
+
+
+def _resize(
+    ops: Ops, maps: ir.Value, size_in: Size, size_out: Size, interpolation: Interpolation, antialias: bool, name: str
+) -> ir.Value:
+    """(N, C, *size_in) to (N, C, *size_out), as torch.nn.functional.interpolate(align_corners=False) does.
+
+    With antialias two constant matrices: OpenVINO ignores the antialias attribute of Resize without a word, and ONNX
+    Runtime's kernel differs from PyTorch's.
+    """
+    if size_in == size_out:
+        return maps
+    if antialias:
+        rows, columns = (
+            bilinear_matrix(*sides, True) if interpolation == "bilinear" else bicubic_matrix(*sides)
+            for sides in zip(size_in, size_out, strict=True)
+        )
+        tall = ops("MatMul", [ops.constant(rows, f"{name}_rows_matrix"), maps], f"{name}_rows")
+        return ops("MatMul", [tall, ops.constant(columns.T, f"{name}_columns_matrix")], f"{name}_columns")
+    scales = [1.0, 1.0, *(_scale(*sides) for sides in zip(size_in, size_out, strict=True))]
+    attributes = {
+        "mode": {"bilinear": "linear", "bicubic": "cubic"}[interpolation],
+        "coordinate_transformation_mode": "half_pixel",
+        "cubic_coeff_a": -0.75,  # PyTorch's, and ONNX's default; written down because runtimes' defaults differ
+    }
+    return ops("Resize", [maps, None, ops.floats(scales, f"{name}_scales")], name, attributes)
+
+
+def _scale(side_in: int, side_out: int) -> float:
+    """side_out / side_in as float32, rounded up where floor(side_in * scale), ONNX's size, would fall short."""
+    scale = np.float32(side_out / side_in)
+    while side_in * float(scale) < side_out:  # in float64, as onnx infers shapes
+        scale = np.nextafter(scale, np.float32(np.inf))
+    return float(scale)
+
+
+def _cut(ops: Ops, maps: ir.Value, size: Size, rows: Size, columns: Size, name: str) -> ir.Value:
+    """Take away as many rows (top, bottom) and columns (left, right) as are negative."""
+    starts, ends, axes = [], [], []
+    for axis, side, (before, after) in ((ROWS, size[0], rows), (COLUMNS, size[1], columns)):
+        if min(before, after) < 0:
+            axes.append(axis)
+            starts.append(max(0, -before))
+            ends.append(side + min(0, after))
+    if not axes:
+        return maps
+    bounds = [
+        ops.int64s(values, f"{name}_{what}") for values, what in ((starts, "starts"), (ends, "ends"), (axes, "axes"))
+    ]
+    return ops("Slice", [maps, *bounds], name)
+
+
+def _pad(ops: Ops, maps: ir.Value, rows: Size, columns: Size, mode: str, name: str) -> ir.Value:
+    """Add as many rows (top, bottom) and columns (left, right) as are positive."""
+    pads = [0, 0, max(0, rows[0]), max(0, columns[0]), 0, 0, max(0, rows[1]), max(0, columns[1])]
+    if not any(pads):
+        return maps
+    return ops("Pad", [maps, ops.int64s(pads, f"{name}_pads")], name, {"mode": mode})
+
+
+def _unseen(size: int, placed: int, begin: int, end: int) -> Size:
+    """How many of `size` pixels at each end have their centre outside [begin, end) when spread over `placed`."""
+    centres = (np.arange(size) + 0.5) * (placed / size)
+    return int(np.sum(centres < begin)), int(np.sum(centres >= end))
