@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "environment.json"  # what a finished set-up was made from
-UNFINISHED = VENV / "unfinished"  # there while packages are being installed
+UNFINISHED = VENV / "unfinished"  # there from the start of a set-up to its end
 INPUTS = ("setup.cfg", "constraints.txt", "scripts/environment.py")
 EXTRAS = "train,export,dev"
 OLDEST = (3, 10)
@@ -62,10 +62,11 @@ def set_up() -> None:
     announce()
     started = time.perf_counter()
     with stage("virtual environment"):
+        if UNFINISHED.exists():
+            forget_half_installed()
+        VENV.mkdir(exist_ok=True)
+        UNFINISHED.touch()
         create_venv()
-    if UNFINISHED.exists():
-        forget_half_installed()
-    UNFINISHED.touch()
     with stage("torch"):  # on its own: the largest, and the one whose build you may choose
         pip("torch")
     with stage("everything else"):
@@ -74,7 +75,7 @@ def set_up() -> None:
         notes = add_tensorrt_rtx()
     for note in (*notes, *missing_tools()):
         say(f"  note: {note}")
-    UNFINISHED.unlink()
+    UNFINISHED.unlink(missing_ok=True)  # --clear took it along
     STAMP.write_text(json.dumps(_wanted()))
     say(f"  .venv is ready after {time.perf_counter() - started:.0f} s\n")
 
@@ -136,15 +137,18 @@ def forget_half_installed() -> None:
 
 
 def _is_complete(site: Path, record: Path) -> bool:
-    """Whether every file that a package's RECORD lists is there, whole."""
+    """Whether every file that a package's RECORD lists is there, whole.
+
+    A wheel brings a RECORD; the installer puts its own in its place at the very end, and that one lists INSTALLER.
+    """
     if not record.exists():
         return False
     with record.open(newline="") as lines:
-        for name, _, size, *_ in csv.reader(lines):
-            path = site / name
-            if not path.exists() or (size and path.stat().st_size != int(size)):
-                return False
-    return True
+        rows = list(csv.reader(lines))
+    if not any(name.endswith(".dist-info/INSTALLER") for name, *_ in rows):
+        return False
+    sizes = {site / name: size for name, _, size, *_ in rows}
+    return all(path.exists() and (not size or path.stat().st_size == int(size)) for path, size in sizes.items())
 
 
 def add_tensorrt_rtx() -> list[str]:
