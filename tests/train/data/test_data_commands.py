@@ -1,0 +1,104 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from mde_runtime.protocols import PROTOCOLS
+from mde_runtime.resampling import resize_maps
+from mde_train.cli.data import main
+from mde_train.data import open_split
+
+from .conftest import HEIGHT_PX, WIDTH_PX, write_pair
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_check_says_what_the_data_set_holds(unreal):
+    root = unreal()
+    write_pair(root, "train", "1", np.full((HEIGHT_PX, WIDTH_PX), 0.6, np.float32))
+    result = run("check", root)
+    assert result.exit_code == 0
+    assert "train: 2 frames (2 of 12x16 px)" in result.stdout
+    assert "left out: frame 1, its highest depth is 0.60 m: not a depth map" in result.stdout
+    assert "val: 2 frames (2 of 12x16 px)" in result.stdout
+
+
+def test_check_as_json_gives_figures(unreal):
+    root = unreal()
+    train, val = json.loads(run("check", root, "--json").stdout)
+    depths_m = np.stack([sample.depth_m for sample in open_split(root, "train")])
+    assert (train["split"], train["num_frames"], train["sizes_px"]) == ("train", 3, {"12x16": 3})
+    assert train["depth_mean_m"] == pytest.approx(depths_m.mean(), rel=1e-6)
+    assert train["depth_max_m"] == pytest.approx(depths_m.max())
+    assert train["beyond_20_m_share"] == pytest.approx((depths_m >= 20).mean())
+    assert val["sha256"] == open_split(root, "val").sha256
+
+
+def test_check_names_a_corrupt_picture_and_exits_3(unreal):
+    root = unreal()
+    (root / "rgb" / "val" / "4.jpeg").write_bytes(b"\xff\xd8 cut")
+    result = run("check", root)
+    assert result.exit_code == 3
+    assert "4.jpeg: not a readable picture" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "stats"])
+def test_a_missing_data_set_exits_3_and_says_how_to_make_one(tmp_path, command):
+    result = run(command, tmp_path / "nowhere")
+    assert result.exit_code == 3
+    assert "no such folder; make a data set there with mde-data synth" in result.stderr
+
+
+def test_stats_scores_the_mean_and_the_mean_image_of_the_training_frames_on_val(unreal):
+    root = unreal()
+    figures = json.loads(run("stats", root, "--json", "--constant", "20").stdout)
+    seen_m = [
+        resize_maps(np.clip(sample.depth_m, 0, 20), 224, 224, antialias=True) for sample in open_split(root, "train")
+    ]
+    mean_m = np.mean(seen_m, axis=0, dtype=np.float64)
+    judge = PROTOCOLS["seed"]()
+    for sample in open_split(root, "val"):
+        judge.add(mean_m, sample.depth_m)
+    rows = {row["guess"]: row for row in figures["baselines"]}
+    assert figures["mean_depth_m"] == pytest.approx(mean_m.mean(), rel=1e-6)
+    assert rows["mean image"]["rmse_m"] == pytest.approx(judge.result().values["rmse_m"])
+    assert rows["mean image"]["ssim"] == pytest.approx(judge.result().values["ssim"])
+    assert rows["constant 20 m"]["num_frames"] == 2
+
+
+def test_stats_leaves_bad_frames_out_of_the_mean_unless_they_are_asked_for(unreal):
+    root = unreal()
+    write_pair(root, "train", "1", np.full((HEIGHT_PX, WIDTH_PX), 0.6, np.float32))
+    without, with_them = (
+        json.loads(run("stats", root, "--json", *extra).stdout) for extra in ((), ("--keep-bad-frames",))
+    )
+    assert (without["num_train_frames"], with_them["num_train_frames"]) == (2, 3)
+    assert with_them["mean_depth_m"] == pytest.approx((2 * without["mean_depth_m"] + 0.6) / 3, rel=1e-6)
+
+
+def test_stats_of_an_unknown_protocol_is_wrong_usage(unreal):
+    result = run("stats", unreal(), "--protocol", "sead")
+    assert result.exit_code == 2
+    assert "protocol 'sead': not known; one of seed" in result.stderr
+
+
+def test_help_loads_nothing_heavy():
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, mde_train.cli.data; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert {"numpy", "PIL", "rich", "torch", "multiprocessing"}.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize("command", [(), ("synth",), ("check",), ("stats",)])
+def test_every_command_has_help(command):
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) > 5
