@@ -1,0 +1,79 @@
+import sys
+
+import onnx.parser
+import pytest
+
+from mde_runtime import MachineError, UsageError
+from mde_runtime.engines.build import BuildOptions, build_engine
+
+rtx = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no package for this platform")
+
+
+def test_an_engine_is_built_without_a_gpu(tiny_graph):
+    assert build_engine(tiny_graph(), "tensorrt-rtx")[:4] == b"vtrt"  # how its engines begin
+
+
+def test_an_engine_for_named_gpus_is_built(tiny_graph):
+    assert build_engine(tiny_graph(), "tensorrt-rtx", BuildOptions(compute_capabilities=("8.6", "8.9")))
+
+
+def test_the_builders_steps_are_told(tiny_graph):
+    steps = []
+    build_engine(tiny_graph(), "tensorrt-rtx", moved_on=lambda: steps.append(1))
+    assert steps
+
+
+def test_the_log_and_the_timings_are_kept(tiny_graph, tmp_path):
+    build_engine(tiny_graph(), "tensorrt-rtx", timing_cache=tmp_path / "timings", log_file=tmp_path / "build.log")
+    assert "Engine generation completed" in (tmp_path / "build.log").read_text()
+    assert (tmp_path / "timings").stat().st_size > 0
+
+
+def test_ctrl_c_ends_a_build(tiny_graph):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(tiny_graph(), "tensorrt-rtx", moved_on=interrupt)
+
+
+def test_a_graph_that_the_parser_refuses_is_one_line_with_node_and_cause(tmp_path):
+    transpose_of_bytes = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["": 20]>
+        early (uint8[1, 4, 6, 3] frame) => (uint8[1, 3, 4, 6] planes)
+        { planes = Transpose <perm = [0, 3, 1, 2]> (frame) }""").SerializeToString()
+    with pytest.raises(MachineError, match=r"Transpose.*first input has type UInt8") as caught:
+        build_engine(transpose_of_bytes, "tensorrt-rtx", log_file=tmp_path / "build.log")
+    assert "\n" not in str(caught.value)
+    assert "driver" not in str(caught.value)  # true of this machine, and not the cause
+    assert "UInt8" in (tmp_path / "build.log").read_text()
+
+
+def test_a_graph_that_cannot_be_built_is_one_line_with_the_cause():
+    open_height = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["": 20]>
+        open (float[1, H] x) => (float[1, H] y) { y = Relu (x) }""").SerializeToString()
+    with pytest.raises(MachineError, match=r"input x has shape \(1, -1\): only N may be open"):
+        build_engine(open_height, "tensorrt-rtx")
+
+
+def test_no_graph_at_all_is_refused():
+    with pytest.raises(MachineError, match="Failed to parse the ONNX model"):
+        build_engine(b"no graph", "tensorrt-rtx")
+
+
+def test_a_gpu_that_the_library_does_not_know_is_refused_with_those_it_knows(tiny_graph):
+    with pytest.raises(UsageError, match=r"no compute capability '8.7' in this tensorrt-rtx; it has 7\.5, 8\.0"):
+        build_engine(tiny_graph(), "tensorrt-rtx", BuildOptions(compute_capabilities=("8.7",)))
+
+
+@pytest.mark.parametrize("wrong", [{"batch": (0, 1, 1)}, {"batch": (1, 4, 2)}, {"optimization_level": 6}])
+def test_options_that_contradict_themselves_cannot_be_made(wrong):
+    with pytest.raises(UsageError):
+        BuildOptions(**wrong)
+
+
+def test_a_missing_library_is_an_error_with_the_remedy(tiny_graph, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    with pytest.raises(MachineError, match="on Jetson give the environment --system-site-packages"):
+        build_engine(tiny_graph(), "tensorrt")
