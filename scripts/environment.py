@@ -31,8 +31,8 @@ CANNOT = 4  # exit code: this machine cannot
 INTERRUPTED = 130
 
 # Measured on Linux x86-64 with Python 3.11: sums of the wheels' sizes, and of the folder afterwards.
-DOWNLOAD_GB = {"CPU": 0.6, "CUDA": 3.2}
-DISK_GB = {"CPU": 2.1, "CUDA": 8.0}
+DOWNLOAD_GB = {"CPU": 0.5, "CUDA": 3.0}
+DISK_GB = {"CPU": 2.0, "CUDA": 7.0}
 
 
 class SetupError(Exception):
@@ -165,7 +165,7 @@ def add_tensorrt_rtx() -> list[str]:
 def missing_tools() -> list[str]:
     """A line for each optional tool that this machine lacks."""
     notes = []
-    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+    if not any(map(shutil.which, ("chromium", "google-chrome"))):
         notes.append("no Chromium: tests that open the report in a browser are skipped; install chromium to run them")
     if not any(map(shutil.which, ("cc", "gcc", "clang"))):
         notes.append("no C compiler: only a package without a wheel for this machine would need one")

@@ -1,0 +1,60 @@
+"""What the tests of the whole project share: its folder, its settings, its commands."""
+
+import configparser
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("mde-data", "mde-train", "mde-export", "mde-bundle", "mde-predict", "mde-bench")
+
+
+@pytest.fixture
+def root() -> Path:
+    """The project's folder."""
+    return ROOT
+
+
+@pytest.fixture
+def settings() -> configparser.ConfigParser:
+    """setup.cfg."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    return settings
+
+
+@pytest.fixture(params=COMMANDS)
+def command(request: pytest.FixtureRequest) -> str:
+    """Each command in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def python() -> Callable[..., str]:
+    """A function that runs a program text in a fresh interpreter and gives its stdout."""
+
+    def run(text: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", text, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def call() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """A function that runs a command as its user does, without a terminal and without colours."""
+
+    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        program = Path(sys.executable).parent / name
+        return subprocess.run(
+            [program, *arguments], capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, check=False
+        )
+
+    return run

@@ -1,0 +1,48 @@
+import re
+import subprocess
+
+import pytest
+
+REGISTRY_HOSTS = tuple(
+    ".".join(labels)
+    for labels in (
+        *(("pypi", "org"), ("pythonhosted", "org"), ("download", "pytorch", "org"), ("pypi", "nvidia", "com")),
+        *(("npmjs", "org"), ("deb", "debian", "org"), ("conda", "anaconda", "org")),
+    )
+)
+SOMEBODYS_FOLDER = re.compile(r"(?<![\w.$}])/(?:work|root|home|Users)/\w")
+
+
+@pytest.fixture
+def texts(root):
+    """The text of every file in the repository, by its name."""
+    listing = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout
+    paths = (root / name for name in listing.splitlines())
+    contents = {path: path.read_bytes() for path in paths if path.exists()}
+    return {str(path.relative_to(root)): content.decode() for path, content in contents.items() if b"\0" not in content}
+
+
+def lines_with(texts, is_bad):
+    return [f"{name}: {line.strip()}" for name, text in texts.items() for line in text.splitlines() if is_bad(line)]
+
+
+def test_no_file_names_a_package_registrys_host(texts):
+    assert lines_with(texts, lambda line: any(host in line for host in REGISTRY_HOSTS)) == []
+
+
+def test_no_file_holds_a_path_of_somebodys_machine(texts):
+    assert lines_with(texts, SOMEBODYS_FOLDER.search) == []
+
+
+def test_such_lines_would_be_found():
+    home = "/".join(("", "home", "me"))
+    texts = {"a": f"at {home}", "b": f"or {REGISTRY_HOSTS[0]}", "c": f"and a{home}, ${{PLACE}}{home}"}
+    assert lines_with(texts, SOMEBODYS_FOLDER.search) == [f"a: at {home}"]
+    assert lines_with(texts, lambda line: any(host in line for host in REGISTRY_HOSTS)) == [
+        f"b: or {REGISTRY_HOSTS[0]}"
+    ]
+
+
+def test_no_python_file_has_a_name_that_says_nothing(texts):
+    empty_names = {"utils.py", "util.py", "helpers.py", "helper.py", "common.py", "misc.py", "base.py", "manager.py"}
+    assert [name for name in texts if name.rsplit("/", 1)[-1] in empty_names] == []

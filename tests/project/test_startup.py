@@ -1,0 +1,49 @@
+import sys
+
+HEAVY = {"torch", "torchvision", "lightning", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "openvino", "tensorrt"}
+HEAVY |= {"tensorrt_rtx", "scipy", "skimage", "PIL"}
+
+# Ask a command, and every command in it, for help; then print what was loaded.
+ALL_HELP = """
+import contextlib, importlib.metadata, os, sys
+(point,) = importlib.metadata.entry_points(group="console_scripts", name=sys.argv[1])
+main = point.load()
+with contextlib.redirect_stdout(open(os.devnull, "w")):
+    for arguments in ([], *([name] for name in getattr(main, "commands", ()))):
+        with contextlib.suppress(SystemExit):
+            main([*arguments, "--help"], sys.argv[1])
+print(*sys.modules)
+"""
+
+
+def test_help_loads_nothing_heavy(python, command):
+    assert HEAVY.isdisjoint(python(ALL_HELP, command).split())
+
+
+def test_a_heavy_import_would_be_seen(python):
+    assert "PIL" in python("import PIL, sys; print(*sys.modules)").split()
+
+
+def test_the_runtime_loads_numpy_and_the_standard_library(python):
+    modules = python("import sys; before = set(sys.modules); import mde_runtime; print(*set(sys.modules) - before)")
+    packages = {name.split(".")[0] for name in modules.split()}
+    assert packages - set(sys.stdlib_module_names) <= {"mde_runtime", "numpy"}
+
+
+def test_an_unknown_option_is_wrong_usage(call, command):
+    ended = call(command, "--no-such-option")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "--no-such-option" in ended.stderr
+
+
+def test_too_little_on_the_command_line_is_wrong_usage_and_teaches(call, command):
+    ended = call(command)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "Usage:" in ended.stderr or "--help" in ended.stderr
+
+
+def test_help_fits_a_terminal_and_says_what_the_command_is_for(call, command):
+    ended = call(command, "--help")
+    assert ended.returncode == 0
+    assert max(map(len, ended.stdout.splitlines())) <= 100
+    assert ended.stdout.startswith(f"Usage: {command}")
