@@ -4,6 +4,7 @@
 engine executed, because nobody else can have put it there.
 """
 
+import hashlib
 import os
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.machine import this_machine
 
 VARIABLE = "MDE_CACHE"
+DIGEST_BYTES = 32
 Record = TypeVar("Record")
 
 
@@ -41,7 +43,7 @@ def cache_dir() -> Path:
 
 def put_record(kind: str, key: Mapping[str, str], record: object) -> None:
     """Keep a record under its kind and key, in place of an older one."""
-    path = _record_path(kind, key)
+    path = _path(kind, key, ".json")
     path.parent.mkdir(mode=0o700, exist_ok=True)
     files.write_text(path, records.dumps(record))
 
@@ -49,9 +51,26 @@ def put_record(kind: str, key: Mapping[str, str], record: object) -> None:
 def get_record(record_class: type[Record], kind: str, key: Mapping[str, str]) -> Record | None:
     """The record kept under this kind and key. None where there is none, or none that this version can read."""
     try:
-        return records.loads(record_class, _record_path(kind, key).read_bytes(), kind)
+        return records.loads(record_class, _path(kind, key, ".json").read_bytes(), kind)
     except (FileNotFoundError, BadInputError):  # what cannot be read is found out again, and written anew
         return None
+
+
+def put_blob(kind: str, key: Mapping[str, str], content: bytes) -> None:
+    """Keep bytes under their kind and key, in place of older ones."""
+    path = _path(kind, key, ".blob")
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    files.write_bytes(path, hashlib.sha256(content).digest() + content)
+
+
+def get_blob(kind: str, key: Mapping[str, str]) -> bytes | None:
+    """The bytes kept under this kind and key. None where there are none, or not those that were put there."""
+    try:
+        stored = _path(kind, key, ".blob").read_bytes()
+    except FileNotFoundError:
+        return None
+    content = stored[DIGEST_BYTES:]
+    return content if hashlib.sha256(content).digest() == stored[:DIGEST_BYTES] else None
 
 
 @dataclass(frozen=True)
@@ -91,9 +110,9 @@ def _ranking_key(fp32_sha256: str) -> dict[str, str]:
     return {"graph": fp32_sha256, "device": machine.cpu, "instruction set": " ".join(machine.instruction_set)}
 
 
-def _record_path(kind: str, key: Mapping[str, str]) -> Path:
+def _path(kind: str, key: Mapping[str, str], suffix: str) -> Path:
     digest = files.sha256_of(records.dumps(dict(sorted(key.items()))).encode())
-    return cache_dir() / kind / f"{digest}.json"
+    return cache_dir() / kind / f"{digest}{suffix}"
 
 
 def _platform_folder() -> Path:

@@ -34,16 +34,19 @@ class Session(Protocol):
 
 @dataclass(frozen=True)
 class Backend:
-    """A row of the table: the module that has `open(graph, device, num_threads)`, and the device that it gets."""
+    """A row of the table: the module that has `open(graph, variant, num_threads)`, and which of its variants."""
 
     module: str
+    variant: str
     device: Literal["cuda", "cpu", "none"]  # none: runs no graph, for tests of the layers above
 
 
 BACKENDS = {  # in the order in which an automatic choice tries them where nothing was measured
-    "onnxruntime-cuda": Backend("mde_runtime.backends.onnxruntime", "cuda"),
-    "onnxruntime-cpu": Backend("mde_runtime.backends.onnxruntime", "cpu"),
-    "null": Backend("mde_runtime.backends.null", "none"),
+    "onnxruntime-cuda": Backend("mde_runtime.backends.onnxruntime", "cuda", "cuda"),
+    "openvino": Backend("mde_runtime.backends.openvino", "f32", "cpu"),
+    "onnxruntime-cpu": Backend("mde_runtime.backends.onnxruntime", "cpu", "cpu"),
+    "openvino-bf16": Backend("mde_runtime.backends.openvino", "bf16", "cpu"),  # after all that keep FP32
+    "null": Backend("mde_runtime.backends.null", "", "none"),
 }
 
 
@@ -57,5 +60,5 @@ def open_session(backend: str, graph: bytes, *, num_threads: int | None = None) 
     if num_threads is not None and num_threads < 1:
         raise UsageError(f"{num_threads} threads cannot run anything; give 1 or more, or none for the library's choice")
     row = BACKENDS[backend]
-    session: Session = importlib.import_module(row.module).open(graph, row.device, num_threads)
+    session: Session = importlib.import_module(row.module).open(graph, row.variant, num_threads)
     return session

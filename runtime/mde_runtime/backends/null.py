@@ -12,7 +12,7 @@ from mde_runtime.certificate import Precision
 DEPTH_M = 1.0
 
 
-def open(graph: bytes, device: str, num_threads: int | None) -> Session:  # noqa: ARG001  the seam of every backend
+def open(graph: bytes, variant: str, num_threads: int | None) -> Session:  # noqa: ARG001  the seam of every backend
     """Open nothing."""
     return NullSession()
 

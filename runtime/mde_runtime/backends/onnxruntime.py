@@ -36,13 +36,13 @@ FAILURES = (  # its exceptions share no parent
 )
 
 
-def open(graph: bytes, device: str, num_threads: int | None) -> Session:
+def open(graph: bytes, variant: str, num_threads: int | None) -> Session:
     """Open an ONNX graph on the CPU or on CUDA; see `mde_runtime.backends.open_session`."""
-    provider = PROVIDERS[device]
+    provider = PROVIDERS[variant]
     if provider not in ort.get_available_providers():
         raise MachineError(
             f"onnxruntime {ort.__version__} here has no {provider}; "
-            f"install the extra that has: pip install 'mde-toolchain[{EXTRAS[device]}]'"
+            f"install the extra that has: pip install 'mde-toolchain[{EXTRAS[variant]}]'"
         )
     try:
         session = ort.InferenceSession(graph, _options(num_threads), providers=[provider])
@@ -53,18 +53,18 @@ def open(graph: bytes, device: str, num_threads: int | None) -> Session:
             f"onnxruntime {ort.__version__} has {provider} but cannot start it on this machine; "
             "look for the missing library or driver with mde-doctor, or take --backend onnxruntime-cpu"
         )
-    return OrtSession(session, device)
+    return OrtSession(session, variant)
 
 
 class OrtSession:
     """An onnxruntime session whose provider was checked."""
 
-    def __init__(self, session: ort.InferenceSession, device: str):
+    def __init__(self, session: ort.InferenceSession, variant: str):
         self._session, self._names = session, [output.name for output in session.get_outputs()]
-        self.arithmetic = _arithmetic(device)
-        self.device = this_machine().cpu if device == "cpu" else "NVIDIA GPU"
-        half = "" if device == "cuda" else f", half computed in {self.arithmetic['fp16']}"
-        self.executor = f"onnxruntime {ort.__version__} {PROVIDERS[device]}{half}"
+        self.arithmetic = _arithmetic(variant)
+        self.device = this_machine().cpu if variant == "cpu" else "NVIDIA GPU"
+        half = "" if variant == "cuda" else f", half computed in {self.arithmetic['fp16']}"
+        self.executor = f"onnxruntime {ort.__version__} {PROVIDERS[variant]}{half}"
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
         """Every output of the graph, by name."""
@@ -87,8 +87,8 @@ def _options(num_threads: int | None) -> ort.SessionOptions:
     return options
 
 
-def _arithmetic(device: str) -> Mapping[Precision, str]:
-    if device == "cuda":
+def _arithmetic(variant: str) -> Mapping[Precision, str]:
+    if variant == "cuda":
         return {"fp32": "fp32", "fp16": "fp16", "int8": "int8"}
     is_arm = platform.machine() in ("aarch64", "arm64")  # has half kernels for some operators where the chip has them
     return {"fp32": "fp32", "fp16": "fp16 or fp32" if is_arm else "fp32", "int8": "int8"}

@@ -1,0 +1,90 @@
+"""OpenVINO on the CPU: latency first, and the precision that it was asked for, which it would else lower by itself."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.backends import Arrays, Session
+from mde_runtime.cache import get_blob, put_blob
+from mde_runtime.certificate import Precision
+from mde_runtime.errors import BadInputError, MachineError
+from mde_runtime.files import sha256_of
+from mde_runtime.machine import this_machine
+
+try:
+    import openvino as ov  # heavy, and fine here: this file loads only when it is chosen
+except ImportError as error:
+    raise MachineError(
+        f"openvino does not load here ({error}); install it: pip install 'mde-toolchain[openvino]'"
+    ) from error
+
+NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}  # OpenVINO's names of precisions, and ours
+
+
+def open(graph: bytes, variant: str, num_threads: int | None) -> Session:
+    """Open an ONNX graph on the CPU, its operators computed in `variant`; see `mde_runtime.backends.open_session`.
+
+    The compiled model is kept in the cache, since reading a graph takes far longer than loading what it became.
+    """
+    core = ov.Core()
+    if variant == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise MachineError(f"{this_machine().cpu} has no bfloat16 arithmetic; take --backend openvino")
+    config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": variant}
+    if num_threads is not None:
+        config["INFERENCE_NUM_THREADS"] = num_threads
+    try:
+        return OpenVinoSession(_compiled(core, graph, config), variant)
+    except RuntimeError as error:
+        raise BadInputError(f"openvino {ov.__version__} refuses the graph: {_one_line(error)}") from error
+
+
+class OpenVinoSession:
+    """A compiled model and one request to it, whose real precision was asked for after compiling."""
+
+    def __init__(self, compiled: ov.CompiledModel, variant: str):
+        self._request, self._outputs = compiled.create_infer_request(), compiled.outputs
+        self._names = [output.get_any_name() for output in self._outputs]
+        real = NAMES[compiled.get_property("INFERENCE_PRECISION_HINT").type_name]
+        if real != NAMES[variant]:  # a chip without it takes another one in silence
+            raise MachineError(f"openvino compiled for {real}, not {NAMES[variant]}; take another backend")
+        self.arithmetic: Mapping[Precision, str] = {"fp32": real, "fp16": real, "int8": "int8"}
+        self.executor = f"openvino {ov.__version__.split('-')[0]} CPU, computed in {real}"
+        self.device = this_machine().cpu
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+        """Every output of the graph, by name."""
+        try:
+            answer = self._request.infer(dict(feeds), share_inputs=True)
+        except (RuntimeError, KeyError) as error:
+            raise BadInputError(f"{self.executor} cannot run the graph: {_one_line(error)}") from error
+        return {name: answer[output] for name, output in zip(self._names, self._outputs, strict=True)}
+
+    def close(self) -> None:
+        """Free the memory: OpenVINO does with the last reference."""
+        self._request = self._outputs = None
+
+
+def _compiled(core: ov.Core, graph: bytes, config: dict[str, Any]) -> ov.CompiledModel:
+    machine = this_machine()
+    key = {
+        "graph": sha256_of(graph),
+        "version": ov.__version__,
+        "device": machine.cpu,
+        "instruction set": " ".join(machine.instruction_set),
+        **{name: str(value) for name, value in config.items()},
+    }
+    known = get_blob("openvino", key)
+    if known is not None:
+        return core.import_model(ov.Tensor(np.frombuffer(known, np.uint8)), "CPU", config)
+    compiled = core.compile_model(core.read_model(io.BytesIO(graph)), "CPU", config)
+    exported = compiled.export_model()
+    put_blob("openvino", key, exported if isinstance(exported, bytes) else exported.getvalue())
+    return compiled
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith("Exception from"))[:300]

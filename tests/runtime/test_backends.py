@@ -1,0 +1,142 @@
+"""What every backend of the table does alike; a new one joins by its table line."""
+
+import numpy as np
+import pytest
+
+from mde_runtime import BadInputError, MachineError, UsageError
+from mde_runtime.backends import BACKENDS, open_session
+from mde_runtime.cache import cache_dir
+
+REAL = [name for name, row in BACKENDS.items() if row.device != "none"]
+# 8 bits of mantissa at 20 m, and half of that once more for the sum before it. The others: float32's step at 20 m.
+TOLERANCES_M = {"openvino-bf16": 0.12, "openvino": 4e-6, "onnxruntime-cpu": 4e-6}
+
+
+@pytest.fixture(params=REAL)
+def backend(request, tiny_graph):
+    """A backend that this machine has."""
+    try:
+        open_session(request.param, tiny_graph()).close()
+    except MachineError as error:
+        pytest.skip(str(error))
+    return request.param
+
+
+@pytest.fixture
+def session(backend, tiny_graph):
+    opened = open_session(backend, tiny_graph(), num_threads=1)
+    yield opened
+    opened.close()
+
+
+def test_the_graphs_outputs_come_back_by_name(backend, session, tiny_frames, tiny_depth):
+    answer = session.run({"frame": tiny_frames[:1]})
+    assert {name: (array.dtype.name, array.shape) for name, array in answer.items()} == {
+        "depth_m": ("float32", (1, 24, 32)),
+        "num_nonfinite": ("int32", (1,)),
+    }
+    np.testing.assert_allclose(answer["depth_m"], tiny_depth(tiny_frames[:1]), atol=TOLERANCES_M.get(backend, 4e-6))
+
+
+def test_results_belong_to_the_caller(session, tiny_frames):
+    first = session.run({"frame": tiny_frames[:1]})["depth_m"]
+    kept = first.copy()
+    session.run({"frame": tiny_frames[1:2]})
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_a_frame_that_cannot_be_written_to_is_read_all_the_same(session, tiny_frames):
+    frame = tiny_frames[:1].copy()
+    frame.flags.writeable = False
+    assert session.run({"frame": frame})["depth_m"].shape == (1, 24, 32)
+
+
+def test_a_session_outlives_the_bytes_of_its_graph(backend, tiny_graph, tiny_frames, tiny_depth):
+    graph = bytearray(tiny_graph())
+    session = open_session(backend, bytes(graph))
+    graph[:] = b"\0" * len(graph)
+    depth_m = session.run({"frame": tiny_frames[:1]})["depth_m"]
+    np.testing.assert_allclose(depth_m, tiny_depth(tiny_frames[:1]), atol=TOLERANCES_M.get(backend, 4e-6))
+    session.close()
+
+
+def test_a_session_says_what_it_is(session):
+    assert session.executor
+    assert session.device
+    assert set(session.arithmetic) == {"fp32", "fp16", "int8"}
+
+
+def test_closing_twice_is_harmless(backend, tiny_graph):
+    session = open_session(backend, tiny_graph())
+    session.close()
+    session.close()
+
+
+@pytest.mark.parametrize("graph", [b"", b"no graph"])
+def test_bytes_that_are_no_graph_are_one_line(backend, graph):
+    with pytest.raises(BadInputError, match="refuses the graph") as caught:
+        open_session(backend, graph)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("feeds", [{"image": (1, 24, 32, 3)}, {"frame": (1, 24, 31, 3)}])
+def test_a_feed_that_the_graph_does_not_take_is_one_line(session, feeds):
+    with pytest.raises(BadInputError, match="cannot run the graph") as caught:
+        session.run({name: np.zeros(shape, np.uint8) for name, shape in feeds.items()})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("num_threads", [0, -1])
+def test_no_thread_at_all_is_wrong_usage(tiny_graph, num_threads):
+    with pytest.raises(UsageError, match="threads cannot run anything"):
+        open_session("null", tiny_graph(), num_threads=num_threads)
+
+
+def test_a_half_graph_on_a_cpu_says_what_it_is_computed_in(tiny_graph):
+    session = open_session("onnxruntime-cpu", tiny_graph("FLOAT16"))
+    assert session.arithmetic["fp16"] != "fp16"
+    assert session.arithmetic["fp16"] in session.executor
+
+
+class TestOpenVino:
+    @pytest.fixture(autouse=True)
+    def _installed(self):
+        pytest.importorskip("openvino", reason="an extra")
+
+    def blobs(self):
+        return list(cache_dir().glob("openvino/*.blob"))
+
+    def test_the_precision_asked_for_is_the_one_compiled(self, tiny_graph):
+        assert open_session("openvino", tiny_graph()).arithmetic["fp32"] == "fp32"
+
+    def test_bfloat16_is_real_or_refused(self, tiny_graph):
+        try:
+            session = open_session("openvino-bf16", tiny_graph())
+        except MachineError as error:
+            assert "no bfloat16" in str(error)  # noqa: PT017  either is right, by the chip
+        else:
+            assert session.arithmetic["fp32"] == "bf16"
+
+    def test_the_compiled_model_is_kept_and_gives_the_same_depth(self, tiny_graph, tiny_frames):
+        first = open_session("openvino", tiny_graph()).run({"frame": tiny_frames[:1]})["depth_m"]
+        (blob,) = self.blobs()
+        written = blob.stat().st_mtime_ns
+        second = open_session("openvino", tiny_graph()).run({"frame": tiny_frames[:1]})["depth_m"]
+        assert blob.stat().st_mtime_ns == written
+        np.testing.assert_array_equal(first, second)
+
+    @pytest.mark.parametrize(
+        "damage", [lambda content: content[: len(content) // 2], lambda content: content[:-1] + b"X"]
+    )
+    def test_a_damaged_compiled_model_is_made_anew(self, tiny_graph, tiny_frames, tiny_depth, damage):
+        open_session("openvino", tiny_graph()).close()
+        (blob,) = self.blobs()
+        blob.write_bytes(damage(blob.read_bytes()))
+        depth_m = open_session("openvino", tiny_graph()).run({"frame": tiny_frames[:1]})["depth_m"]
+        np.testing.assert_allclose(depth_m, tiny_depth(tiny_frames[:1]), atol=TOLERANCES_M["openvino"])
+
+    def test_models_that_differ_in_weights_alone_share_nothing(self, tiny_graph, tiny_frames):
+        near, far = (open_session("openvino", tiny_graph(offset_m=offset)) for offset in (0.0, 1.0))
+        assert len(self.blobs()) == 2
+        step = far.run({"frame": tiny_frames[:1]})["depth_m"] - near.run({"frame": tiny_frames[:1]})["depth_m"]
+        np.testing.assert_allclose(step.mean(), 1, atol=0.05)  # a few pixels are clipped at 20 m
