@@ -24,8 +24,10 @@ def to_bytes(model: ir.Model) -> bytes:
 
 
 def stripped(model: ir.Model) -> ir.Model:
-    """A copy without metadata, doc strings, unused initializers and unused operator sets, its types inferred anew."""
+    """A copy without metadata, doc strings and what is unused: every node named, every type inferred."""
     model = model.clone()
+    common.NameFixPass()(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     common.RemoveUnusedNodesPass()(model)
     common.RemoveUnusedOpsetsPass()(model)
     common.ClearMetadataAndDocStringPass()(model)

@@ -1,0 +1,51 @@
+"""Graphs on the CPU, to be judged: nothing optimised that could change what is judged."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from mde_export.stages import DEPTH, FRAME, NUM_NONFINITE
+from mde_runtime.backends.onnxruntime import FAILURES
+from mde_runtime.errors import BadInputError
+
+Frames = npt.NDArray[np.uint8]  # (N, H, W, 3)
+Depth = npt.NDArray[np.float32]  # (N, H, W), metres
+
+
+class Executor:
+    """A graph in onnxruntime on the CPU.
+
+    literal: every operator as it stands, so that casts and quantisation are really carried out.
+    """
+
+    def __init__(self, graph: bytes, *, literal: bool):
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # errors only
+        options.inter_op_num_threads = 1
+        if literal:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except FAILURES as error:
+            reason = " ".join(str(error).split())[:300]
+            raise BadInputError(f"onnxruntime {ort.__version__} refuses the graph: {reason}") from error
+        how = ", no optimisation" if literal else ""
+        self.in_words = f"onnxruntime {ort.__version__} CPUExecutionProvider{how}"
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Every output of the graph, by name."""
+        names = [output.name for output in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(names, feeds), strict=True))
+
+    def depth(self, frames: Frames, moved_on: Callable[[], None]) -> tuple[Depth, int]:
+        """Depth of the frames, one at a time, and how many values were NaN or Inf. moved_on: called a frame."""
+        maps, num_nonfinite = [], 0
+        for index in range(len(frames)):
+            answer = self.run({FRAME: frames[index : index + 1]})
+            maps.append(answer[DEPTH][0])
+            num_nonfinite += int(answer[NUM_NONFINITE].sum())
+            moved_on()
+        return np.stack(maps), num_nonfinite

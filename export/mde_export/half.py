@@ -1,0 +1,123 @@
+"""FP16 as a strongly typed graph: most tensors half, named nodes FP32, a cast on every edge between the two.
+
+The precision is in the graph, so no builder flag can lose it. What a node may have in half is read from ONNX's own
+operator schemas. No range is looked at here: `mde_export.kept` says what must stay FP32, and the certificate judges.
+"""
+
+from collections.abc import Collection, Iterator
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
+LARGEST_HALF = 65504.0
+# Sizes, not values: half has 11 bits, so a scale of 224/144 would give another size. TensorRT wants them FP32, too.
+NEVER_HALF = {"Resize": frozenset({1, 2})}
+
+
+def half_from_float(model: ir.Model, kept: Collection[str]) -> ir.Model:
+    """The graph in half but for the nodes named in `kept`, which compute in FP32. Inputs and outputs keep their types.
+
+    `model` has its types inferred (`canonical.stripped`). Weights are rounded to nearest, even; a Cast to float becomes
+    a Cast to half where its node does.
+    """
+    model = model.clone()
+    graph = model.graph
+    casts: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
+    outputs = set(graph.outputs)
+    for node in list(graph):
+        is_half = node.name not in kept
+        for index, value in enumerate(node.inputs):
+            if value is not None and value.dtype in (FLOAT, HALF):
+                wanted = HALF if is_half and may_be_half(node, index) else FLOAT
+                if value.dtype != wanted:
+                    node.replace_input_with(index, _as_type(graph, node, value, wanted, casts))
+        if is_half:
+            for value in float_outputs_that_may_be_half(node):
+                _make_half(node, value)
+                if value in outputs:
+                    _give_as_float(graph, value)
+    return model
+
+
+def may_be_half(node: ir.Node, index: int) -> bool:
+    """Whether ONNX lets input `index` of the node be half, and it is a value, not a size."""
+    schema = _schema(node)
+    if schema is None or index in NEVER_HALF.get(node.op_type, ()):
+        return False
+    return _admits_half(schema, schema.inputs[min(index, len(schema.inputs) - 1)])
+
+
+def float_outputs_that_may_be_half(node: ir.Node) -> Iterator[ir.Value]:
+    """The node's float32 outputs that ONNX lets be half."""
+    schema = _schema(node)
+    for index, value in enumerate(node.outputs):
+        if (
+            schema
+            and value.dtype == FLOAT
+            and _admits_half(schema, schema.outputs[min(index, len(schema.outputs) - 1)])
+        ):
+            yield value
+
+
+def _schema(node: ir.Node) -> onnx.defs.OpSchema | None:
+    """The operator's definition; None where it has none, or holds a graph of its own: such a node stays FP32."""
+    if any(
+        attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attribute in node.attributes.values()
+    ):
+        return None
+    assert node.graph is not None
+    opset = node.version or node.graph.opset_imports.get(node.domain, 1)
+    if not onnx.defs.has(node.op_type, node.domain):
+        return None
+    return onnx.defs.get_schema(node.op_type, opset, node.domain)
+
+
+def _admits_half(schema: onnx.defs.OpSchema, formal: onnx.defs.OpSchema.FormalParameter) -> bool:
+    allowed = {constraint.type_param_str: constraint.allowed_type_strs for constraint in schema.type_constraints}
+    return "tensor(float16)" in allowed.get(formal.type_str, [formal.type_str])
+
+
+def _as_type(
+    graph: ir.Graph,
+    node: ir.Node,
+    value: ir.Value,
+    wanted: ir.DataType,
+    casts: dict[tuple[ir.Value, ir.DataType], ir.Value],
+) -> ir.Value:
+    """The value in another precision: a weight rounded now, a tensor through a Cast that all its readers share."""
+    if (value, wanted) not in casts:
+        name = f"{value.name}/{'half' if wanted == HALF else 'float'}"
+        if value.is_initializer():
+            assert value.const_value is not None
+            with np.errstate(over="ignore"):  # beyond half is Inf, which the emulation finds
+                rounded = value.const_value.numpy().astype(wanted.numpy())
+            converted = ir.Value(name=name, const_value=ir.tensor(rounded, name=name))
+            converted.type, converted.shape = ir.TensorType(wanted), value.shape
+            graph.register_initializer(converted)
+        else:
+            cast = ir.node("Cast", [value], {"to": int(wanted)}, name=name)
+            graph.insert_before(node, cast)
+            converted = cast.outputs[0]
+            converted.name, converted.type, converted.shape = name, ir.TensorType(wanted), value.shape
+        casts[value, wanted] = converted
+    return casts[value, wanted]
+
+
+def _make_half(node: ir.Node, output: ir.Value) -> None:
+    output.type = ir.TensorType(HALF)
+    if node.op_type == "Cast":
+        node.attributes["to"] = ir.AttrInt64("to", int(HALF))
+    if node.op_type == "ConstantOfShape" and "value" in node.attributes:
+        value = node.attributes["value"].as_tensor().numpy().astype(np.float16)
+        node.attributes["value"] = ir.AttrTensor("value", ir.tensor(value))
+
+
+def _give_as_float(graph: ir.Graph, value: ir.Value) -> None:
+    """Let the graph give its output in float32 under its name, though a half node makes it."""
+    name, value.name = value.name, f"{value.name}/half"
+    cast = ir.node("Cast", [value], {"to": int(FLOAT)}, name=f"{name}/float")
+    cast.outputs[0].name, cast.outputs[0].type, cast.outputs[0].shape = name, ir.TensorType(FLOAT), value.shape
+    graph.append(cast)
+    graph.outputs[:] = [cast.outputs[0] if output is value else output for output in graph.outputs]

@@ -1,0 +1,117 @@
+"""FP16 stands in the graph itself: what is half is half by type, and what is kept is FP32 by type."""
+
+import numpy as np
+import onnx
+import pytest
+
+from mde_export.canonical import from_bytes, stripped, to_bytes
+from mde_export.execute import Executor
+from mde_export.half import half_from_float
+from mde_export.kept import kept_by_rule
+from mde_export.stages import graft
+from mde_runtime.engines.build import build_engine
+
+FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+
+
+def graph_of(body: str, constants: str = ""):
+    """A graph of named nodes from text: (float[1,2,4,4] x) => (float[1,2,8,8] or whatever y)."""
+    return stripped(
+        from_bytes(
+            onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
+        net (float[1,2,4,4] x) => (float[N,C,H,W] y) {constants} {body}""").SerializeToString()
+        )
+    )
+
+
+TWO_LAYERS = "{ [first] a = Mul (x, w) [second] b = Add (a, w) [third] y = Relu (b) }"
+WEIGHT = "<float w = {0.1}>"
+
+
+def types_of(model) -> dict[str, int]:
+    proto = onnx.ModelProto.FromString(to_bytes(model))
+    weights = {weight.name for weight in proto.graph.initializer}
+    values = [value for value in [*proto.graph.value_info, *proto.graph.output] if value.name not in weights]
+    return {value.name: value.type.tensor_type.elem_type for value in values}
+
+
+def casts_of(model) -> list[tuple[str, int]]:
+    nodes = onnx.ModelProto.FromString(to_bytes(model)).graph.node
+    return [(node.input[0], node.attribute[0].i) for node in nodes if node.op_type == "Cast"]
+
+
+def test_every_tensor_inside_is_half_and_the_ends_keep_their_type():
+    types = types_of(half_from_float(graph_of(TWO_LAYERS, WEIGHT), kept=()))
+    assert types == {"x/half": HALF, "a": HALF, "b": HALF, "y/half": HALF, "y": FLOAT}
+
+
+def test_a_kept_node_computes_in_float_between_two_casts():
+    types = types_of(half_from_float(graph_of(TWO_LAYERS, WEIGHT), kept=("second",)))
+    assert types["a"] == HALF
+    assert types["b"] == FLOAT
+    assert types["y/half"] == HALF
+
+
+def test_the_readers_of_a_tensor_share_one_cast():
+    body = "{ [first] a = Mul (x, x) [second] b = Add (x, a) [third] y = Sub (a, b) }"
+    casts = casts_of(half_from_float(graph_of(body), kept=("second", "third")))
+    assert casts == [("x", HALF), ("a", FLOAT)]
+
+
+def test_weights_are_rounded_in_the_file_and_no_float_copy_stays_behind():
+    model = half_from_float(graph_of(TWO_LAYERS, WEIGHT), kept=())
+    (weight,) = onnx.ModelProto.FromString(to_bytes(model)).graph.initializer
+    assert onnx.numpy_helper.to_array(weight).dtype == np.float16
+    assert float(onnx.numpy_helper.to_array(weight)) == float(np.float16(0.1))
+
+
+def test_a_weight_read_in_both_precisions_is_there_in_both():
+    model = half_from_float(graph_of(TWO_LAYERS, WEIGHT), kept=("second",))
+    weights = onnx.ModelProto.FromString(to_bytes(model)).graph.initializer
+    assert sorted(weight.data_type for weight in weights) == [FLOAT, HALF]
+
+
+def test_the_scales_of_a_resize_stay_float_because_they_are_sizes():
+    body = '{ [up] y = Resize <mode = "linear"> (x, , scales) }'
+    model = half_from_float(graph_of(body, "<float[4] scales = {1, 1, 1.5, 1.5}>"), kept=())
+    (scales,) = onnx.ModelProto.FromString(to_bytes(model)).graph.initializer
+    assert scales.data_type == FLOAT
+
+
+def test_a_cast_to_float_becomes_a_cast_to_half():
+    body = "{ [to_int] i = Cast <to = 7> (x) [back] f = Cast <to = 1> (i) [end] y = Mul (f, f) }"
+    assert types_of(half_from_float(graph_of(body), kept=()))["f"] == HALF
+
+
+def test_an_operator_that_onnx_has_for_float_only_is_kept_float():
+    body = "{ [q] i = QuantizeLinear (x, s, z) [d] a = DequantizeLinear (i, s, z) [end] y = Relu (a) }"
+    model = graph_of(body, "<float s = {0.1}, int8 z = {0}>")
+    assert types_of(half_from_float(model, kept=()))["a"] == FLOAT
+
+
+def test_stages_first_convolution_and_head_are_kept_by_rule(one_convolution, contract):
+    _, network = one_convolution(np.ones((1, 3, 1, 1), np.float32), 0.0, 1, 8, 16)
+    reasons = [island.reason.split(":")[0] for island in kept_by_rule(stripped(graft(network, contract())))]
+    assert reasons == ["pre- and postprocessing", "first convolution"]  # which is the head, too, in this network
+
+
+def test_a_weight_beyond_half_keeps_its_node_float():
+    islands = kept_by_rule(graph_of(TWO_LAYERS, "<float w = {70000.0}>"))
+    assert [(island.nodes, island.reason) for island in islands] == [
+        (("first", "second"), "a weight is beyond half's largest number")
+    ]
+
+
+def test_tensorrt_rtx_takes_the_mixed_graph():
+    pytest.importorskip("tensorrt_rtx")
+    model = half_from_float(graph_of(TWO_LAYERS, WEIGHT), kept=("second",))
+    assert build_engine(to_bytes(model), "tensorrt-rtx")
+
+
+def test_half_changes_the_result_by_halfs_rounding_and_no_more(noise):
+    model = graph_of(TWO_LAYERS, WEIGHT)
+    x = noise.uniform(0, 1, (1, 2, 4, 4)).astype(np.float32)
+    exact, half = (
+        Executor(to_bytes(graph), literal=True).run({"x": x})["y"] for graph in (model, half_from_float(model, ()))
+    )
+    assert 0 < np.abs(exact - half).max() < 4 * 2**-11  # four roundings of numbers below 1
