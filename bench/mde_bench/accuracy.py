@@ -1,11 +1,49 @@
 """How right: depth against ground truth, under a named protocol."""
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 
+from mde_bench.beside_seed import BesideSeed
+from mde_bench.candidates import Subject
+from mde_bench.frames import as_the_camera_gives_it, held_out
+from mde_runtime import files
+from mde_runtime.bundle import SUFFIX
+from mde_runtime.choosing import AUTO
+from mde_runtime.contract import Contract
+from mde_runtime.errors import UsageError
+from mde_runtime.machine import this_machine
+from mde_runtime.progress import progress
 from mde_runtime.protocols import Figures, open_protocol
 
 Maps = npt.NDArray[np.floating]
+CLIPPED, RAW = "seed", "seed-raw"
+
+
+class ModelFile(Subject, Protocol):
+    """A checkpoint or a bundle, opened."""
+
+    @property
+    def contract(self) -> Contract:
+        """What it expects and gives."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileAccuracy:
+    """The accuracy of one model on one split, and what it was measured on."""
+
+    model: str  # file name, without its folder
+    sha256: str
+    executor: str
+    split: str
+    num_frames: int
+    data_sha256: str
+    figures: Figures
+    beside: dict[str, float]  # other ways to average the same, see `mde_bench.beside_seed`
 
 
 def accuracy_of(depth_m: Maps, truth_m: Maps, protocol: str) -> Figures:
@@ -14,3 +52,46 @@ def accuracy_of(depth_m: Maps, truth_m: Maps, protocol: str) -> Figures:
     for depth, truth in zip(depth_m, truth_m, strict=True):
         accumulator.add(depth, truth)
     return accumulator.result()
+
+
+def judge_file(
+    path: Path, data: Path, split: str | None, protocol: str, backend: str = AUTO, precision: str = AUTO
+) -> FileAccuracy:
+    """Judge a checkpoint or a bundle on every frame of a split; split None: the last, which training does not see.
+
+    backend and precision are a bundle's. Raises UsageError for `seed-raw` of a bundle, whose depth is always clipped.
+    """
+    accumulator, frames = open_protocol(protocol), held_out(data, split)
+    beside = BesideSeed(is_clipped=protocol == CLIPPED) if protocol in (CLIPPED, RAW) else None
+    model = _open(path, protocol, backend, precision)
+    with progress("judging", len(frames)) as moved_on:
+        for sample in frames:
+            depth_m = model.answer(as_the_camera_gives_it(sample, model.contract.source)).depth_m
+            accumulator.add(depth_m, sample.depth_m)
+            if beside:
+                beside.add(depth_m, sample.depth_m)
+            moved_on()
+    model.close()
+    return FileAccuracy(
+        model=path.name,
+        sha256=files.sha256_of_file(path),
+        executor=model.executor,
+        split=frames.split,
+        num_frames=len(frames),
+        data_sha256=frames.sha256,
+        figures=accumulator.result(),
+        beside=beside.values() if beside else {},
+    )
+
+
+def _open(path: Path, protocol: str, backend: str, precision: str) -> ModelFile:
+    if path.suffix == SUFFIX:
+        if protocol == RAW:
+            raise UsageError(f"{path}: a bundle's depth is clipped, so {RAW} cannot judge it; take {CLIPPED}")
+        from mde_bench.subjects.estimator import open_chosen
+
+        return open_chosen(path, backend, precision)
+    from mde_bench.subjects import torch_eager
+
+    open_checkpoint = torch_eager.open_raw if protocol == RAW else torch_eager.open_subject
+    return open_checkpoint(str(path), this_machine().num_cores)

@@ -17,6 +17,7 @@ from mde_bench.result import SCHEMA, FrameError, Result, Row, Speed
 from mde_bench.statistics import latency, percentile, ratio
 from mde_runtime import metrics, parity
 from mde_runtime.parity import Limits, Parity
+from mde_runtime.protocols import Figures
 
 SEED = 0  # of the bootstrap: the same samples give the same intervals
 
@@ -29,6 +30,34 @@ class Predictions:
     num_nonfinite: int
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """How faithful and how right a candidate's predictions are. parity None: it is the reference, or that failed."""
+
+    parity: Parity | None
+    accuracy: Figures
+    frames: tuple[FrameError, ...]
+
+
+def judge(predictions: Predictions, reference: Predictions | None, plan: Plan) -> Judgement:
+    """Hold predictions against the reference's and against the truth."""
+    scene, from_network = plan.scene, plan.judged.contract.from_network
+    compared = None
+    if reference:
+        data_range_m = from_network.far_m - from_network.near_m
+        compared = parity.measure(predictions.depth_m, reference.depth_m, predictions.num_nonfinite, data_range_m)
+    truth_m = scene.truth_within(from_network)
+    frames = tuple(
+        FrameError(
+            name=name,
+            truth_rmse_m=metrics.rmse(predictions.depth_m[i], truth_m[i], scene.valid[i]),
+            reference_rmse_m=metrics.rmse(predictions.depth_m[i], reference.depth_m[i]) if reference else 0.0,
+        )
+        for i, name in enumerate(scene.names)
+    )
+    return Judgement(compared, accuracy_of(predictions.depth_m, scene.truth_m, plan.protocol), frames)
+
+
 @dataclass
 class Findings:
     """Grows while a run goes on; everything is by the candidate's name."""
@@ -37,6 +66,7 @@ class Findings:
     absent: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     predictions: dict[str, Predictions] = field(default_factory=dict)
+    judged: dict[str, Judgement] = field(default_factory=dict)
     window: Window | None = None
     peak_memory_bytes: dict[str, int] = field(default_factory=dict)
     before: Moment = field(default_factory=moment)
@@ -66,9 +96,8 @@ class Findings:
         )
 
     def _row(self, candidate: Candidate, plan: Plan) -> Row:
-        predictions = self.predictions.get(candidate.name)
-        reference = None if candidate == plan.candidates[0] else self.predictions.get(plan.candidates[0].name)
-        compared = _parity(predictions, reference, plan) if predictions and reference else None
+        judged = self.judged.get(candidate.name)
+        compared = judged.parity if judged else None
         limits = Limits.of(candidate.precision, plan.judged.contract.from_network)
         return Row(
             name=candidate.name,
@@ -79,8 +108,8 @@ class Findings:
             speed=self._speed(candidate, plan),
             parity=compared,
             parity_breaches=tuple(compared.breaches(limits)) if compared else (),
-            accuracy=accuracy_of(predictions.depth_m, plan.scene.truth_m, plan.protocol) if predictions else None,
-            frames=_frame_errors(predictions, reference, plan) if predictions else (),
+            accuracy=judged.accuracy if judged else None,
+            frames=judged.frames if judged else (),
         )
 
     def _speed(self, candidate: Candidate, plan: Plan) -> Speed | None:
@@ -102,22 +131,3 @@ class Findings:
             else ratio((samples.wall_ns, samples.round), (reference.wall_ns, reference.round), rng),
             samples=samples,
         )
-
-
-def _parity(predictions: Predictions, reference: Predictions, plan: Plan) -> Parity:
-    from_network = plan.judged.contract.from_network
-    data_range_m = from_network.far_m - from_network.near_m
-    return parity.measure(predictions.depth_m, reference.depth_m, predictions.num_nonfinite, data_range_m)
-
-
-def _frame_errors(predictions: Predictions, reference: Predictions | None, plan: Plan) -> tuple[FrameError, ...]:
-    scene = plan.scene
-    truth_m = scene.truth_within(plan.judged.contract.from_network)
-    return tuple(
-        FrameError(
-            name=name,
-            truth_rmse_m=metrics.rmse(predictions.depth_m[i], truth_m[i], scene.valid[i]),
-            reference_rmse_m=metrics.rmse(predictions.depth_m[i], reference.depth_m[i]) if reference else 0.0,
-        )
-        for i, name in enumerate(scene.names)
-    )

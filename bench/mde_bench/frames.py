@@ -22,9 +22,15 @@ class Scene:
     num_frames_in_split: int
     sha256: str  # of the whole split
     names: tuple[str, ...]
-    frames: npt.NDArray[np.uint8]  # (N, H, W, 3), in the contract's colour order
+    colour: str  # rgb or bgr: the contract's, and the frames'
+    frames: npt.NDArray[np.uint8]  # (N, H, W, 3)
     truth_m: npt.NDArray[np.float32]  # (N, H, W)
     valid: npt.NDArray[np.bool_]  # (N, H, W)
+
+    @property
+    def rgb(self) -> npt.NDArray[np.uint8]:
+        """The frames in the order of colours that pictures have."""
+        return self.frames if self.colour == "rgb" else self.frames[..., ::-1]
 
     def truth_within(self, contract: FromNetwork) -> npt.NDArray[np.float32]:
         """The truth clipped to the range that the model can say: sky at 100 m is 20 m to a model of 0-20 m."""
@@ -43,6 +49,7 @@ def open_scene(data: Path, split: str | None, num_frames: int, source: SourceFra
         num_frames_in_split=len(frame_set),
         sha256=frame_set.sha256,
         names=tuple(sample.name for sample in samples),
+        colour=source.colour,
         frames=np.stack([as_the_camera_gives_it(sample, source) for sample in samples]),
         truth_m=np.stack([sample.depth_m for sample in samples]),
         valid=np.stack([sample.valid for sample in samples]),
@@ -69,4 +76,5 @@ def as_the_camera_gives_it(sample: "Sample", source: SourceFrame) -> npt.NDArray
             f"{sample.name}: the frame has {height_px}x{width_px} px, the model takes "
             f"{source.height_px}x{source.width_px} px; export it for this size with mde-export --source-size"
         )
-    return sample.frame if source.colour == "rgb" else np.ascontiguousarray(sample.frame[..., ::-1])
+    in_order = sample.frame if source.colour == "rgb" else sample.frame[..., ::-1]
+    return np.array(in_order, order="C")  # a copy of its own: a reader's array may be read-only, which torch warns of

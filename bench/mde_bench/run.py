@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mde_bench.findings import Findings, Predictions
+from mde_bench.findings import Findings, Predictions, judge
 from mde_bench.interleave import measure
 from mde_bench.plan import Plan
 from mde_bench.remote import AbsentError, CandidateError, Worker
@@ -73,6 +73,10 @@ def _predict(plan: Plan, running: dict[str, Worker], findings: Findings) -> None
     with progress("predicting", len(running) * len(plan.scene.frames)) as moved_on:
         for worker in tuple(running.values()):
             _predict_with(worker, plan, running, findings, moved_on)
+    reference = plan.candidates[0].name
+    for name, predictions in findings.predictions.items():
+        held_against = findings.predictions.get(reference) if name != reference else None
+        findings.judged[name] = judge(predictions, held_against, plan)
 
 
 def _predict_with(

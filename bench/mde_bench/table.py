@@ -35,11 +35,17 @@ def notes(result: Result) -> list[str]:
     ]
     lines += [f"{row.name} FAILED: {row.failure}" for row in result.rows if row.failure]
     lines += [f"{row.name} PARITY: {breach}" for row in result.rows for breach in row.parity_breaches]
-    for reason in dict.fromkeys(result.absent.values()):
-        names = ", ".join(name for name, why in result.absent.items() if why == reason)
-        lines.append(f"not on this machine: {names} ({reason})")
+    lines += [f"not on this machine: {', '.join(names)}: {why}" for why, names in absent_by_reason(result).items()]
     lines += [f"NOT VALID: {reason}" for reason in result.invalid_because]
     return lines
+
+
+def absent_by_reason(result: Result) -> dict[str, list[str]]:
+    """Why candidates cannot run on this machine, each reason with all that it keeps away."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in result.absent.items():
+        by_reason.setdefault(reason, []).append(name)
+    return by_reason
 
 
 def _cells(row: Row) -> list[str]:

@@ -29,7 +29,7 @@ def serve(pipe: Connection, candidate: Candidate, folder: Path) -> None:
 
     What libraries print goes to a file there: stdout belongs to the bench's results.
     """
-    handle = os.open(folder / f"{candidate.name.replace(' ', '-')}.log", os.O_WRONLY | os.O_CREAT)
+    handle = os.open(folder / f"{os.getpid()}.log", os.O_WRONLY | os.O_CREAT)
     os.dup2(handle, sys.stdout.fileno())
     os.dup2(handle, sys.stderr.fileno())
     faulthandler.enable()

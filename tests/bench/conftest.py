@@ -1,5 +1,6 @@
 """A data set as small as the tiny bundle, and candidates that behave as badly as they are told to."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,3 +34,20 @@ def badly(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Candidate]:
         return Candidate(behaviour, "test", "fp32", f"subjects_for_tests:{behaviour}", options)
 
     return make
+
+
+@pytest.fixture
+def tiny_checkpoint(tmp_path: Path, tiny_frames: np.ndarray) -> Path:
+    """The `fast` network for the tiny frames, with fresh weights, scaled so that some of its depth is beyond 20 m."""
+    import torch
+
+    from mde_train.checkpoint import Checkpoint, write_checkpoint
+    from mde_train.models import build_model, model_named
+
+    torch.manual_seed(1)
+    contract = model_named("fast").contract(*tiny_frames.shape[1:3])
+    contract = dataclasses.replace(contract, from_network=dataclasses.replace(contract.from_network, scale=3.0))
+    truth_m = np.ones(tiny_frames.shape[:3], np.float32)
+    path = tmp_path / "tiny.ckpt"
+    write_checkpoint(path, Checkpoint(build_model("fast"), "fast", contract, {}, None, tiny_frames, truth_m))
+    return path

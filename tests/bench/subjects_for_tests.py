@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import numpy as np
@@ -71,5 +72,6 @@ def absent():
 
 
 def talks(**options):
-    print("a library's banner")
+    sys.stdout.write("a library's banner")
+    sys.stdout.flush()
     return Subject(**options)

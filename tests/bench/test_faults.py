@@ -1,7 +1,6 @@
 """A candidate may do anything: it costs its own row, is named, and the others are measured."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,7 +113,7 @@ def interrupt():
     raise KeyboardInterrupt
 
 
-def test_frames_reach_a_worker_as_the_data_set_has_them(plan_with, badly, tiny_data: Path):
+def test_frames_reach_a_worker_as_the_data_set_has_them(plan_with, badly):
     plan = plan_with(badly("steady"))
     predicted = carry_out(plan).predictions["steady"].depth_m
     np.testing.assert_allclose(predicted, plan.scene.frames.mean(axis=-1) * (20 / 255), atol=1e-4)  # float32 of 20 m

@@ -16,7 +16,7 @@ class Scripted:
     def __init__(self, name, wall_ms, log=None):
         self._name, self._wall_ms, self._log = name, iter(wall_ms), [] if log is None else log
 
-    def block(self, seconds, min_calls):
+    def block(self, seconds, min_calls):  # noqa: ARG002  time does not pass here
         self._log.append(self._name)
         wall_ms = next(self._wall_ms)
         if wall_ms is None:

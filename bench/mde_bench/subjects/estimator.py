@@ -8,18 +8,40 @@ from typing import Any
 import numpy.typing as npt
 
 from mde_bench.candidates import Answer, Frame
-from mde_runtime.backends import Arrays, Session
+from mde_runtime import verify
+from mde_runtime.backends import Arrays, Session, open_session
 from mde_runtime.bundle import read_bundle
-from mde_runtime.choosing import choose
+from mde_runtime.certificate import Precision
+from mde_runtime.choosing import Choice, choose
+from mde_runtime.contract import Contract
+from mde_runtime.errors import VerdictError
 from mde_runtime.estimator import DepthEstimator
 
 
-def open_subject(bundle: str, backend: str, precision: str, num_threads: int) -> "Estimator":
-    """Open one precision of a bundle on one backend. The first time on a machine it is verified there."""
+def open_subject(bundle: str, backend: str, precision: Precision, num_threads: int) -> "Estimator":
+    """Open one precision of a bundle on one backend. The first time on a machine it is verified there.
+
+    Raises MachineError where this machine cannot, VerdictError where its depth is not the golden frames'.
+    """
     read = read_bundle(Path(bundle))
-    session, choice = choose(read, backend, precision, num_threads)
+    session = open_session(backend, read.graph(precision), num_threads=num_threads)
+    known = verify.recorded(read, precision, session)
+    verification = known or verify.verify(read, backend, precision, session)
+    if not verification.passed:
+        raise VerdictError(f"fails verification on this machine: {'; '.join(verification.breaches)}")
     timed = TimedSession(session)
-    executor = f"{choice.verification.in_words} on {session.executor}"
+    choice = Choice(backend, precision, "asked for", verification, known is None, failed=(), not_here={})
+    return Estimator(
+        DepthEstimator(timed, read.contract, choice), timed, f"{verification.in_words}, {session.executor}"
+    )
+
+
+def open_chosen(bundle: Path, backend: str, precision: str) -> "Estimator":
+    """Open a bundle as `DepthEstimator.open` does, where either may be left to it by `auto`."""
+    read = read_bundle(bundle)
+    session, choice = choose(read, backend, precision, None)
+    timed = TimedSession(session)
+    executor = f"{choice.verification.in_words}, {session.executor}"
     return Estimator(DepthEstimator(timed, read.contract, choice), timed, executor)
 
 
@@ -29,13 +51,14 @@ class TimedSession:
     def __init__(self, session: Session):
         self._session = session
         self.executor, self.device, self.arithmetic = session.executor, session.device, session.arithmetic
+        self.max_batch = session.max_batch
         self.backend_ns = 0
         self.outputs: Arrays = {}
 
-    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
         """The session's own answer; how long it took stands in `backend_ns` afterwards."""
         start = time.perf_counter_ns()
-        self.outputs = self._session.run(feeds)
+        self.outputs = self._session.run(feeds, out)
         self.backend_ns = time.perf_counter_ns() - start
         return self.outputs
 
@@ -49,6 +72,11 @@ class Estimator:
 
     def __init__(self, estimate: DepthEstimator, session: TimedSession, executor: str):
         self._estimate, self._session, self.executor = estimate, session, executor
+
+    @property
+    def contract(self) -> Contract:
+        """What the bundle expects and gives."""
+        return self._estimate.contract
 
     def answer(self, frame: Frame) -> Answer:
         """The depth of one frame."""

@@ -1,28 +1,48 @@
-"""The PyTorch model with the PyTorch stages, eager: the reference."""
+"""The PyTorch model, eager: with its stages it is the reference of everything else, without them it is judged raw."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from mde_bench.candidates import Answer, Frame
+from mde_runtime.contract import Contract
 from mde_train.checkpoint import read_checkpoint
-from mde_train.depth_model import DepthModel
+from mde_train.depth_model import DepthModel, metres, network_input, on_frame
+
+Model = Callable[[Tensor], tuple[Tensor, Tensor]]  # uint8 (N, H, W, 3) to depth_m (N, h, w) and num_nonfinite (N,)
 
 
 def open_subject(checkpoint: str, num_threads: int) -> "TorchEager":
     """Read a checkpoint of ours and wrap its network in the contract's stages."""
     torch.set_num_threads(num_threads)
     read = read_checkpoint(Path(checkpoint))
-    return TorchEager(DepthModel(read.network, read.contract).eval())
+    return TorchEager(DepthModel(read.network, read.contract).eval(), read.contract, "")
+
+
+def open_raw(checkpoint: str, num_threads: int) -> "TorchEager":
+    """Read a checkpoint and take its network's own metres: not resized to the frame, not clipped to the range."""
+    torch.set_num_threads(num_threads)
+    read = read_checkpoint(Path(checkpoint))
+    wanted = read.contract.from_network
+
+    def raw(frames: Tensor) -> tuple[Tensor, Tensor]:
+        output = read.network(network_input(frames, read.contract)).float()
+        quantity = (output if output.ndim == 4 else output.unsqueeze(1)) * wanted.scale + wanted.shift
+        num_nonfinite = (~torch.isfinite(quantity)).sum(dim=(1, 2, 3), dtype=torch.int32)
+        return on_frame(metres(quantity, wanted), read.contract).squeeze(1), num_nonfinite
+
+    return TorchEager(raw, read.contract, ", the network's own output")
 
 
 class TorchEager:
-    """A `DepthModel` on the CPU; the backend's call is its forward pass."""
+    """A model on the CPU; the backend's call is its forward pass."""
 
-    def __init__(self, model: DepthModel):
-        self._model = model
-        self.executor = f"torch {torch.__version__} eager, FP32"
+    def __init__(self, model: Model, contract: Contract, remark: str):
+        self._model, self.contract = model, contract
+        self.executor = f"torch {torch.__version__} eager, fp32{remark}"
 
     def answer(self, frame: Frame) -> Answer:
         """The depth of one frame."""

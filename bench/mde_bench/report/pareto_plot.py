@@ -1,0 +1,69 @@
+"""Speed against parity: who is faster for the same faithfulness, and who is neither."""
+
+from mde_bench.report.svg import TEXT_WIDTH, WIDTH, Axis, axis_over, line, plot, text, x_axis, y_axis
+from mde_bench.result import Row, Speed
+from mde_runtime.parity import TOLERANCE_SHARE, Parity
+
+TOP, BOTTOM, LEFT, RIGHT = 50, 250, 44, WIDTH - 14
+Point = tuple[Row, Speed, Parity]
+
+
+def pareto_plot(points: list[Point], reference: Speed | None, range_m: float) -> str:
+    """Median latency (across) and RMSE to the reference (up, mm, logarithmic). Lower left is better."""
+    tolerance_mm = TOLERANCE_SHARE * range_m * 1e3
+    times = [speed.end_to_end.p50_s * 1e3 for _, speed, _ in points]
+    if reference:
+        times.append(reference.end_to_end.p50_s * 1e3)
+    across = axis_over(times, LEFT, RIGHT)
+    errors = [_error_mm(parity) for _, _, parity in points]
+    up = axis_over([*errors, tolerance_mm], BOTTOM, TOP, is_log=True)
+    parts = [
+        x_axis(across, TOP, BOTTOM, "end to end, median ms a frame" + (" (logarithmic)" if across.is_log else "")),
+        y_axis(up, LEFT, RIGHT, "RMSE to the reference, mm (logarithmic)"),
+        line(LEFT, up.at(tolerance_mm), RIGHT, up.at(tolerance_mm), "limit"),
+        text(RIGHT, up.at(tolerance_mm) - 5, f"limit of FP32 and FP16, {tolerance_mm:.3g} mm", "end", "soft"),
+    ]
+    if reference:
+        x = across.at(reference.end_to_end.p50_s * 1e3)
+        is_left = x < (LEFT + RIGHT) / 2
+        said = text(x + 5 if is_left else x - 5, TOP - 4, "the reference", "start" if is_left else "end", "soft")
+        parts += [line(x, TOP - 12, x, BOTTOM, "limit"), said]
+    parts += [_front(points, across, up), *_marks(points, across, up)]
+    return plot("pareto", BOTTOM + 40, "Speed against parity", "".join(parts))
+
+
+def front(points: list[Point]) -> list[Point]:
+    """The candidates that no other beats in both, fastest first."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda it: (it[1].end_to_end.p50_s, it[2].rmse_m)):
+        if not kept or point[2].rmse_m < kept[-1][2].rmse_m:
+            kept.append(point)
+    return kept
+
+
+def _front(points: list[Point], across: Axis, up: Axis) -> str:
+    steps = [
+        f"{across.at(speed.end_to_end.p50_s * 1e3):.1f},{up.at(_error_mm(parity)):.1f}"
+        for _, speed, parity in front(points)
+    ]
+    return f'<polyline points="{" ".join(steps)}" class="front"/>'
+
+
+def _marks(points: list[Point], across: Axis, up: Axis) -> list[str]:
+    parts: list[str] = []
+    taken: list[tuple[float, float, float]] = []  # left, right, height of labels so far
+    for row, speed, parity in sorted(points, key=lambda it: _error_mm(it[2])):
+        x, y = across.at(speed.end_to_end.p50_s * 1e3), up.at(_error_mm(parity))
+        width = len(row.name) * TEXT_WIDTH
+        anchor, start = ("end", x - 8 - width) if x + 8 + width > RIGHT else ("start", x + 8)
+        label_y = y + 4
+        while any(start < right and left < start + width and abs(label_y - at) < 13 for left, right, at in taken):
+            label_y -= 13
+        taken.append((start, start + width, label_y))
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="mark"/>')
+        parts.append(text(x + 8 if anchor == "start" else x - 8, label_y, row.name, anchor))
+    return parts
+
+
+def _error_mm(parity: Parity) -> float:
+    return max(parity.rmse_m * 1e3, 1e-3)  # equal depth has no place on a logarithmic axis

@@ -1,0 +1,42 @@
+"""What a result comes down to: whether it holds, and the candidate that one would ship."""
+
+from mde_bench.candidates import TORCH
+from mde_bench.result import Result, Row
+
+
+def headline(result: Result) -> Row | None:
+    """The fastest candidate that one can ship: it ran, it keeps its limits, and it is not PyTorch itself."""
+    fit = [row for row in result.rows if row.speed and is_sound(row) and row.backend != TORCH]
+    return min(fit, key=lambda row: row.speed.end_to_end.p50_s if row.speed else float("inf"), default=None)
+
+
+def is_sound(row: Row) -> bool:
+    """Whether a candidate ran to the end and gave the reference's depth."""
+    return row.failure is None and not row.parity_breaches
+
+
+def problems(result: Result) -> list[str]:
+    """Everything that speaks against a result, one line each; empty when it holds."""
+    found = [f"{row.name} failed: {row.failure}" for row in result.rows if row.failure]
+    found += [
+        f"{row.name} is not the reference's depth: {breach}" for row in result.rows for breach in row.parity_breaches
+    ]
+    found += [f"the measurement is not valid: {reason}" for reason in result.invalid_because]
+    if not result.is_complete:
+        found.append("the run was ended half-way; these are the rows that it had")
+    return found
+
+
+def in_words(result: Result) -> str:
+    """The verdict in one sentence: what to ship, how fast, how faithful and how right it is."""
+    best = headline(result)
+    if best is None or best.speed is None:
+        return "No candidate can be shipped."
+    said = f"{best.name}: {best.speed.end_to_end.p50_s * 1e3:.3g} ms a frame"
+    if best.speed.ratio:
+        said += f", {1 / best.speed.ratio.value:.2f} times as fast as {result.rows[0].name}"
+    if best.parity:
+        said += f"; {best.parity.rmse_m * 1e3:.2g} mm RMSE from it"
+    if best.accuracy and "rmse_m" in best.accuracy.values:
+        said += f"; {best.accuracy.values['rmse_m']:.3f} m RMSE to the truth ({best.accuracy.protocol})"
+    return said + "."

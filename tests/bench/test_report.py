@@ -1,0 +1,140 @@
+"""The report in a browser: it asks the network for nothing, says nothing on the console, and reads everywhere."""
+
+import dataclasses
+import itertools
+import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mde_bench.interleave import Effort
+from mde_bench.plan import plan_run
+from mde_bench.report.page import page, write_report
+from mde_bench.report.svg import Axis, axis_over
+from mde_bench.run import carry_out
+
+BRIEF = Effort(num_rounds=5, block_s=0.002, min_calls=2, max_windows=1, max_warm_up_s=0.05)
+SECTIONS = ("verdict", "speed", "parity", "pictures", "conditions", "provenance")
+
+
+@pytest.fixture
+def written(tiny_bundle, tiny_data, badly, tmp_path):
+    """A report of one that is right, one that is wrong and one that crashes."""
+    plan = plan_run(tiny_bundle, tiny_data, None, None, 8, "seed", 1, BRIEF)
+    wrong = dataclasses.replace(badly("steady", fault="wrong_depth"), name="wrong <b>depth</b>")
+    crash = dataclasses.replace(badly("steady", fault="crash"), name="crash")
+    here = [candidate for candidate in plan.candidates if "cuda" not in candidate.name]
+    plan = dataclasses.replace(plan, candidates=(*here, wrong, crash))
+    outcome = carry_out(plan)
+    write_report(outcome, plan.scene, tmp_path / "report.html")
+    return tmp_path / "report.html", outcome, plan
+
+
+@pytest.fixture
+def browser():
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield launched
+        launched.close()
+
+
+def test_the_page_opens_alone_and_fits_every_screen(written, browser):
+    for width_px, scheme in itertools.product((360, 1280), ("light", "dark")):
+        requests, complaints = [], []
+        context = browser.new_context(viewport={"width": width_px, "height": 800}, color_scheme=scheme, offline=True)
+        tab = context.new_page()
+        tab.on("request", lambda request, seen=requests: seen.append(request.url))
+        tab.on("console", lambda message, heard=complaints: heard.append(message.text))
+        tab.on("pageerror", lambda error, heard=complaints: heard.append(str(error)))
+        tab.goto(written[0].as_uri())
+        assert requests == [written[0].as_uri()]
+        assert complaints == []
+        for section in SECTIONS:
+            assert tab.locator(f"#{section}").is_visible()
+        assert tab.locator("svg").count() == 2
+        assert tab.locator(".strip img").count() == 12
+        assert tab.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width_px
+
+
+def test_every_figure_can_be_saved(written, browser, tmp_path):
+    tab = browser.new_context(accept_downloads=True).new_page()
+    tab.goto(written[0].as_uri())
+    for button in tab.locator("button").all():
+        with tab.expect_download() as download:
+            button.click()
+        download.value.save_as(tmp_path / download.value.suggested_filename)
+    saved = sorted(path.name for path in tmp_path.iterdir() if path.suffix in (".csv", ".json", ".svg"))
+    assert saved == [
+        "certificates.csv",
+        "latency.svg",
+        "pareto.svg",
+        "parity-table.csv",
+        "result.json",
+        "speed-table.csv",
+    ]
+    assert json.loads((tmp_path / "result.json").read_text())["rows"][0]["speed"]["samples"]["wall_ns"]
+    with tab.expect_download() as download:
+        tab.locator(".strip img").first.click()
+    assert download.value.suggested_filename.endswith(".png")
+
+
+def test_the_verdict_comes_first_and_names_what_failed(written, browser):
+    tab = browser.new_page()
+    tab.goto(written[0].as_uri())
+    said = tab.locator("body > :first-child").inner_text()
+    assert "DOES NOT HOLD" in said
+    assert "crash failed: its process was ended by SIGSEGV" in said
+    assert "wrong <b>depth</b> is not the reference's depth" in said
+
+
+def test_the_page_is_well_formed(written):
+    class Tags(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.open_tags = []
+
+        def handle_starttag(self, tag, attributes):  # noqa: ARG002  the parser's own signature
+            if tag not in ("meta", "link", "img", "br"):
+                self.open_tags.append(tag)
+
+        def handle_startendtag(self, tag, attributes):
+            pass
+
+        def handle_endtag(self, tag):
+            assert self.open_tags.pop() == tag
+
+    tags = Tags()
+    tags.feed(written[0].read_text())
+    assert tags.open_tags == []
+
+
+def test_the_same_outcome_gives_the_same_page_without_a_path_of_the_machine(written, tmp_path):
+    path, outcome, plan = written
+    assert page(outcome, plan.scene) == path.read_text()
+    assert str(tmp_path) not in path.read_text()
+    assert str(Path.home()) not in path.read_text()
+
+
+@pytest.mark.parametrize("is_log", [False, True])
+def test_an_axis_has_its_ticks_inside_and_in_order(is_log):
+    chance = np.random.default_rng(5)
+    for _ in range(200):
+        low = 10 ** chance.uniform(-4, 4)
+        axis = axis_over([low, low * 10 ** chance.uniform(0.01, 3)], 0, 100, is_log=is_log)
+        ticks = axis.ticks()
+        assert ticks == sorted(ticks)
+        assert 1 <= len(ticks) <= 12
+        assert all(axis.low <= tick <= axis.high * (1 + 1e-9) for tick in ticks)
+
+
+def test_a_value_beyond_an_axis_is_drawn_at_its_end():
+    assert Axis(1, 10, 0, 100).at(99) == 100
