@@ -30,13 +30,32 @@ def test_check_says_what_the_data_set_holds(unreal):
 
 def test_check_as_json_gives_figures(unreal):
     root = unreal()
-    train, val = json.loads(run("check", root, "--json").stdout)
+    report = json.loads(run("check", root, "--json").stdout)
+    train, val = report["splits"]
     depths_m = np.stack([sample.depth_m for sample in open_split(root, "train")])
     assert (train["split"], train["num_frames"], train["sizes_px"]) == ("train", 3, {"12x16": 3})
     assert train["depth_mean_m"] == pytest.approx(depths_m.mean(), rel=1e-6)
     assert train["depth_max_m"] == pytest.approx(depths_m.max())
-    assert train["beyond_20_m_share"] == pytest.approx((depths_m >= 20).mean())
+    assert train["histogram"]["20-50 m"] == pytest.approx((depths_m >= 20).mean())
+    assert sum(train["histogram"].values()) == pytest.approx(1)
     assert val["sha256"] == open_split(root, "val").sha256
+
+
+def test_check_finds_a_training_frame_that_val_shows_again(unreal):
+    root = unreal()
+    assert json.loads(run("check", root, "--json").stdout)["num_near_duplicates"] == 0
+    (root / "rgb" / "val" / "4.jpeg").write_bytes((root / "rgb" / "train" / "1.jpeg").read_bytes())
+    report = json.loads(run("check", root, "--json").stdout)
+    assert report["num_near_duplicates"] == 1
+    assert report["nearest"][0] == {"name": "4", "train_name": "1", "difference": 0.0}
+    assert "1 near-duplicates across the splits" in run("check", root).stdout
+
+
+def test_split_holds_out_stretches_and_says_which(unreal):
+    root = unreal(num_train=20, num_val=0)
+    result = run("split", root, "--val", "0.2", "--blocks", "2", "--gap", "1")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == ["val: 4 to 5", "val: 14 to 15", "train: 12 frames", "val: 4 frames"]
 
 
 def test_check_names_a_corrupt_picture_and_exits_3(unreal):
@@ -97,7 +116,7 @@ def test_help_loads_nothing_heavy():
     assert {"numpy", "PIL", "rich", "torch", "multiprocessing"}.isdisjoint(loaded)
 
 
-@pytest.mark.parametrize("command", [(), ("synth",), ("check",), ("stats",)])
+@pytest.mark.parametrize("command", [(), ("synth",), ("check",), ("stats",), ("split",)])
 def test_every_command_has_help(command):
     result = run(*command, "--help")
     assert result.exit_code == 0

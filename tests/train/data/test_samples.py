@@ -53,6 +53,34 @@ def test_float16_depth_is_half_the_memory_and_within_8_mm_below_32_m(unreal):
     assert np.abs(narrow.depth_m.astype(np.float32) - wide.depth_m).max() <= 2**-7  # half a step between 16 and 32
 
 
+def test_mapped_arrays_are_those_in_memory_and_written_once(unreal, tmp_path, monkeypatch):
+    monkeypatch.setenv("MDE_CACHE", str(tmp_path / "cache"))
+    samples = open_split(unreal(), "train")
+    inside, mapped = load_arrays(samples, is_mapped=False), load_arrays(samples, is_mapped=True)
+    for name in ("frames", "depth_m", "valid"):
+        np.testing.assert_array_equal(getattr(mapped, name), getattr(inside, name))
+        assert isinstance(getattr(mapped, name), np.memmap)
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")}
+    load_arrays(samples, is_mapped=True)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")} == files
+    assert len(files) == 3
+
+
+def test_a_split_that_fits_in_memory_is_not_mapped(unreal, tmp_path, monkeypatch):
+    monkeypatch.setenv("MDE_CACHE", str(tmp_path / "cache"))
+    assert not isinstance(load_arrays(open_split(unreal(), "train")).frames, np.memmap)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_mapping_that_fails_leaves_nothing_behind(unreal, tmp_path, monkeypatch):
+    monkeypatch.setenv("MDE_CACHE", str(tmp_path / "cache"))
+    root = unreal()
+    (root / "rgb" / "train" / "2.jpeg").write_bytes(b"no picture")
+    with pytest.raises(BadInputError, match=r"2\.jpeg: not a readable picture"):
+        load_arrays(open_split(root, "train"), is_mapped=True)
+    assert not list((tmp_path / "cache" / "frames").iterdir())
+
+
 def test_frames_of_different_sizes_do_not_stack(unreal):
     root = unreal()
     samples = open_split(root, "train")

@@ -75,7 +75,7 @@ def test_a_missing_depth_folder_is_named(unreal):
     for file in (root / "depth" / "val").iterdir():
         file.unlink()
     (root / "depth" / "val").rmdir()
-    with pytest.raises(BadInputError, match="depth/val: no such folder; the layout is rgb/train"):
+    with pytest.raises(BadInputError, match="depth/val: no such folder; mde-data check --help shows"):
         open_split(root, "val")
 
 
@@ -90,14 +90,14 @@ def test_an_empty_folder_is_named(unreal):
 def test_a_frame_without_depth_is_named(unreal):
     root = unreal()
     (root / "depth" / "train" / "1.npy").unlink()
-    with pytest.raises(BadInputError, match=r"rgb/train: 1 of 3 files have no \.npy beside them, the first is 1;"):
+    with pytest.raises(BadInputError, match=r"rgb/train: 1 of 3 files have no depth, the first is 1\.jpeg; copy"):
         open_split(root, "train")
 
 
 def test_depth_without_a_frame_is_named(unreal):
     root = unreal()
     (root / "rgb" / "train" / "1.jpeg").unlink()
-    with pytest.raises(BadInputError, match=r"depth/train: 1 of 3 files have no \.jpeg beside them, the first is 1;"):
+    with pytest.raises(BadInputError, match=r"depth/train: 1 of 3 files have no frame, the first is 1\.npy; copy"):
         open_split(root, "train")
 
 

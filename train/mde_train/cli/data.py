@@ -8,7 +8,7 @@ import click
 from mde_runtime.command import PATH, Group
 
 if TYPE_CHECKING:
-    from mde_train.data.check import SplitReport
+    from mde_train.data.check import DataReport, SplitReport
     from mde_train.data.stats import Baseline, MeanDepth
 
 
@@ -41,15 +41,65 @@ def synth(out: Path, num_frames: int, seed: int) -> None:
 @click.argument("data", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def check(data: Path, as_json: bool) -> None:
-    """Read every file of DATA and say what it holds: counts, sizes, depth ranges, frames left out and why.
+    """Read every file of DATA and say what it holds: counts, sizes, depths, frames left out, near-duplicates.
 
-    A damaged file ends it with one line that names the file, and exit code 3.
+    A damaged file ends it with one line that names the file, and exit code 3. The layouts that are read:
+
+    \b
+    unreal   rgb/{train,val}/N.jpeg with depth/{train,val}/N.npy, float32 metres
+    folders  layout.json: {"frames": FOLDER, "depth": FOLDER, "metres_per_unit": 0.001},
+             in each folder train, val, test, or the files themselves: .png .jpg, depth .png .npy
+    nyu-csv  data/nyu2_train.csv and data/nyu2_test.csv: 8-bit depth to 10 m, 16-bit depth in mm
+    nyu-mat  nyu_depth_v2_labeled.mat and splits.mat
+    kitti    {train,val,test}_files.txt: `image depth [focal]` or `drive index side`, depth / 256
     """
     from mde_runtime import records
     from mde_train.data.check import check as check_data
 
-    reports = check_data(data)
-    click.echo(records.dumps(reports) if as_json else "\n\n".join(map(_split_as_text, reports)), nl=not as_json)
+    report = check_data(data)
+    click.echo(records.dumps(report) if as_json else _report_as_text(report), nl=not as_json)
+
+
+@main.command()
+@click.argument("data", type=PATH)
+@click.option(
+    "--val",
+    "val_share",
+    type=click.FloatRange(0, 1, True, True),
+    default=0.15,
+    show_default=True,
+    help="Share of the frames to hold out.",
+)
+@click.option(
+    "--blocks",
+    "num_blocks",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="In how many stretches, spread over the drive.",
+)
+@click.option(
+    "--gap",
+    "gap_frames",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="Frames on both sides of each stretch that go to neither split.",
+)
+def split(data: Path, val_share: float, num_blocks: int, gap_frames: int) -> None:
+    """Hold out stretches of DATA as val, where its layout brings no such split. Never random frames: neighbours in a
+    drive look alike, and training on one of two is knowing the other.
+
+    Writes DATA/split.json and moves nothing; remove that file to undo it.
+    """
+    from mde_train.data import open_split
+    from mde_train.data.division import divide
+
+    division = divide(data, val_share, num_blocks, gap_frames)
+    for block in division.val:
+        click.echo(f"val: {block.first} to {block.last}")
+    for name in ("train", "val"):
+        click.echo(f"{name}: {len(open_split(data, name))} frames")
 
 
 @main.command()
@@ -61,7 +111,7 @@ def check(data: Path, as_json: bool) -> None:
 def stats(data: Path, protocol: str, keep_bad_frames: bool, constants_m: tuple[float, ...], as_json: bool) -> None:
     """Score what can be guessed without looking: the mean depth of DATA's training frames, and its mean image.
 
-    Both are judged on the last split (val, or test). A network has to beat the mean image.
+    Both are judged on the held-out split (val, or test). A network has to beat the mean image.
 
     Example: mde-data stats data/street --protocol seed --constant 20
     """
@@ -81,12 +131,31 @@ def stats(data: Path, protocol: str, keep_bad_frames: bool, constants_m: tuple[f
         click.echo(_stats_as_text(mean, scored))
 
 
+def _report_as_text(report: "DataReport") -> str:
+    parts = [_split_as_text(split) for split in report.splits]
+    if report.nearest:
+        lines = [
+            f"{report.num_near_duplicates} near-duplicates across the splits; those most alike (0 is equal, of 255):"
+        ]
+        held_out = report.splits[-1].split
+        lines += [
+            f"  {held_out} {twins.name}, train {twins.train_name}: {twins.difference:.1f}" for twins in report.nearest
+        ]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
 def _split_as_text(report: "SplitReport") -> str:
     sizes = ", ".join(f"{count} of {size} px" for size, count in report.sizes_px.items())
+    width = max(map(len, report.histogram))
     lines = [
         f"{report.split}: {report.num_frames} frames ({sizes})",
         f"  depth {report.depth_min_m:.2f} to {report.depth_max_m:.2f} m, mean {report.depth_mean_m:.2f} m, "
-        f"{report.beyond_20_m_share:.1%} at 20 m or more, {report.valid_share:.1%} of the pixels measured",
+        f"{report.valid_share:.1%} of the pixels measured",
+        *(
+            f"  {end:>{width}} {share:6.1%} {'#' * round(60 * share)}".rstrip()
+            for end, share in report.histogram.items()
+        ),
         *(f"  left out: frame {skipped.name}, {skipped.reason}" for skipped in report.skipped),
         f"  sha256 {report.sha256}",
     ]

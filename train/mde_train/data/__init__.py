@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mde_runtime.errors import BadInputError
 from mde_train.data.arrays import FrameArrays, load_arrays
+from mde_train.data.division import division_of
 from mde_train.data.layouts import LAYOUTS, layout_of
 from mde_train.data.samples import FrameSet, Sample, Skipped
 
@@ -11,8 +12,9 @@ __all__ = ["LAYOUTS", "FrameArrays", "FrameSet", "Sample", "Skipped", "load_arra
 
 
 def splits_of(root: Path) -> tuple[str, ...]:
-    """The splits that a data set holds, training first."""
-    return layout_of(root).splits(root)
+    """The splits that a data set holds, training first, the held-out one last."""
+    splits = layout_of(root).splits(root)
+    return splits if division_of(root) is None else (*splits, "val")
 
 
 def open_split(root: Path, split: str, *, keep_bad_frames: bool = False) -> FrameSet:
@@ -21,8 +23,12 @@ def open_split(root: Path, split: str, *, keep_bad_frames: bool = False) -> Fram
     Frames whose depth cannot be depth are left out and named in `.skipped`, unless keep_bad_frames.
     Raises BadInputError, in one line that names the file, when the data set is not what its layout says.
     """
-    layout = layout_of(root)
-    splits = layout.splits(root)
+    layout, division = layout_of(root), division_of(root)
+    splits = splits_of(root)
     if split not in splits:
         raise BadInputError(f"{root}: no split {split!r}; it holds {', '.join(splits) or 'none'}")
-    return layout.open_split(root, split, keep_bad_frames=keep_bad_frames)
+    if division is None:
+        samples = layout.open_split(root, split)
+    else:
+        samples = division.part(layout.open_split(root, splits[0]), split)
+    return samples if keep_bad_frames else samples.without_doubtful()

@@ -1,6 +1,9 @@
 """Read one frame or one depth map from a file, checked before memory is taken for it."""
 
+import contextlib
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +16,8 @@ from mde_runtime.errors import BadInputError
 
 def read_frame(path: Path) -> npt.NDArray[np.uint8]:
     """The picture as uint8 (H, W, 3), RGB. Raises BadInputError that names a file which is missing or damaged."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sides are checked here, before decoding
-            with Image.open(path) as image:
-                _check_shape(path, (image.height, image.width))
-                return np.asarray(image.convert("RGB"))
-    except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such file; check the data set with mde-data check") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInputError(f"{path}: not a readable picture ({_one_line(error)}); copy or make it anew") from error
+    with _opened(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def read_depth_npy(path: Path) -> npt.NDArray[np.float32]:
@@ -33,7 +28,7 @@ def read_depth_npy(path: Path) -> npt.NDArray[np.float32]:
     try:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)  # the header alone: shapes are checked before memory
     except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such file; check the data set with mde-data check") from error
+        raise BadInputError(f"{path}: no such file; copy the data set anew") from error
     except (OSError, ValueError, EOFError) as error:
         raise BadInputError(f"{path}: not a readable .npy file ({_one_line(error)}); copy or make it anew") from error
     if not isinstance(stored, np.ndarray) or not np.issubdtype(stored.dtype, np.floating):
@@ -44,6 +39,38 @@ def read_depth_npy(path: Path) -> npt.NDArray[np.float32]:
         num_bad = int(np.count_nonzero(~np.isfinite(depth)))
         raise BadInputError(f"{path}: {num_bad} values are NaN or Inf; give 0 where nothing was measured")
     return depth
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """What a grey picture holds: whole numbers, and how many bits each has."""
+
+    values: npt.NDArray[np.uint16]  # (H, W)
+    num_bits: int  # 8 or 16
+
+
+def read_levels(path: Path) -> Levels:
+    """A grey PNG of 8 or 16 bits, as stored. Raises BadInputError that names a file which is anything else."""
+    with _opened(path) as image:
+        if image.mode == "L":
+            return Levels(np.asarray(image).astype(np.uint16), 8)
+        if image.mode in ("I;16", "I;16B", "I"):  # Pillow's names for 16-bit grey; older ones widen it to "I"
+            return Levels(np.asarray(image).astype(np.uint16), 16)
+        raise BadInputError(f"{path}: a picture of mode {image.mode}; depth is a grey PNG of 8 or 16 bits")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sides are checked here, before decoding
+            with Image.open(path) as image:
+                _check_shape(path, (image.height, image.width))
+                yield image
+    except FileNotFoundError as error:
+        raise BadInputError(f"{path}: no such file; copy the data set anew") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadInputError(f"{path}: not a readable picture ({_one_line(error)}); copy or make it anew") from error
 
 
 def check_same_size(frame_file: Path, frame: npt.NDArray[np.uint8], depth_file: Path, shape: tuple[int, ...]) -> None:

@@ -1,6 +1,6 @@
 """What a data set is made of, whatever its layout on disk: samples in order, and a hash that names them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,12 @@ class Sample:
     valid: npt.NDArray[np.bool_]  # (H, W): where depth_m is a measurement
 
 
+def sample_of(name: str, frame: npt.NDArray[np.uint8], depth_m: npt.NDArray[np.float32]) -> Sample:
+    """A sample whose depth is a measurement wherever it is more than 0."""
+    valid = depth_m > 0
+    return Sample(name, frame, np.where(valid, depth_m, np.float32(0)), valid)
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a sample comes from: the files that it is read from, and how."""
@@ -29,6 +35,7 @@ class Source:
     name: str
     files: tuple[Path, ...]
     read: Callable[[], Sample]
+    doubt: str = ""  # why its depth cannot be depth; empty: nothing speaks against it
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,18 @@ class FrameSet(Sequence[Sample]):
     def __getitem__(self, index: slice) -> "FrameSet": ...
     def __getitem__(self, index: int | slice) -> "Sample | FrameSet":
         if isinstance(index, slice):
-            return FrameSet(self.root, self.split, self._sources[index], self.skipped)
+            return self.picked(range(len(self))[index])
         return self._sources[index].read()
+
+    def picked(self, indices: Iterable[int], skipped: Iterable[Skipped] = (), split: str | None = None) -> "FrameSet":
+        """These of its samples, in this order, and what else was left out; `split` renames it."""
+        sources = [self._sources[index] for index in indices]
+        return FrameSet(self.root, split or self.split, sources, (*self.skipped, *skipped))
+
+    def without_doubtful(self) -> "FrameSet":
+        """The samples whose depth nothing speaks against; the others are named in `skipped`."""
+        doubtful = [Skipped(source.name, source.doubt) for source in self._sources if source.doubt]
+        return self.picked([index for index, source in enumerate(self._sources) if not source.doubt], doubtful)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The layouts that data sets come in. A new one is a file here and a line in the table.
 
-A layout module has `matches(root)`, `splits(root)` and `open_split(root, split, keep_bad_frames=...)`.
+A layout module has `matches(root)`, `splits(root)` and `open_split(root, split)`.
 """
 
 import importlib
@@ -10,7 +10,12 @@ from typing import Protocol
 from mde_runtime.errors import BadInputError
 from mde_train.data.samples import FrameSet
 
+# The first that matches is taken: those that say what they are come first, those known by folder names alone last.
 LAYOUTS = {
+    "folders": "mde_train.data.layouts.folders",
+    "nyu-csv": "mde_train.data.layouts.nyu_csv",
+    "nyu-mat": "mde_train.data.layouts.nyu_mat",
+    "kitti": "mde_train.data.layouts.kitti",
     "unreal": "mde_train.data.layouts.unreal",
 }
 
@@ -24,8 +29,8 @@ class Layout(Protocol):
     def splits(self, root: Path) -> tuple[str, ...]:
         """The splits that the folder holds, training first."""
 
-    def open_split(self, root: Path, split: str, *, keep_bad_frames: bool) -> FrameSet:
-        """The split's samples, in the data set's own order."""
+    def open_split(self, root: Path, split: str) -> FrameSet:
+        """The split's samples, in the data set's own order, the doubtful ones among them."""
 
 
 def layout_of(root: Path) -> Layout:

@@ -6,11 +6,11 @@ Frames of any size. Where nothing was measured the depth is 0; NaN and Inf are e
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from mde_runtime.errors import BadInputError
+from mde_train.data.folders import by_name, check_paired, in_order
 from mde_train.data.images import check_same_size, read_depth_npy, read_frame
-from mde_train.data.samples import FrameSet, Sample, Skipped, Source
+from mde_train.data.samples import FrameSet, Sample, Source, sample_of
+
+FRAMES, DEPTHS = (".jpeg",), (".npy",)
 
 # The recorder of the original data wrote a brightness picture (0.09 to 0.79) in place of the depth of each recording's
 # first frame. The smallest maximum of any true map there is 4.79 m, so the rule has room on both sides.
@@ -29,53 +29,24 @@ def splits(root: Path) -> tuple[str, ...]:
     )
 
 
-def open_split(root: Path, split: str, *, keep_bad_frames: bool) -> FrameSet:
-    """The split's samples in numeric order. Reads every depth map once, to find the bad frames.
+def open_split(root: Path, split: str) -> FrameSet:
+    """The split's samples in numeric order. Reads every depth map once, to find those that are none.
 
     Raises BadInputError when a folder is missing or empty, or a frame has no depth or a depth no frame.
     """
     frame_folder, depth_folder = root / "rgb" / split, root / "depth" / split
-    frames, depths = _by_name(frame_folder, ".jpeg"), _by_name(depth_folder, ".npy")
-    _check_paired(frame_folder, frames, depths, ".npy")
-    _check_paired(depth_folder, depths, frames, ".jpeg")
-    sources, skipped = [], []
-    for name in sorted(frames, key=_order):
-        highest_m = float(read_depth_npy(depths[name]).max())
-        if highest_m < BAD_FRAME_BELOW_M and not keep_bad_frames:
-            skipped.append(Skipped(name, f"its highest depth is {highest_m:.2f} m: not a depth map"))
-        else:
-            files = (frames[name], depths[name])
-            sources.append(Source(name, files, partial(_read, name, *files)))
-    if not sources:
-        raise BadInputError(f"{depth_folder}: every depth map stays below {BAD_FRAME_BELOW_M} m; the unit is metres")
-    return FrameSet(root, split, sources, skipped)
+    frames, depths = by_name(frame_folder, FRAMES), by_name(depth_folder, DEPTHS)
+    check_paired(frame_folder, frames, depth_folder, depths)
+    return FrameSet(root, split, [_source(name, frames[name], depths[name]) for name in in_order(frames)])
+
+
+def _source(name: str, frame_file: Path, depth_file: Path) -> Source:
+    highest_m = float(read_depth_npy(depth_file).max())
+    doubt = f"its highest depth is {highest_m:.2f} m: not a depth map" if highest_m < BAD_FRAME_BELOW_M else ""
+    return Source(name, (frame_file, depth_file), partial(_read, name, frame_file, depth_file), doubt)
 
 
 def _read(name: str, frame_file: Path, depth_file: Path) -> Sample:
     frame, depth_m = read_frame(frame_file), read_depth_npy(depth_file)
     check_same_size(frame_file, frame, depth_file, depth_m.shape)
-    valid = depth_m > 0
-    return Sample(name, frame, np.where(valid, depth_m, np.float32(0)), valid)
-
-
-def _order(name: str) -> tuple[float, str]:
-    """Numbers by their value, then whatever is not a number."""
-    return (int(name) if name.isdecimal() else float("inf"), name)
-
-
-def _by_name(folder: Path, suffix: str) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise BadInputError(f"{folder}: no such folder; the layout is rgb/train, rgb/val, depth/train, depth/val")
-    files = {path.stem: path for path in folder.iterdir() if path.suffix == suffix and not path.name.startswith(".")}
-    if not files:
-        raise BadInputError(f"{folder}: no {suffix} file; is the data set unpacked?")
-    return files
-
-
-def _check_paired(folder: Path, these: dict[str, Path], others: dict[str, Path], suffix: str) -> None:
-    lonely = sorted(set(these) - set(others), key=_order)
-    if lonely:
-        raise BadInputError(
-            f"{folder}: {len(lonely)} of {len(these)} files have no {suffix} beside them, the first is {lonely[0]}; "
-            "copy the data set anew, or remove them"
-        )
+    return sample_of(name, frame, depth_m)

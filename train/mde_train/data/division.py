@@ -1,0 +1,83 @@
+"""Hold frames out of a data set that has no validation split: whole blocks of a drive, never random frames.
+
+Neighbours in a drive are near-duplicates. A random split would put one in training and the next in validation, and the
+figures would be those of memory. The division is a file beside the data, `split.json`; nothing is moved.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mde_runtime import records
+from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.files import write_text
+from mde_train.data.layouts import layout_of
+from mde_train.data.samples import FrameSet, Skipped
+
+DIVISION = "split.json"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Held-out frames, from the first to the last, both included."""
+
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Division:
+    """Which frames of the training split are held out: `split.json`."""
+
+    val: tuple[Block, ...]
+    gap_frames: int  # on both sides of a block, in neither split: they look like the block's ends
+
+    def part(self, samples: FrameSet, split: str) -> FrameSet:
+        """The training or the validation part of a training split. Raises BadInputError when a block is not there."""
+        is_val, is_near = np.zeros(len(samples), np.bool_), np.zeros(len(samples), np.bool_)
+        position = {name: index for index, name in enumerate(samples.names)}
+        for block in self.val:
+            if block.first not in position or block.last not in position:
+                raise BadInputError(
+                    f"{samples.root / DIVISION}: no frames {block.first} to {block.last} here; "
+                    "remove it and run mde-data split"
+                )
+            first, end = position[block.first], position[block.last] + 1
+            is_val[first:end] = True
+            is_near[max(0, first - self.gap_frames) : end + self.gap_frames] = True
+        if split == "val":
+            return samples.picked(np.flatnonzero(is_val).tolist(), split=split)
+        gap = [Skipped(samples.names[index], "beside held-out frames") for index in np.flatnonzero(is_near & ~is_val)]
+        return samples.picked(np.flatnonzero(~is_near).tolist(), gap)
+
+
+def division_of(root: Path) -> Division | None:
+    """The data set's division, or None: its layout brings a validation split, or it has none."""
+    path = root / DIVISION
+    return records.loads(Division, path.read_text(), str(path)) if root.is_dir() and path.exists() else None
+
+
+def divide(root: Path, val_share: float, num_blocks: int, gap_frames: int) -> Division:
+    """Hold out blocks spread evenly over the training split, and write that down beside the data.
+
+    Raises UsageError when the data set has a validation split already, or the blocks would not fit.
+    """
+    layout = layout_of(root)
+    splits = layout.splits(root)
+    if len(splits) != 1:
+        raise UsageError(
+            f"{root}: its layout already holds {', '.join(splits) or 'no split'}; there is nothing to divide"
+        )
+    names = layout.open_split(root, splits[0]).names
+    length = round(len(names) * val_share / num_blocks)
+    period = len(names) / num_blocks
+    if length < 1 or length + 2 * gap_frames >= period:
+        raise UsageError(
+            f"{len(names)} frames do not hold {num_blocks} blocks of {val_share:.0%} in all with {gap_frames} frames "
+            "on both sides of each; ask for fewer blocks, a smaller share or a smaller gap"
+        )
+    starts = [round(block * period + (period - length) / 2) for block in range(num_blocks)]
+    division = Division(tuple(Block(names[start], names[start + length - 1]) for start in starts), gap_frames)
+    write_text(root / DIVISION, records.dumps(division))
+    return division

@@ -1,0 +1,100 @@
+"""The labelled part of NYU Depth V2: nyu_depth_v2_labeled.mat with splits.mat beside it, 795 and 654 of 1449 frames.
+
+The first is MATLAB v7.3, which is HDF5 with the axes reversed; the second is an older format, which needs scipy. The
+depth is `rawDepths`: what the sensor measured, brought to the camera's view, 0 where it measured nothing. (`depths` has
+its holes painted in, and paint is no measurement.)
+"""
+
+import contextlib
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.contract import MAX_SIDE_PX
+from mde_runtime.errors import BadInputError, MachineError
+from mde_train.data.samples import FrameSet, Sample, Source, sample_of
+
+if TYPE_CHECKING:
+    import h5py
+
+FRAMES_FILE, SPLITS_FILE = "nyu_depth_v2_labeled.mat", "splits.mat"
+INDICES = {"train": "trainNdxs", "test": "testNdxs"}  # in splits.mat, counted from 1
+
+
+def matches(root: Path) -> bool:
+    """Whether the folder holds the file."""
+    return (root / FRAMES_FILE).is_file()
+
+
+def splits(root: Path) -> tuple[str, ...]:
+    """Both, once splits.mat is there too."""
+    if not (root / SPLITS_FILE).is_file():
+        raise BadInputError(f"{root / SPLITS_FILE}: no such file; it comes from the same page as {FRAMES_FILE}")
+    return tuple(INDICES)
+
+
+def open_split(root: Path, split: str) -> FrameSet:
+    """The split's samples, named by their number in the file, from 1. Raises BadInputError when a file is no such."""
+    path = root / FRAMES_FILE
+    with _opened(path) as file:
+        num_frames = _checked(path, file)
+    numbers = _numbers(root / SPLITS_FILE, INDICES[split], num_frames)
+    sources = [Source(str(number), (path,), partial(_read, path, number)) for number in numbers]
+    return FrameSet(root, split, sources)
+
+
+def _read(path: Path, number: int) -> Sample:
+    with _opened(path) as file:
+        frame = np.ascontiguousarray(file["images"][number - 1].transpose(2, 1, 0))
+        depth_m = np.ascontiguousarray(file["rawDepths"][number - 1].T, np.float32)
+    if not np.isfinite(depth_m).all():
+        raise BadInputError(f"{path}: rawDepths of frame {number} holds NaN or Inf; copy the file anew")
+    return sample_of(str(number), frame, depth_m)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> "Iterator[h5py.File]":
+    try:
+        import h5py
+    except ImportError as error:
+        raise MachineError(f"{path}: needs h5py; install the `train` extra") from error
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except OSError as error:  # h5py's one word for no such format, cut off, and damaged within
+        reason = " ".join(str(error).split())
+        raise BadInputError(f"{path}: not a whole MATLAB v7.3 file ({reason}); copy it anew") from error
+
+
+def _checked(path: Path, file: "h5py.File") -> int:
+    """The number of frames. Raises BadInputError unless frames and depth are there and fit each other."""
+    import h5py
+
+    for name, dtype in (("images", np.uint8), ("rawDepths", np.float32)):
+        if not isinstance(file.get(name), h5py.Dataset) or file[name].dtype != dtype:
+            raise BadInputError(f"{path}: holds no {np.dtype(dtype)} array {name}; is it {FRAMES_FILE}?")
+    images, depths = file["images"].shape, file["rawDepths"].shape
+    if len(images) != 4 or images[1] != 3 or (images[0], *images[2:]) != depths or max(depths[1:]) > MAX_SIDE_PX:
+        raise BadInputError(f"{path}: images {images} and rawDepths {depths} are not (N, 3, W, H) and (N, W, H)")
+    return int(images[0])
+
+
+def _numbers(path: Path, key: str, num_frames: int) -> list[int]:
+    try:
+        from scipy.io.matlab import MatReadError, loadmat
+    except ImportError as error:
+        raise MachineError(f"{path}: needs scipy; install the `train` extra") from error
+    try:
+        listed: npt.NDArray[Any] = loadmat(path, variable_names=[key])[key]  # MATLAB keeps whole numbers in any type
+    # scipy has an error for every way that a file can be cut off
+    except (MatReadError, zlib.error, LookupError, ValueError, TypeError, NotImplementedError, OSError) as error:
+        raise BadInputError(f"{path}: holds no {key} ({' '.join(str(error).split())}); copy it anew") from error
+    numbers = [int(number) for number in listed.ravel()]
+    if not numbers or min(numbers) < 1 or max(numbers) > num_frames:
+        raise BadInputError(f"{path}: {key} does not number the {num_frames} frames of {FRAMES_FILE} from 1")
+    return numbers

@@ -1,0 +1,26 @@
+"""Text files that list the frames of a split."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mde_runtime.errors import BadInputError
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Every line that is not empty, with its number from 1. Raises BadInputError when there is none, or no text."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{path}: not a text file; copy it anew") from error
+    found = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not found:
+        raise BadInputError(f"{path}: lists no frame; copy it anew")
+    yield from found
+
+
+def inside(folder: Path, name: str, listed_in: Path, number: int) -> Path:
+    """The file that a line names, in the folder. Raises BadInputError when it leads out of it: a list is only data."""
+    relative = Path(name)
+    if not name or relative.is_absolute() or ".." in relative.parts:
+        raise BadInputError(f"{listed_in}, line {number}: {name[:60]!r} is no path inside {folder}")
+    return folder / relative
