@@ -1,6 +1,7 @@
 """Depth in metres from a camera's frame, in one line: the backend is chosen and verified when the bundle is opened."""
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -8,14 +9,19 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from mde_runtime.backends import Arrays, Session
+from mde_runtime.ahead import reading_ahead
+from mde_runtime.backends import Session
 from mde_runtime.bundle import read_bundle
 from mde_runtime.choosing import AUTO, Choice, choose
+from mde_runtime.colour_orders import convert
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, UsageError
 
 Frame = npt.NDArray[np.uint8]
 Depth = npt.NDArray[np.float32]
+
+AHEAD = 2  # frames read before their turn: one that waits, and one that is being read
+MAX_OPEN_BATCH = 8  # frames a run where the graph takes any number: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class DepthEstimator:
         self.contract, self.choice = contract, choice
         self._session: Session | None = session
         self._shape = (contract.source.height_px, contract.source.width_px, 3)
+        self._converted = np.empty(self._shape, np.uint8)
+        self._num_nonfinite = np.empty(1, np.int32)
 
     @classmethod
     def open(
@@ -64,25 +72,59 @@ class DepthEstimator:
         session, choice = choose(bundle, backend, precision, num_threads)
         return cls(session, bundle.contract, choice)
 
-    def __call__(self, frame: Frame) -> Depth:
+    def __call__(self, frame: Frame, *, color: str | None = None, out: Depth | None = None) -> Depth:
         """Depth of a frame: uint8 (H, W, 3) at the contract's size and colour order, to float32 (H, W) in metres.
 
-        The array belongs to the caller. Raises BadInputError for any other frame.
+        color: what the frame's colours are where they are not the contract's (`bgr`, `grey`, `nv12-bt709`, ...; see
+        `mde_runtime.colour_orders`); it is converted. out: an array of the caller's to write to and give back, so
+        that no depth map is allocated; else the array given back is the caller's own.
+        Raises BadInputError for any other frame.
         """
-        self._check(frame)
-        depth_m: Depth = self._run(frame)["depth_m"][0]
-        return depth_m
+        feeds = {"frame": self._checked(frame, color)[None]}
+        if out is None:
+            depth_m: Depth = self._opened().run(feeds)["depth_m"][0]
+            return depth_m
+        _check_out(out, self._shape[:2])
+        self._opened().run(feeds, {"depth_m": out[None], "num_nonfinite": self._num_nonfinite})
+        return out
 
-    def detail(self, frame: Frame) -> Detail:
+    def detail(self, frame: Frame, *, color: str | None = None) -> Detail:
         """Depth of a frame with its health and how long it took; see `__call__`."""
         start = time.perf_counter_ns()
-        self._check(frame)
+        feeds = {"frame": self._checked(frame, color)[None]}
         checked = time.perf_counter_ns()
-        answer = self._run(frame)
+        answer = self._opened().run(feeds)
         end = time.perf_counter_ns()
         spans = {"check": checked - start, "run": end - checked, "total": end - start}
         health = Health(int(answer["num_nonfinite"][0]))
         return Detail(answer["depth_m"][0], health, {name: span / 1e6 for name, span in spans.items()})
+
+    def batch(self, frames: Frame) -> Depth:
+        """Depth of many frames at once: uint8 (N, H, W, 3) to float32 (N, H, W), metres.
+
+        As many a run as the graph takes. On a CPU that is no faster than one after the other.
+        """
+        if not isinstance(frames, np.ndarray) or frames.ndim != 4 or not len(frames):
+            raise BadInputError(f"a batch is one array {('N', *self._shape)} of uint8, with N of 1 or more")
+        for frame in frames:
+            self._checked(frame, None)
+        session = self._opened()
+        step = min(session.max_batch or MAX_OPEN_BATCH, MAX_OPEN_BATCH)
+        depth_m = np.empty(frames.shape[:3], np.float32)
+        for start in range(0, len(frames), step):
+            part = frames[start : start + step]
+            depth_m[start : start + step] = session.run({"frame": part})["depth_m"]
+        return depth_m
+
+    def stream(self, frames: Iterable[Frame], *, color: str | None = None) -> Iterator[Depth]:
+        """Depth of one frame after the other, in order, while the next frames are being read.
+
+        `frames` is iterated in a thread of its own, at most `AHEAD` frames ahead, so that decoding or waiting for a
+        camera costs nothing while the network runs. What it raises is raised here, after the depth before it.
+        """
+        with reading_ahead(frames, AHEAD) as ahead:
+            for frame in ahead:
+                yield self(frame, color=color)
 
     def close(self) -> None:
         """Give back the device's memory. Closing twice is harmless."""
@@ -96,13 +138,16 @@ class DepthEstimator:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _run(self, frame: Frame) -> Arrays:
+    def _opened(self) -> Session:
         if self._session is None:
             raise UsageError("this estimator is closed; open the bundle again")
-        return self._session.run({"frame": frame[None]})
+        return self._session
 
-    def _check(self, frame: Frame) -> None:
-        """Three comparisons when the frame is right; what is wrong is worked out only when it is not."""
+    def _checked(self, frame: Frame, color: str | None) -> Frame:
+        """The frame as the contract has it. Three comparisons where it is; what is wrong is worked out only then."""
+        if color is not None and color != self.contract.source.colour:
+            convert(frame, color, self.contract.source, self._converted)
+            return self._converted
         if not (
             isinstance(frame, np.ndarray)
             and frame.shape == self._shape
@@ -110,6 +155,18 @@ class DepthEstimator:
             and frame.flags.c_contiguous
         ):
             raise BadInputError(_complaint(frame, self.contract))
+        return frame
+
+
+def _check_out(out: object, shape: tuple[int, int]) -> None:
+    if not (
+        isinstance(out, np.ndarray)
+        and out.shape == shape
+        and out.dtype == np.float32
+        and out.flags.c_contiguous
+        and out.flags.writeable
+    ):
+        raise BadInputError(f"out has to be float32 {shape}, contiguous and writeable; numpy.empty makes one")
 
 
 def _complaint(frame: object, contract: Contract) -> str:

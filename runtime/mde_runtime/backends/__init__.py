@@ -21,10 +21,14 @@ class Session(Protocol):
 
     executor: str  # in words: library, version, what it really runs on
     device: str  # the chip's name
+    max_batch: int | None  # frames that one run takes; None: any number
     arithmetic: Mapping[Precision, str]  # what the operators of a graph of each precision are really computed in
 
-    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
-        """Every output of the graph for `feeds`. The arrays belong to the caller."""
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
+        """Every output of the graph for `feeds`. The arrays belong to the caller.
+
+        out: an array for every output, contiguous and of its shape and dtype, that is written to and given back.
+        """
         ...
 
     def close(self) -> None:

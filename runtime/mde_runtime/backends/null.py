@@ -21,13 +21,17 @@ class NullSession:
     """Answers as an exported graph does: `depth_m` and `num_nonfinite` for `frame`."""
 
     executor = device = "null"
+    max_batch: int | None = None
     arithmetic: Mapping[Precision, str] = {"fp32": "fp32", "fp16": "fp16", "int8": "int8"}
 
-    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
         """One metre for every pixel of every frame."""
         num_frames, height_px, width_px, _ = feeds["frame"].shape
-        depth_m = np.full((num_frames, height_px, width_px), DEPTH_M, np.float32)
-        return {"depth_m": depth_m, "num_nonfinite": np.zeros(num_frames, np.int32)}
+        depth_m = out["depth_m"] if out else np.empty((num_frames, height_px, width_px), np.float32)
+        num_nonfinite = out["num_nonfinite"] if out else np.empty(num_frames, np.int32)
+        depth_m.fill(DEPTH_M)
+        num_nonfinite.fill(0)
+        return {"depth_m": depth_m, "num_nonfinite": num_nonfinite}
 
     def close(self) -> None:
         """Nothing is held."""

@@ -61,15 +61,25 @@ class OrtSession:
 
     def __init__(self, session: ort.InferenceSession, variant: str):
         self._session, self._names = session, [output.name for output in session.get_outputs()]
+        batch = next((tensor.shape[0] for tensor in session.get_inputs() if tensor.shape), None)
+        self.max_batch = batch if isinstance(batch, int) else None  # an open axis has a name, or nothing
         self.arithmetic = _arithmetic(variant)
         self.device = this_machine().cpu if variant == "cpu" else "NVIDIA GPU"
         half = "" if variant == "cuda" else f", half computed in {self.arithmetic['fp16']}"
         self.executor = f"onnxruntime {ort.__version__} {PROVIDERS[variant]}{half}"
 
-    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
         """Every output of the graph, by name."""
         try:
-            return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
+            if out is None:
+                return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
+            binding = self._session.io_binding()
+            for name, array in feeds.items():
+                binding.bind_cpu_input(name, array)
+            for name, array in out.items():
+                binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+            self._session.run_with_iobinding(binding)
+            return dict(out)
         except (*FAILURES, ValueError) as error:  # ValueError: a name that the graph does not have
             raise BadInputError(f"{self.executor} cannot run the graph: {_one_line(error)}") from error
 

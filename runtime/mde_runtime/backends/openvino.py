@@ -47,6 +47,8 @@ class OpenVinoSession:
     def __init__(self, compiled: ov.CompiledModel, variant: str):
         self._request, self._outputs = compiled.create_infer_request(), compiled.outputs
         self._names = [output.get_any_name() for output in self._outputs]
+        batch = compiled.inputs[0].get_partial_shape()[0]
+        self.max_batch = batch.get_length() if batch.is_static else None
         real = NAMES[compiled.get_property("INFERENCE_PRECISION_HINT").type_name]
         if real != NAMES[variant]:  # a chip without it takes another one in silence
             raise MachineError(f"openvino compiled for {real}, not {NAMES[variant]}; take another backend")
@@ -54,13 +56,18 @@ class OpenVinoSession:
         self.executor = f"openvino {ov.__version__.split('-')[0]} CPU, computed in {real}"
         self.device = this_machine().cpu
 
-    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
         """Every output of the graph, by name."""
         try:
-            answer = self._request.infer(dict(feeds), share_inputs=True)
+            if out is None:
+                answer = self._request.infer(dict(feeds), share_inputs=True)
+                return {name: answer[output] for name, output in zip(self._names, self._outputs, strict=True)}
+            for name, array in out.items():
+                self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
+            self._request.infer(dict(feeds), share_inputs=True, share_outputs=True)
+            return dict(out)
         except (RuntimeError, KeyError) as error:
             raise BadInputError(f"{self.executor} cannot run the graph: {_one_line(error)}") from error
-        return {name: answer[output] for name, output in zip(self._names, self._outputs, strict=True)}
 
     def close(self) -> None:
         """Free the memory: OpenVINO does with the last reference."""
