@@ -70,6 +70,17 @@ def test_a_missing_split_names_those_that_are_there(unreal):
         open_split(unreal(), "test")
 
 
+def test_a_set_without_any_split_says_where_to_look(tmp_path):
+    (tmp_path / "rgb").mkdir()
+    with pytest.raises(BadInputError, match="holds neither train nor val; mde-data check --help shows"):
+        splits_of(tmp_path)
+
+
+def test_what_is_read_can_be_written(unreal):
+    sample = open_split(unreal(), "train")[0]
+    assert all(array.flags.writeable for array in (sample.frame, sample.depth_m, sample.valid))
+
+
 def test_a_missing_depth_folder_is_named(unreal):
     root = unreal()
     for file in (root / "depth" / "val").iterdir():

@@ -8,12 +8,26 @@ from mde_train.data.division import division_of
 from mde_train.data.layouts import LAYOUTS, layout_of
 from mde_train.data.samples import FrameSet, Sample, Skipped
 
-__all__ = ["LAYOUTS", "FrameArrays", "FrameSet", "Sample", "Skipped", "load_arrays", "open_split", "splits_of"]
+__all__ = [
+    "LAYOUTS",
+    "FrameArrays",
+    "FrameSet",
+    "Sample",
+    "Skipped",
+    "layout_of",
+    "load_arrays",
+    "open_split",
+    "splits_of",
+]
 
 
 def splits_of(root: Path) -> tuple[str, ...]:
-    """The splits that a data set holds, training first, the held-out one last."""
+    """The splits that a data set holds, training first, the held-out one last. Raises BadInputError without any."""
     splits = layout_of(root).splits(root)
+    if not splits:
+        raise BadInputError(
+            f"{root}: holds neither train nor val; mde-data check --help shows how each layout lies on disk"
+        )
     return splits if division_of(root) is None else (*splits, "val")
 
 
@@ -26,7 +40,7 @@ def open_split(root: Path, split: str, *, keep_bad_frames: bool = False) -> Fram
     layout, division = layout_of(root), division_of(root)
     splits = splits_of(root)
     if split not in splits:
-        raise BadInputError(f"{root}: no split {split!r}; it holds {', '.join(splits) or 'none'}")
+        raise BadInputError(f"{root}: no split {split!r}; it holds {', '.join(splits)}")
     if division is None:
         samples = layout.open_split(root, split)
     else:

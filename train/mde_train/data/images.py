@@ -17,7 +17,7 @@ from mde_runtime.errors import BadInputError
 def read_frame(path: Path) -> npt.NDArray[np.uint8]:
     """The picture as uint8 (H, W, 3), RGB. Raises BadInputError that names a file which is missing or damaged."""
     with _opened(path) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.array(image.convert("RGB"))  # a copy: torch warns of arrays that cannot be written
 
 
 def read_depth_npy(path: Path) -> npt.NDArray[np.float32]:
