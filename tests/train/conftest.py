@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mde_runtime.contract import Contract
 from mde_train.checkpoint import Checkpoint, write_checkpoint
@@ -40,3 +41,19 @@ def written(checkpoint: Checkpoint, tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 24 training frames and 6 to judge on, 24x40 px: a wall whose depth its brightness tells."""
+    root = tmp_path_factory.mktemp("scenes")
+    chance = np.random.default_rng(0)
+    for split, numbers in (("train", range(24)), ("val", range(24, 30))):
+        for kind in ("rgb", "depth"):
+            (root / kind / split).mkdir(parents=True)
+        for number in numbers:
+            depth_m = np.repeat(np.linspace(*chance.uniform(1, 19, 2), 40, dtype=np.float32)[None], 24, axis=0)
+            frame = np.repeat((255 - 12 * depth_m).astype(np.uint8)[..., None], 3, axis=2)
+            Image.fromarray(frame).save(root / "rgb" / split / f"{number}.jpeg")
+            np.save(root / "depth" / split / f"{number}.npy", depth_m)
+    return root

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
 from mde_train.models.exact_range import ExactRange
+from mde_train.models.precise import PreciseConv2d
 
 WIDTHS = (8, 16, 32, 64, 96, 128)  # channels at full size, then at each half
 STRIDE_PX = 2 ** (len(WIDTHS) - 1)
@@ -49,7 +50,7 @@ class Fast(nn.Module):
         self.up = nn.ModuleList(
             _conv(below + width, width) for below, width in zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True)
         )
-        self.head = nn.Conv2d(full, 1, 3, padding=1)
+        self.head = PreciseConv2d(full, 1, 3, padding=1)
         self.range = ExactRange(NEAR_M, FAR_M)
 
     def forward(self, x_N3HW: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ class Fast(nn.Module):
             x = stage(torch.cat((x, skips.pop()), dim=1))
         # fresh weights start about the middle of the range and within it: (far - near) / 5 a unit
         middle_m, unit_m = (NEAR_M + FAR_M) / 2, (FAR_M - NEAR_M) / 5
-        depth_N1HW: Tensor = self.range(middle_m + unit_m * self.head(x).float())
+        depth_N1HW: Tensor = self.range(middle_m + unit_m * self.head(x))
         return depth_N1HW
 
 

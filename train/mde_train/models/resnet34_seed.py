@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
+from mde_train.models.precise import PreciseConv2d, PreciseConvTranspose2d
 from mde_train.models.resnet_weights import load_resnet_weights
 from mde_train.torchvision_ops import import_torchvision
 
@@ -51,8 +52,8 @@ class ResNet34Seed(nn.Module):
             *_double(128, 64),
             *_double(64, 32),
             nn.Conv2d(32, 32, 1),
-            nn.ConvTranspose2d(32, 1, 4, stride=2, padding=1),
-            nn.Conv2d(1, 1, 1),
+            PreciseConvTranspose2d(32, 1, 4, stride=2, padding=1),
+            PreciseConv2d(1, 1, 1),
         )
 
     def forward(self, x_N3HW: Tensor) -> Tensor:

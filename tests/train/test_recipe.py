@@ -1,0 +1,64 @@
+import pytest
+
+from mde_runtime import records
+from mde_runtime.errors import BadInputError, UsageError
+from mde_train.losses import loss_from_text
+from mde_train.models import MODELS
+from mde_train.recipe import Recipe, with_settings
+from mde_train.recipes import RECIPES, recipe_named
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_the_checkpoint(name: str):
+    recipe = recipe_named(name)
+    assert records.loads(Recipe, records.dumps(recipe), "recipe") == recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_names_what_exists(name: str):
+    recipe = recipe_named(name)
+    assert recipe.model in MODELS
+    loss_from_text(recipe.loss)
+
+
+def test_the_seeds_recipe_is_the_published_one():
+    recipe = recipe_named("resnet34-seed")
+    assert (recipe.loss, recipe.batch_size, recipe.epochs) == ("seed", 32, 100)
+    assert (recipe.optimizer, recipe.lr, recipe.weight_decay, recipe.schedule) == ("adam", 1e-3, 1e-5, "cyclic")
+
+
+@pytest.mark.parametrize(
+    ("setting", "field", "value"),
+    [
+        ("lr=1e-4", "lr", 1e-4),
+        ("loss=mse", "loss", "mse"),
+        ("max_minutes=null", "max_minutes", None),
+        ("lr=1", "lr", 1.0),
+    ],
+)
+def test_a_setting_changes_one_field(setting: str, field: str, value: object):
+    recipe = recipe_named("fast-demo")
+    changed = with_settings(recipe, [setting])
+    assert getattr(changed, field) == value
+    assert {name for name in records.to_json(recipe) if getattr(recipe, name) != getattr(changed, name)} <= {field}
+
+
+def test_a_setting_reaches_into_a_group():
+    assert with_settings(recipe_named("fast"), ["augment.zoom=2"]).augment.zoom == 2.0
+
+
+@pytest.mark.parametrize("setting", ["lrr=1", "augment.zom=2", "lr", "lr.x=1", "augment"])
+def test_a_setting_of_nothing_is_answered_with_the_keys(setting: str):
+    with pytest.raises(UsageError, match="give KEY=VALUE with a KEY out of"):
+        with_settings(recipe_named("fast"), [setting])
+
+
+@pytest.mark.parametrize("setting", ["lr=fast", "batch_size=1.5", "schedule=square", "augment=7"])
+def test_a_value_of_the_wrong_kind_is_refused(setting: str):
+    with pytest.raises(BadInputError, match="recipe"):
+        with_settings(recipe_named("fast"), [setting])
+
+
+def test_an_unknown_recipe_is_answered_with_the_known_ones():
+    with pytest.raises(UsageError, match="the recipes are resnet34-seed, fast"):
+        recipe_named("slow")

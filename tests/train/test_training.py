@@ -1,0 +1,209 @@
+"""Whole runs of the smallest size: 24 frames of 24x40 px, 6 steps an epoch."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from mde_train.checkpoint import read_checkpoint
+
+SMALL = ("batch_size=4", "epochs=2", "evaluate_every_epochs=1", "picture_every_steps=5", "max_minutes=null")
+
+
+def mde_train(*arguments: object, settings: tuple[str, ...] = ()):
+    from mde_train.cli.train import main
+
+    words = [str(word) for word in arguments]
+    for setting in settings:
+        words += ["--set", setting]
+    return CliRunner().invoke(main, words)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def losses(run: Path, name: str = "loss") -> dict[int, float]:
+    with (run / "curves.csv").open() as file:
+        return {int(row["step"]): float(row["value"]) for row in csv.DictReader(file) if row["name"] == name}
+
+
+@pytest.fixture(scope="module")
+def finished(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    result = mde_train("--recipe", "fast-demo", "--data", scenes, "--out", run, settings=SMALL)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(run / "best.ckpt")
+    return run
+
+
+def test_a_run_leaves_checkpoints_curves_pictures_and_its_recipe(finished: Path):
+    assert {"best.ckpt", "last.ckpt", "curves.csv", "tensorboard", "pictures", "recipe.json"} == names(finished)
+    assert sorted(names(finished / "pictures")) == ["000005.png", "000010.png"]
+    assert sorted(losses(finished)) == list(range(1, 13))
+    assert sorted(losses(finished, "val_rmse_m")) == [6, 12]
+
+
+def test_a_picture_shows_input_truth_prediction_and_error_side_by_side(finished: Path):
+    with Image.open(finished / "pictures" / "000005.png") as picture:
+        assert picture.width == 4 * 40
+
+
+def test_a_checkpoint_carries_what_export_needs(finished: Path, scenes: Path):
+    checkpoint = read_checkpoint(finished / "best.ckpt")
+    assert checkpoint.model == "fast"
+    assert checkpoint.contract.source.height_px == 24
+    assert checkpoint.recipe["epochs"] == 2
+    truth = np.stack([np.load(scenes / "depth" / "val" / f"{number}.npy") for number in range(24, 30)])
+    np.testing.assert_allclose(checkpoint.heldout_depth_m, truth, atol=0.01)  # kept in memory as float16
+    assert checkpoint.data_sha256
+
+
+def test_training_learns_what_the_mean_cannot_know(scenes: Path, tmp_path: Path):
+    settings = (*SMALL, "epochs=12", "evaluate_every_epochs=12", "picture_every_steps=1000")
+    assert (
+        mde_train("--recipe", "fast-demo", "--data", scenes, "--out", tmp_path / "r", settings=settings).exit_code == 0
+    )
+    spread_m = read_checkpoint(tmp_path / "r" / "best.ckpt").heldout_depth_m.std()
+    assert losses(tmp_path / "r", "val_rmse_m")[72] < 0.6 * spread_m
+
+
+def test_the_same_seed_gives_the_same_weights(finished: Path, scenes: Path, tmp_path: Path):
+    assert mde_train("--recipe", "fast-demo", "--data", scenes, "--out", tmp_path / "r", settings=SMALL).exit_code == 0
+    first, second = (read_checkpoint(run / "last.ckpt").network.state_dict() for run in (finished, tmp_path / "r"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def start(scenes: Path, run: Path, *settings: str) -> subprocess.Popen[str]:
+    words = ["--recipe", "fast-demo", "--data", str(scenes), "--out", str(run)]
+    words += [word for setting in settings for word in ("--set", setting)]
+    code = "import sys, torch; torch.set_num_threads(1); from mde_train.cli.train import main; main(sys.argv[1:])"
+    return subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
+
+
+def test_a_run_interrupted_in_the_middle_of_an_epoch_goes_on_with_the_same_losses(scenes: Path, tmp_path: Path):
+    settings = (*SMALL, "epochs=8", "schedule=cyclic", "lr=1e-3")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert mde_train("--recipe", "fast-demo", "--data", scenes, "--out", whole, settings=settings).exit_code == 0
+
+    process = start(scenes, broken, *settings)
+    while not (broken / "curves.csv").exists() or len((broken / "curves.csv").read_text().splitlines()) < 20:
+        time.sleep(0.02)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert read_checkpoint(broken / "last.ckpt").model == "fast"
+    assert not [name for name in names(broken) if name.startswith(".")], "nothing half written"
+    reached = max(losses(broken))
+    assert 0 < reached < 48
+
+    assert mde_train("--resume", "--data", scenes, "--out", broken).exit_code == 0
+    assert losses(broken) == losses(whole)
+    for name in ("val_rmse_m", "val_ssim", "lr"):
+        assert losses(broken, name) == losses(whole, name)
+    first, second = (read_checkpoint(run / "last.ckpt").network.state_dict() for run in (whole, broken))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_in_the_folder_of_another_is_refused(finished: Path, scenes: Path):
+    result = mde_train("--recipe", "fast-demo", "--data", scenes, "--out", finished)
+    assert (result.exit_code, "--resume" in result.stderr) == (2, True)
+
+
+def test_resuming_what_was_never_begun_is_refused(scenes: Path, tmp_path: Path):
+    result = mde_train("--resume", "--data", scenes, "--out", tmp_path)
+    assert (result.exit_code, "holds no last.ckpt" in result.stderr) == (2, True)
+
+
+def test_resuming_with_other_data_is_refused(finished: Path, scenes: Path, tmp_path: Path):
+    shutil.copytree(scenes, tmp_path / "other")
+    np.save(tmp_path / "other" / "depth" / "train" / "3.npy", np.full((24, 40), 7.0, np.float32))
+    result = mde_train("--resume", "--data", tmp_path / "other", "--out", finished)
+    assert (result.exit_code, "not the data" in result.stderr) == (3, True)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_frames_names(scenes: Path, tmp_path: Path):
+    result = mde_train(
+        "--recipe",
+        "fast-demo",
+        "--data",
+        scenes,
+        "--out",
+        tmp_path / "r",
+        settings=(*SMALL, "lr=1e30", "clip_gradient=null"),
+    )
+    assert result.exit_code == 3
+    assert "the loss is nan at step" in result.stderr
+    assert "--set lr=" in result.stderr
+
+
+def test_a_time_limit_ends_the_run_with_its_schedule_finished(scenes: Path, tmp_path: Path):
+    settings = (*SMALL[:1], "epochs=100000", "max_minutes=0.05")
+    assert (
+        mde_train("--recipe", "fast-demo", "--data", scenes, "--out", tmp_path / "r", settings=settings).exit_code == 0
+    )
+    rates = losses(tmp_path / "r", "lr")
+    assert rates[max(rates)] < 0.2 * max(rates.values())
+
+
+def test_a_block_of_training_frames_is_judged_on_and_not_trained_on(scenes: Path, tmp_path: Path):
+    settings = (*SMALL, "holdout=16..23", "epochs=1")
+    assert (
+        mde_train("--recipe", "fast-demo", "--data", scenes, "--out", tmp_path / "r", settings=settings).exit_code == 0
+    )
+    assert max(losses(tmp_path / "r")) == 4  # 16 frames are left
+
+
+def test_bf16_where_the_processor_has_none_is_refused_with_the_reason(scenes, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    result = mde_train(
+        "--recipe", "fast-demo", "--data", scenes, "--out", tmp_path / "r", settings=(*SMALL, "precision=bf16")
+    )
+    assert result.exit_code == 4
+    assert "several times slower" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--recipe", "slow", "--data", ".", "--out", "r"], 2, "the recipes are resnet34-seed, fast"),
+        (["--recipe", "fast", "--data", "nowhere", "--out", "r"], 3, "nowhere"),
+        (["--recipe", "fast"], 2, "give --recipe NAME, --data DIR and --out RUN"),
+        (["--resume", "--recipe", "fast", "--data", ".", "--out", "r"], 2, "give only --data and --out"),
+        (
+            ["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--init", "nothing.ckpt"],
+            3,
+            "nothing.ckpt: no such file",
+        ),
+        (["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--set", "holdout=a..b"], 3, "give FIRST..LAST"),
+        (["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--set", "batch_size=99"], 3, "batch_size=24"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(arguments, code, words, scenes: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = mde_train(*(argument.format(scenes=scenes) for argument in arguments))
+    assert result.exit_code == code, result.stderr
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_show_prints_the_recipe_with_its_changes():
+    shown = json.loads(mde_train("--show", "fast", settings=("lr=0.5",)).stdout)
+    assert (shown["model"], shown["lr"]) == ("fast", 0.5)
+
+
+def test_list_names_every_recipe():
+    from mde_train.recipes import RECIPES
+
+    assert [line.split(":")[0] for line in mde_train("--list").stdout.splitlines()] == list(RECIPES)

@@ -1,0 +1,87 @@
+"""mde-train: train a depth network by a recipe."""
+
+from pathlib import Path
+
+import click
+
+from mde_runtime.command import PATH, Command
+from mde_runtime.errors import UsageError
+
+
+@click.command(cls=Command)
+@click.option("--recipe", "name", metavar="NAME", help="How to train; see --list.")
+@click.option("--data", type=PATH, help="The data set: a folder that mde-data check understands.")
+@click.option("--out", type=PATH, help="The run: a folder for checkpoints, curves and pictures.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change the recipe: lr=1e-3, loss=seed ...")
+@click.option("--init", type=PATH, help="Start from the weights of this checkpoint or state dict.")
+@click.option("--weights", default="none", show_default=True, help="Of a ResNet encoder: none, imagenet, or a file.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, by the recipe that it was begun with.")
+@click.option("--list", "list_recipes", is_flag=True, help="List the recipes and end.")
+@click.option("--show", metavar="NAME", help="Print a recipe as JSON and end; --set applies.")
+def main(
+    name: str | None,
+    data: Path | None,
+    out: Path | None,
+    settings: tuple[str, ...],
+    init: Path | None,
+    weights: str,
+    resume: bool,
+    list_recipes: bool,
+    show: str | None,
+) -> None:
+    """Train a depth network and keep its best and its last checkpoint, with everything that mde-export needs.
+
+    \b
+    Examples:
+      mde-train --recipe fast --data data/street --out runs/fast
+      mde-train --recipe fast --data data/street --out runs/short --set max_minutes=30 --set lr=1e-3
+      mde-train --resume --data data/street --out runs/fast
+
+    Ctrl-C ends the step in progress and saves; --resume goes on with the very same losses.
+    """
+    if list_recipes:
+        _list()
+    elif show is not None:
+        _show(show, settings)
+    else:
+        click.echo(_train(name, data, out, settings, init, weights, resume=resume))
+
+
+def _train(
+    name: str | None,
+    data: Path | None,
+    out: Path | None,
+    settings: tuple[str, ...],
+    init: Path | None,
+    weights: str,
+    *,
+    resume: bool,
+) -> Path:
+    if data is None or out is None or (name is None and not resume):
+        raise UsageError("give --recipe NAME, --data DIR and --out RUN; see --list for the recipes, --help for more")
+    if resume and (name or settings or init or weights != "none"):
+        raise UsageError(
+            "--resume goes on by the recipe that the run was begun with: give only --data and --out with it"
+        )
+    from mde_train.recipe import with_settings
+    from mde_train.recipes import recipe_named
+
+    recipe = with_settings(recipe_named(name), settings) if name else None  # a wrong name before torch loads
+    from mde_train.run import begin, go_on
+
+    return go_on(data, out) if recipe is None else begin(recipe, data, out, init=init, weights=weights)
+
+
+def _list() -> None:
+    from mde_train.recipes import RECIPES
+
+    for name, recipe in RECIPES.items():
+        click.echo(f"{name}: {recipe.model}, {recipe.loss}, {recipe.epochs} epochs")
+
+
+def _show(name: str, settings: tuple[str, ...]) -> None:
+    from mde_runtime import records
+    from mde_train.recipe import with_settings
+    from mde_train.recipes import recipe_named
+
+    click.echo(records.dumps(with_settings(recipe_named(name), settings)), nl=False)

@@ -1,0 +1,79 @@
+"""A recipe says how a model is trained. Frozen data: shown by `--show`, changed by `--set`, kept in the checkpoint."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mde_runtime import records
+from mde_runtime.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How far training frames are changed. 0 (zoom: 1) leaves that alone."""
+
+    flip: float  # the share of frames that are mirrored
+    zoom: float  # the largest magnification; a camera with a longer lens sees everything that much nearer
+    gamma: float  # exponents from 1 / (1 + gamma) to 1 + gamma
+    contrast: float  # factors about the frame's mean, from 1 - contrast to 1 + contrast
+    brightness: float  # factors from 1 - brightness to 1 + brightness
+    colour: float  # factors for each colour, from 1 - colour to 1 + colour
+    haze: float  # the largest density of added haze, per metre
+
+
+NOTHING = Augment(flip=0.0, zoom=1.0, gamma=0.0, contrast=0.0, brightness=0.0, colour=0.0, haze=0.0)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every hyperparameter of a training run."""
+
+    model: str  # a name of mde_train.models.MODELS
+    model_options: dict[str, Any]  # what the model's `build` takes: JSON values
+    loss: str  # names of mde_train.losses.LOSSES with weights before them: `rmse + 0.5 l1 + ssim`
+    sky: Literal["clip", "mask"]  # truth at far and beyond: `clip` counts it as far, `mask` leaves it out
+    augment: Augment
+    batch_size: int  # frames a step, over all devices
+    epochs: int  # times that every frame is seen
+    max_minutes: float | None  # end sooner, with the schedule finished; null: never
+    optimizer: Literal["adam", "adamw"]
+    lr: float  # learning rate; the schedule's factor is applied to it
+    weight_decay: float
+    schedule: Literal["constant", "cyclic", "cosine", "one-cycle"]
+    clip_gradient: float | None  # largest norm of the gradient; null: any
+    ema_decay: float | None  # of the average of weights that is judged and kept; null: the weights themselves
+    precision: Literal["fp32", "bf16"]  # of training: bf16 is autocast; judging is always fp32
+    evaluate_every_epochs: int
+    picture_every_steps: int
+    protocol: str  # how accuracy is averaged, a name of mde_runtime.protocols.PROTOCOLS
+    best_by: Literal["ssim - rmse_m", "-rmse_m"]  # which checkpoint is the best: the largest of this
+    patience: int | None  # evaluations without a better one before training stops; null: it never does
+    holdout: str  # training frames FIRST..LAST (names) to judge on instead of the held-out split; empty: that split
+    seed: int  # of everything random
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """The recipe with `key=value` changes, e.g. `lr=1e-3`, `augment.zoom=1.5`, `loss=seed`. Values are JSON or text.
+
+    Raises UsageError for a key that does not exist, BadInputError for a value of the wrong type.
+    """
+    changed = records.to_json(recipe)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        *path, last = key.strip().split(".")
+        place = changed
+        for part in path:
+            place = place.get(part) if isinstance(place, dict) else None
+        if not equals or not isinstance(place, dict) or (last not in place and path != ["model_options"]):
+            keys = ", ".join(place) if isinstance(place, dict) else ", ".join(changed)
+            raise UsageError(f"--set {setting}: give KEY=VALUE with a KEY out of {keys}")
+        place[last] = _value(text.strip())
+    return records.from_json(Recipe, changed, "recipe")
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

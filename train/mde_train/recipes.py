@@ -1,0 +1,59 @@
+"""The recipes, by name. A variant is derived with `dataclasses.replace`."""
+
+from dataclasses import replace
+
+from mde_runtime.errors import UsageError
+from mde_train.recipe import NOTHING, Augment, Recipe
+
+RESNET34_SEED = Recipe(  # as published, except that published weights started from ImageNet
+    model="resnet34-seed",
+    model_options={},
+    loss="seed",
+    sky="clip",
+    augment=NOTHING,
+    batch_size=32,
+    epochs=100,
+    max_minutes=None,
+    optimizer="adam",
+    lr=1e-3,
+    weight_decay=1e-5,
+    schedule="cyclic",
+    clip_gradient=None,
+    ema_decay=None,
+    precision="fp32",
+    evaluate_every_epochs=2,
+    picture_every_steps=100,
+    protocol="seed",
+    best_by="ssim - rmse_m",
+    patience=None,
+    holdout="",
+    seed=0,
+)
+
+FAST = replace(
+    RESNET34_SEED,
+    model="fast",
+    loss="rmse + 0.5 l1 + ssim",
+    augment=Augment(flip=0.5, zoom=1.35, gamma=0.25, contrast=0.2, brightness=0.2, colour=0.1, haze=0.02),
+    batch_size=16,
+    epochs=40,
+    optimizer="adamw",
+    lr=2e-3,
+    weight_decay=1e-2,
+    schedule="cosine",
+    clip_gradient=5.0,
+    ema_decay=0.998,
+)
+
+FAST_DEMO = replace(  # a few minutes on two cores, on synthetic scenes
+    FAST, epochs=30, max_minutes=2.5, lr=3e-3, ema_decay=0.99, evaluate_every_epochs=5
+)
+
+RECIPES: dict[str, Recipe] = {"resnet34-seed": RESNET34_SEED, "fast": FAST, "fast-demo": FAST_DEMO}
+
+
+def recipe_named(name: str) -> Recipe:
+    """The named recipe. Raises UsageError for a name that is not in the table."""
+    if name not in RECIPES:
+        raise UsageError(f"no recipe {name!r}; the recipes are {', '.join(RECIPES)}")
+    return RECIPES[name]

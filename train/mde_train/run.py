@@ -1,0 +1,100 @@
+"""A training run from its recipe to its checkpoints."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+from mde_runtime import files, records
+from mde_runtime.errors import BadInputError, MachineError, UsageError
+from mde_train.recipe import Recipe
+from mde_train.torchvision_ops import import_torchvision
+
+import_torchvision()  # before lightning, whose import it repairs
+
+import torch  # noqa: E402
+from lightning.pytorch import Trainer, seed_everything  # noqa: E402
+from torch import nn  # noqa: E402
+
+from mde_train.checkpoint import load_weights, read_checkpoint, read_training  # noqa: E402
+from mde_train.models import build_model, model_named  # noqa: E402
+from mde_train.observer import BEST, LAST, Observer  # noqa: E402
+from mde_train.training import Training  # noqa: E402
+from mde_train.training_data import Data, TrainingFrames, load_data  # noqa: E402
+
+RECIPE_FILE = "recipe.json"
+
+
+def begin(recipe: Recipe, data_root: Path, run: Path, *, init: Path | None = None, weights: str = "none") -> Path:
+    """Train by a recipe, from the start; give the path of the best checkpoint.
+
+    init: weights to start from, of the whole network. weights: of its encoder, see `mde_train.models.resnet_weights`.
+    Raises UsageError when `run` holds a run already, KeyboardInterrupt after a Ctrl-C.
+    """
+    if (run / LAST).exists():
+        raise UsageError(f"{run}: holds a run already; go on with it by --resume, or give another --out")
+    seed_everything(recipe.seed, verbose=False)
+    network = build_model(recipe.model, **recipe.model_options, **({} if weights == "none" else {"weights": weights}))
+    if init:
+        load_weights(network, init)
+    files.write_text(run / RECIPE_FILE, records.dumps(recipe))
+    data = load_data(data_root, recipe.holdout)
+    return _fit(_training(recipe, network, data), data, run)
+
+
+def go_on(data_root: Path, run: Path) -> Path:
+    """Go on with an interrupted run, by the recipe that it was begun with; else as `begin`.
+
+    Raises UsageError when `run` holds none, BadInputError when the data are not those that it was begun with.
+    """
+    if not (run / LAST).exists():
+        raise UsageError(f"{run}: holds no {LAST} to resume from; start with --recipe NAME")
+    recipe = records.loads(Recipe, (run / RECIPE_FILE).read_text(), f"{run / RECIPE_FILE}")
+    data = load_data(data_root, recipe.holdout)
+    checkpoint = read_checkpoint(run / LAST)
+    if checkpoint.data_sha256 != data.train.sha256:
+        raise BadInputError(f"{data_root}: not the data that {run} was begun with; give those, or start a new run")
+    training = _training(recipe, checkpoint.network.train(), data)
+    training.restore(read_training(run / LAST))
+    return _fit(training, data, run)
+
+
+def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
+    _check_precision(recipe)
+    height_px, width_px = data.train.frames.shape[1:3]
+    contract = model_named(recipe.model).contract(height_px, width_px)
+    frames = TrainingFrames(data.train, recipe.batch_size, recipe.seed)
+    return Training(network.to(memory_format=torch.channels_last), contract, recipe, frames)  # type: ignore[call-overload]  # torch's stub lacks it
+
+
+def _fit(training: Training, data: Data, run: Path) -> Path:
+    observer = Observer(run, data)
+    _trainer(training.recipe, observer).fit(training)
+    if observer.interrupted:
+        raise KeyboardInterrupt
+    return run / BEST
+
+
+def _check_precision(recipe: Recipe) -> None:
+    has_bf16 = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if recipe.precision == "bf16" and not has_bf16:
+        raise MachineError(
+            "precision bf16: this processor has no bf16 instructions, and without them it is several times slower "
+            "than fp32; train with --set precision=fp32"
+        )
+
+
+def _trainer(recipe: Recipe, observer: Observer) -> Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its advertisements
+    warnings.filterwarnings("ignore", module="lightning")  # of what it uses itself
+    return Trainer(
+        max_epochs=1,  # one pass over `Steps`: our epochs are the recipe's
+        precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
+        gradient_clip_val=recipe.clip_gradient,
+        callbacks=[observer],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )

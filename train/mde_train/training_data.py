@@ -1,0 +1,119 @@
+"""What a run trains on and is judged on, whole in memory: decoding never starves the model, on a GPU neither."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mde_runtime.errors import BadInputError
+from mde_train.augment import augmented
+from mde_train.checkpoint import NUM_HELDOUT
+from mde_train.data import FrameArrays, load_arrays, open_split, splits_of
+from mde_train.recipe import Augment
+
+LEAST_VARIATION_M = 1.0  # of the held-out truth: what a certificate needs to tell a model from a constant
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Frames float32 (N, 3, H, W), 0..255; depth_m float32 and valid bool, (N, 1, H, W)."""
+
+    names: tuple[str, ...]
+    frames: Tensor
+    depth_m: Tensor
+    valid: Tensor
+
+    def part(self, rank: int, world_size: int) -> "Batch":
+        """Every world_size-th sample: what one of several devices works on."""
+        mine = slice(rank, None, world_size)
+        return Batch(self.names[mine], self.frames[mine], self.depth_m[mine], self.valid[mine])
+
+
+class TrainingFrames:
+    """The training split as tensors; gives the batch of any step, and always the same one."""
+
+    def __init__(self, arrays: FrameArrays, batch_size: int, seed: int):
+        if len(arrays) < batch_size:
+            raise BadInputError(
+                f"{len(arrays)} training frames do not fill a batch of {batch_size}; --set batch_size={len(arrays)}"
+            )
+        self.names, self.sha256 = arrays.names, arrays.sha256
+        self.steps_per_epoch = len(arrays) // batch_size  # what is left over waits for the next epoch's shuffle
+        self._batch_size, self._seed = batch_size, seed
+        self._frames, self._depth_m, self._valid = map(torch.from_numpy, (arrays.frames, arrays.depth_m, arrays.valid))
+
+    def to(self, device: torch.device) -> None:
+        """Move the frames to a device."""
+        self._frames, self._depth_m, self._valid = (
+            values.to(device) for values in (self._frames, self._depth_m, self._valid)
+        )
+
+    def batch(self, step: int, how: Augment) -> Batch:
+        """The batch of a step, shuffled and augmented: a function of the seed and the step alone."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self.names))
+        picked = order[within * self._batch_size : (within + 1) * self._batch_size]
+        index = torch.from_numpy(picked).to(self._frames.device)
+        frames = self._frames[index].permute(0, 3, 1, 2).float()
+        depth_m, valid = self._depth_m[index].float().unsqueeze(1), self._valid[index].unsqueeze(1)
+        chance = torch.Generator().manual_seed(int(np.random.default_rng([self._seed, step, 1]).integers(2**62)))
+        return Batch(tuple(self.names[i] for i in picked), *augmented(frames, depth_m, valid, how, chance))
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Everything that a run takes from a data set."""
+
+    train: FrameArrays
+    judged: FrameArrays  # what checkpoints are chosen on
+    heldout: FrameArrays  # what a checkpoint carries
+
+
+def load_data(root: Path, holdout: str) -> Data:
+    """Read a data set. holdout FIRST..LAST: these training frames are judged on and not trained on.
+
+    Raises BadInputError when there is too little, or the held-out depth hardly varies.
+    """
+    first, *others = splits_of(root)
+    if not others:
+        raise BadInputError(f"{root}: has only {first}; a held-out split is needed too: mde-data split")
+    train, held = load_arrays(open_split(root, first), "float16"), load_arrays(open_split(root, others[-1]))
+    judged = held
+    if holdout:
+        block = _block(train, holdout)
+        train, judged = _picked(train, ~block), _picked(train, block)
+    spread = _spread(held)
+    if float(spread.depth_m.std()) < LEAST_VARIATION_M:
+        raise BadInputError(
+            f"{root}: the depth of {others[-1]} varies by less than {LEAST_VARIATION_M} m; is it in metres?"
+        )
+    return Data(train, judged, spread)
+
+
+def _spread(arrays: FrameArrays) -> FrameArrays:
+    """64 frames spread evenly over the split, or all where there are fewer: neighbours in a drive look alike."""
+    return _picked(arrays, np.unique(np.linspace(0, len(arrays) - 1, NUM_HELDOUT).round().astype(int)))
+
+
+def _block(arrays: FrameArrays, holdout: str) -> npt.NDArray[np.bool_]:
+    """Which frames FIRST..LAST names."""
+    first, _, last = holdout.partition("..")
+    try:
+        begin, end = arrays.names.index(first), arrays.names.index(last) + 1
+    except ValueError as error:
+        raise BadInputError(
+            f"holdout {holdout!r}: no such frames; give FIRST..LAST, from {arrays.names[0]} to {arrays.names[-1]}"
+        ) from error
+    inside = np.zeros(len(arrays), np.bool_)
+    inside[begin:end] = True
+    return inside
+
+
+def _picked(arrays: FrameArrays, which: npt.NDArray[np.bool_] | npt.NDArray[np.int_]) -> FrameArrays:
+    names = tuple(np.array(arrays.names)[which].tolist())
+    return replace(
+        arrays, names=names, frames=arrays.frames[which], depth_m=arrays.depth_m[which], valid=arrays.valid[which]
+    )

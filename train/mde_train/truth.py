@@ -1,0 +1,37 @@
+"""The truth as the network's output is compared with it: at the size of the placed frame."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mde_runtime.contract import Contract
+
+
+def placed_truth(depth_m: Tensor, valid: Tensor, contract: Contract, *, mask_sky: bool) -> tuple[Tensor, Tensor]:
+    """Depth float32 and valid bool, both (N, 1, H, W), to the size of `mde_train.depth_model.on_frame`'s map.
+
+    Depth is clipped to the contract's range first, then resized as the output is brought back. A resized pixel is valid
+    where all that it is made of is. mask_sky: what is at far or beyond is not valid; else it counts as far.
+    """
+    wanted, placed = contract.from_network, contract.placement
+    size = (placed.height_px, placed.width_px)
+    if mask_sky:
+        valid = valid & (depth_m < wanted.far_m)
+    depth_m = depth_m.clamp(wanted.near_m, wanted.far_m)
+    if tuple(depth_m.shape[-2:]) != size:
+        depth_m = F.interpolate(depth_m, size, mode="bilinear", align_corners=False, antialias=wanted.antialias)
+        share = F.interpolate(valid.float(), size, mode="bilinear", align_corners=False, antialias=wanted.antialias)
+        valid = share > 1 - 1e-4  # rounding: the weights of a pixel sum to 1 within float32
+    return depth_m, valid & _covered(contract, valid.device)
+
+
+def _covered(contract: Contract, device: torch.device) -> Tensor:
+    """Which pixels of the placed frame the network's output covers, bool (height, width)."""
+    placed = contract.placement
+    top, left, bottom, right = contract.from_network.covers
+    covered = torch.zeros(placed.height_px, placed.width_px, dtype=torch.bool, device=device)
+    covered[
+        max(0, top - placed.top_px) : max(0, bottom - placed.top_px),
+        max(0, left - placed.left_px) : max(0, right - placed.left_px),
+    ] = True
+    return covered
