@@ -227,3 +227,18 @@ def test_interrupted_it_leaves_whole_frames_and_goes_on_to_the_same_data_set(tmp
     assert (len(train), len(val)) == (48, 12)
     for sample in (*train[:10], *val[-2:]):
         np.testing.assert_array_equal(sample.depth_m, make_frame(3, int(sample.name)).depth_m)
+
+
+def test_a_write_that_fails_is_one_line_and_leaves_nothing_half_done(tmp_path):
+    resource = pytest.importorskip("resource")  # not on Windows
+    folder = tmp_path / "set"
+    command = [sys.executable, "-c", "from mde_train.cli.data import main; main()", "synth", str(folder)]
+    ended = subprocess.run(
+        [*command, "--frames", "3"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),  # a depth map takes 147 kB
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 3
+    assert ended.stderr.strip().splitlines() == ["-c: File too large"]
+    assert set(contents(folder)) == {"synth.json"}

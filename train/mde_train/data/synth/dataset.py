@@ -1,6 +1,7 @@
 """Write the data set: whole frames only, on every core, going on where an interrupted run ended."""
 
 import contextlib
+import io
 import multiprocessing
 import os
 import signal
@@ -14,7 +15,7 @@ from PIL import Image
 
 from mde_runtime import records
 from mde_runtime.errors import BadInputError, UsageError
-from mde_runtime.files import replacing, write_text
+from mde_runtime.files import write_bytes, write_text
 from mde_runtime.progress import progress
 from mde_train.data.synth.frames import make_frame, split_of
 
@@ -93,10 +94,11 @@ def _write_frames(folder: Path, seed: int, indices: list[int]) -> int:
     for index in indices:
         rendered = make_frame(seed, index)
         frame_file, depth_file = _files(folder, index)
-        with replacing(depth_file) as draft:
-            np.save(draft, rendered.depth_m)
-        with replacing(frame_file) as draft:  # last: where the picture is, the frame is whole
-            Image.fromarray(rendered.frame).save(draft, format="JPEG", quality=JPEG_QUALITY)
+        depth, frame = io.BytesIO(), io.BytesIO()  # numpy writing to a file itself hides that a disk is full
+        np.save(depth, rendered.depth_m)
+        Image.fromarray(rendered.frame).save(frame, format="JPEG", quality=JPEG_QUALITY)
+        write_bytes(depth_file, depth.getvalue())
+        write_bytes(frame_file, frame.getvalue())  # last: where the picture is, the frame is whole
     return len(indices)
 
 
