@@ -18,7 +18,7 @@ CHECKS = (
     ("types", ("mypy", "--no-error-summary")),
     ("imports", ("lint-imports",)),
 )
-TESTS = ("pytest", "-q", "-m", "not gpu", "-n", "2")
+TESTS = ("pytest", "-q", "-m", "not gpu", "-n", "2", "--dist", "loadfile")
 
 
 def main(pytest_arguments: list[str]) -> int:
