@@ -1,7 +1,10 @@
 """Small worlds of the export room: contracts, networks of one convolution, graphs written as text."""
 
-from collections.abc import Callable
+import sys
+import types
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,6 +14,8 @@ import torch
 from torch import nn
 
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
+from mde_train.checkpoint import Checkpoint, write_checkpoint
+from mde_train.models import MODELS
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +71,62 @@ def make_one_convolution(
 def noise() -> np.random.Generator:
     """Pictures of noise: smooth ones hide an error in the resize."""
     return np.random.default_rng(7)
+
+
+class Tiny(nn.Sequential):
+    """(N, 3, H, W) to (N, 1, H, W): a first convolution, one in the middle with BatchNorm, a head.
+
+    lies_m: how much more it says to whoever exports it than to whoever asks it.
+    """
+
+    def __init__(self, lies_m: float = 0.0):
+        first, middle, head = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 1, 1)
+        super().__init__(first, nn.ReLU(), middle, nn.BatchNorm2d(4), nn.ReLU(), head)
+        self.lies_m = lies_m
+
+    def forward(self, x):
+        depth = super().forward(x)
+        return depth + self.lies_m if torch.compiler.is_exporting() else depth
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Iterator[str]:
+    """A model in the table that exports in two seconds."""
+    module = types.ModuleType("tiny_model")
+    module.build = Tiny
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, module.__name__, module)
+        patch.setitem(MODELS, "tiny", module.__name__)
+        yield "tiny"
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(tiny_model: str) -> Callable[..., Path]:
+    """Write a checkpoint of the tiny model whose depth over its frames has mean 10 m and the given spread."""
+
+    def make(
+        path: Path,
+        std_m: float = 3.0,
+        num_frames: int = 64,
+        change: Callable[[nn.Module], None] = lambda _: None,
+        options: dict | None = None,
+    ) -> Path:
+        torch.manual_seed(5)
+        chance = np.random.default_rng(5)
+        levels = chance.integers(20, 235, (num_frames, 1, 1, 3))
+        frames = np.clip(levels + chance.integers(-20, 21, (num_frames, 12, 20, 3)), 0, 255).astype(np.uint8)
+        network = Tiny().eval()
+        contract = make_contract(resize="pad", height_px=12, multiple_of_px=4, width_px=20, covers=(0, 0, 12, 20))
+        with torch.no_grad():
+            depth = network(torch.from_numpy(frames).permute(0, 3, 1, 2) / 255)
+            head = network[-1]
+            gain = std_m / depth.std()
+            head.weight *= gain
+            head.bias.copy_((head.bias - depth.mean()) * gain + 10.0)
+            change(network)
+        truth_m = np.full((num_frames, 12, 20), 10.0, np.float32)
+        content = Checkpoint(network, tiny_model, contract, {"seed": 5}, "d" * 64, frames, truth_m, options or {})
+        write_checkpoint(path, content)
+        return path
+
+    return make

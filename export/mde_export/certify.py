@@ -1,0 +1,81 @@
+"""The certificate: a graph's depth measured against the original model's, on every frame, and judged.
+
+Nothing is ever compared with the previous step, so no error can hide behind another.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mde_export.evidence import Depth, Evidence
+from mde_export.execute import Executor
+from mde_runtime import files, metrics, parity
+from mde_runtime.certificate import Certificate, Island, Precision
+from mde_runtime.contract import FromNetwork
+from mde_runtime.parity import Limits, Parity
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A graph that was run on the evidence, and what came of it."""
+
+    precision: Precision
+    graph: bytes  # what would be shipped
+    executor: str  # what ran it, or its emulation, in words
+    depth_m: Depth
+    parity: Parity
+    breaches: tuple[str, ...]  # of the precision's limits; empty: it passes
+    kept_fp32: tuple[Island, ...]
+
+
+def attempt(
+    precision: Precision,
+    graph: bytes,
+    evidence: Evidence,
+    wanted: FromNetwork,
+    *,
+    stand_in: bytes | None = None,
+    kept_fp32: tuple[Island, ...] = (),
+    moved_on: Callable[[], None] = lambda: None,
+) -> Trial:
+    """Run a graph on the evidence and judge it. stand_in: the graph that is run in its place, literally."""
+    executor = Executor(stand_in or graph, literal=stand_in is not None)
+    depth_m, num_nonfinite = executor.depth(evidence.pictures.frames, moved_on)
+    measured = parity.measure(depth_m, evidence.depth_m, num_nonfinite, wanted.far_m - wanted.near_m)
+    return Trial(
+        precision=precision,
+        graph=graph,
+        executor=executor.in_words,
+        depth_m=depth_m,
+        parity=measured,
+        breaches=tuple(measured.breaches(Limits.of(precision, wanted))),
+        kept_fp32=kept_fp32,
+    )
+
+
+def certificate_of(trial: Trial, evidence: Evidence, wanted: FromNetwork, derived_from: Parity | None) -> Certificate:
+    """The certificate of a trial that passed."""
+    assert not trial.breaches
+    return Certificate(
+        precision=trial.precision,
+        graph_sha256=files.sha256_of(trial.graph),
+        reference=evidence.reference,
+        executor=trial.executor,
+        frames_source=evidence.pictures.in_words,
+        frames_sha256=files.sha256_of(np.ascontiguousarray(evidence.pictures.frames).tobytes()),
+        limits=Limits.of(trial.precision, wanted),
+        parity=trial.parity,
+        kept_fp32=trial.kept_fp32,
+        derived_from=derived_from,
+        truth_rmse_m=_truth_rmse_m(trial.depth_m, evidence, wanted),
+    )
+
+
+def _truth_rmse_m(depth_m: Depth, evidence: Evidence, wanted: FromNetwork) -> tuple[float, float] | None:
+    """RMSE to the true depth, clipped to the contract's range, of the reference and of the graph; None: not known."""
+    truth_m = evidence.pictures.truth_m
+    if truth_m is None or not np.any(truth_m > 0):
+        return None
+    valid, clipped_m = truth_m > 0, np.clip(truth_m, wanted.near_m, wanted.far_m)
+    return metrics.rmse(evidence.depth_m, clipped_m, valid), metrics.rmse(depth_m, clipped_m, valid)

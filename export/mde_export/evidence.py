@@ -1,0 +1,69 @@
+"""What every graph of an export is judged on: frames, and the original model's depth for them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.contract import Contract
+from mde_runtime.errors import BadInputError, VerdictError
+from mde_runtime.parity import MIN_REFERENCE_STD_M
+
+MIN_FRAMES = 64
+Frames = npt.NDArray[np.uint8]
+Depth = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Frames to judge with, in the contract's size and colour order."""
+
+    frames: Frames  # (N, H, W, 3)
+    truth_m: Depth | None  # (N, H, W), true depth, 0 where nothing was measured; None: not known
+    in_words: str  # where they came from, without a path
+
+    def check(self, contract: Contract) -> None:
+        """Raises BadInputError unless there are enough frames of the contract's size."""
+        source = contract.source
+        if self.frames.shape[1:] != (source.height_px, source.width_px, 3):
+            raise BadInputError(
+                f"{self.in_words}: {self.frames.shape[1]}x{self.frames.shape[2]} px, the contract's frames are "
+                f"{source.height_px}x{source.width_px} px; give others with --frames DIR"
+            )
+        if len(self.frames) < MIN_FRAMES:
+            raise BadInputError(
+                f"{self.in_words}: {len(self.frames)} frames, a certificate needs {MIN_FRAMES}; "
+                "give more with --frames DIR"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Pictures and the reference depth for them."""
+
+    pictures: Pictures
+    depth_m: Depth  # (N, H, W), the original model's
+    reference: str  # what the original model is, in words
+
+    def subset(self, indices: Sequence[int]) -> "Evidence":
+        """The evidence of some frames alone: for a search, never for a certificate."""
+        pictures = replace(self.pictures, frames=self.pictures.frames[indices], truth_m=None)
+        return replace(self, pictures=pictures, depth_m=self.depth_m[indices])
+
+
+def evidence_of(pictures: Pictures, depth_m: Depth, num_nonfinite: int, reference: str) -> Evidence:
+    """The reference depth as evidence. Raises VerdictError when it could not tell a good graph from a bad one."""
+    if num_nonfinite:
+        raise VerdictError(
+            f"{reference} itself gives {num_nonfinite} values that are NaN or Inf on the {pictures.in_words}; "
+            "train it again from an earlier checkpoint"
+        )
+    std_m = float(np.std(depth_m, dtype=np.float64))
+    if std_m < MIN_REFERENCE_STD_M:
+        raise VerdictError(
+            f"the depth of {reference} varies by {std_m:.3f} m (standard deviation) over the {pictures.in_words}: "
+            f"under {MIN_REFERENCE_STD_M:g} m a constant would pass; train it further, or give frames of more variety "
+            "with --frames DIR"
+        )
+    return Evidence(pictures, depth_m, reference)

@@ -1,0 +1,137 @@
+"""From a model to a bundle with certificates. Everything is made in memory: a failed export leaves nothing behind."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+import mde_runtime
+from mde_export.canonical import stripped, to_bytes
+from mde_export.certify import Trial, attempt, certificate_of
+from mde_export.engine import BuiltEngine, EngineChoice, build_for
+from mde_export.evidence import Evidence, Pictures, evidence_of
+from mde_export.failure import verdict
+from mde_export.lower import lowered
+from mde_export.pictures import pictures_from
+from mde_export.sources import Source, open_source
+from mde_export.stages import graft
+from mde_export.steps import Step
+from mde_runtime import files, records
+from mde_runtime.bundle import SUFFIX, Golden, Provenance, write_bundle
+from mde_runtime.certificate import Certificate
+from mde_runtime.contract import Contract
+from mde_runtime.errors import UsageError
+
+NUM_GOLDEN = 8  # frames that a device is verified with
+TOOLS = ("onnx", "onnx-ir", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of an export."""
+
+    model: Path
+    out: Path | None = None  # None: beside the model, with its stem
+    fp16: bool = False
+    frames: Path | None = None  # a data set or a folder of pictures; None: those that the model brings along
+    engine: EngineChoice = "auto"
+    emit: Path | None = None  # a folder for the plain graphs, the contract and the engine
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote."""
+
+    bundle: Path
+    certificates: tuple[Certificate, ...]
+    engine: BuiltEngine | None
+    emitted: tuple[Path, ...]
+
+
+def export(request: Request, step: Step) -> Exported:
+    """Export a model. Raises VerdictError where a certificate fails, MachineError where a named engine cannot be."""
+    out = request.out or request.model.with_suffix(SUFFIX)
+    if out.resolve() == request.model.resolve():
+        raise UsageError(f"{out}: the bundle would replace the model that it is made of; name another with -o")
+    with step("read the model"):
+        source = open_source(request.model)
+    evidence = _evidence(source, request, step)
+    trials = _trials(source, evidence, request, step)
+    certificates = tuple(
+        certificate_of(trial, evidence, source.contract.from_network, derived_from=None) for trial in trials
+    )
+    engine = build_for(request.engine, trials[-1].graph, step)
+    with step("write the bundle"):
+        write_bundle(
+            out,
+            source.contract,
+            _provenance(source),
+            {trial.precision: trial.graph for trial in trials},
+            {certificate.precision: certificate for certificate in certificates},
+            _golden(evidence),
+        )
+        emitted = _emit(request.emit, out, source.contract, trials, engine)
+    return Exported(out, certificates, engine, emitted)
+
+
+def _evidence(source: Source, request: Request, step: Step) -> Evidence:
+    pictures = _pictures(source, request)
+    pictures.check(source.contract)
+    with step(f"reference: {source.reference}", len(pictures.frames)) as moved_on:
+        depth_m, num_nonfinite = source.depth(pictures.frames, moved_on)
+    return evidence_of(pictures, depth_m, num_nonfinite, source.reference)
+
+
+def _pictures(source: Source, request: Request) -> Pictures:
+    if request.frames is not None:
+        return pictures_from(request.frames, source.contract)
+    if source.pictures is None:
+        raise UsageError(f"{request.model}: brings no frames to be judged on; give a folder with --frames DIR")
+    return source.pictures
+
+
+def _trials(source: Source, evidence: Evidence, request: Request, step: Step) -> list[Trial]:
+    """A trial for every precision that was asked for, FP32 first. Raises VerdictError for the first that fails."""
+    wanted = source.contract.from_network
+    with step("network to ONNX, stages around it"):
+        model = stripped(graft(source.network(), source.contract))
+    with step("FP32: certificate", len(evidence.depth_m)) as moved_on:
+        trials = [_passed(attempt("fp32", to_bytes(model), evidence, wanted, moved_on=moved_on), model, evidence)]
+    if request.fp16:
+        trials.append(_passed(lowered(model, evidence, wanted, step), model, evidence))
+    return trials
+
+
+def _passed(trial: Trial, model: ir.Model, evidence: Evidence) -> Trial:
+    if trial.breaches:
+        raise verdict(trial, model, evidence)
+    return trial
+
+
+def _golden(evidence: Evidence) -> Golden:
+    """Frames spread evenly over the evidence, and the reference's depth for them."""
+    spread = np.linspace(0, len(evidence.depth_m) - 1, NUM_GOLDEN).astype(int)
+    return Golden(evidence.pictures.frames[spread], evidence.depth_m[spread])
+
+
+def _provenance(source: Source) -> Provenance:
+    tools = {"mde-toolchain": mde_runtime.__version__, **{name: version(name) for name in TOOLS}, **source.tools}
+    return Provenance(source.origin, source.model, source.sha256, source.data_sha256, source.recipe, tools)
+
+
+def _emit(
+    folder: Path | None, out: Path, contract: Contract, trials: list[Trial], engine: BuiltEngine | None
+) -> tuple[Path, ...]:
+    """Write the plain files that other tools open; the engine beside the bundle where no folder was named."""
+    wanted: dict[Path, bytes] = {}
+    if folder is not None:
+        wanted |= {folder / f"{out.stem}.{trial.precision}.onnx": trial.graph for trial in trials}
+        wanted[folder / "contract.json"] = records.dumps(contract).encode()
+    if engine is not None:
+        place = out.parent if folder is None else folder
+        wanted[place / f"{out.stem}.{trials[-1].precision}{engine.suffix}"] = engine.content
+    for path, content in wanted.items():
+        files.write_bytes(path, content)
+    return tuple(wanted)

@@ -1,0 +1,35 @@
+"""What to say when a graph misses its limits: the figure, the worst frame, the suspicious nodes, what to try."""
+
+import numpy as np
+import onnx_ir as ir
+
+from mde_export.certify import Trial
+from mde_export.evidence import Evidence
+from mde_export.ranges import largest_magnitudes
+from mde_runtime.errors import VerdictError
+
+NUM_SUSPECTS = 3
+REMEDIES = {
+    "fp32": "the graph computes something else than the original: look for chance in its forward, or layers that act "
+    "otherwise in training",
+    "fp16": "export without --fp16, or train with smaller activations (normalisation, weight decay)",
+}
+
+
+def verdict(trial: Trial, model: ir.Model, evidence: Evidence) -> VerdictError:
+    """The error of a trial that failed. `model`: the FP32 graph with its stages, types inferred."""
+    worst = evidence.pictures.frames[trial.parity.worst_frame][None]
+    return VerdictError(
+        f"{trial.precision} certificate failed on the {evidence.pictures.in_words}, worst "
+        f"frame {trial.parity.worst_frame}: {'; '.join(trial.breaches)}; suspicious nodes: "
+        f"{', '.join(_suspects(model, worst))}; {REMEDIES[trial.precision]}. Nothing was written"
+    )
+
+
+def _suspects(model: ir.Model, frames: np.ndarray) -> list[str]:
+    """The first nodes that give NaN or Inf on the frames, else those with the largest values."""
+    largest = largest_magnitudes(model, frames)
+    bad = [name for name, value in largest.items() if not np.isfinite(value)]
+    names = bad or sorted(largest, key=lambda name: -largest[name])
+    makers = {value.name: node.name for node in model.graph for value in node.outputs}
+    return [f"{makers[name]} (up to {largest[name]:.3g})" for name in names[:NUM_SUSPECTS]]

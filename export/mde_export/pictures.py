@@ -1,0 +1,38 @@
+"""Frames to judge a graph with, from a data set with depth or from a folder of pictures."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mde_export.evidence import MIN_FRAMES, Frames, Pictures
+from mde_runtime.contract import Contract
+from mde_runtime.errors import BadInputError
+from mde_runtime.fitting import frame_of
+from mde_runtime.sources import frames_of
+
+
+def pictures_from(folder: Path, contract: Contract) -> Pictures:
+    """MIN_FRAMES frames spread evenly over the last split of a data set, or over the pictures below a folder.
+
+    Pictures are brought to the contract's size by its policy. The true depth comes along where the sizes agree.
+    """
+    from mde_train.data import open_split, splits_of
+    from mde_train.data.layouts import layout_of
+
+    try:
+        layout_of(folder)
+    except BadInputError:
+        frames = frames_of([str(folder)])
+        chosen = np.stack([frame_of(frames[index].read(), contract) for index in _spread(len(frames))])
+        return Pictures(chosen, None, f"{len(chosen)} pictures of {folder.name}")
+    split = splits_of(folder)[-1]
+    samples = open_split(folder, split)
+    picked = [samples[int(index)] for index in _spread(len(samples))]
+    chosen = np.stack([frame_of(sample.frame, contract) for sample in picked])
+    fits = all(sample.depth_m.shape == chosen.shape[1:3] for sample in picked)
+    truth_m = np.stack([np.where(sample.valid, sample.depth_m, 0) for sample in picked]) if fits else None
+    return Pictures(chosen, truth_m, f"{len(chosen)} frames of {folder.name}/{split}")
+
+
+def _spread(count: int) -> Frames:
+    return np.unique(np.linspace(0, count - 1, min(MIN_FRAMES, count)).astype(int))

@@ -1,0 +1,58 @@
+"""How large the values inside a network become on real frames, tensor by tensor."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import onnx_ir as ir
+
+from mde_export.canonical import to_bytes
+from mde_export.evidence import Frames
+from mde_export.execute import Executor
+from mde_export.half import FLOAT, LARGEST_HALF
+from mde_export.stages import FRAME, is_stage
+from mde_runtime.certificate import Island
+
+HEADROOM = 2.0  # the camera will meet brighter scenes than the frames at hand: half of half's range is left free
+
+
+def largest_magnitudes(model: ir.Model, frames: Frames) -> dict[str, float]:
+    """max |x| of every float tensor that the network computes, over all frames, by name. NaN where one is."""
+    watched = model.clone()
+    names = {}
+    for node in list(watched.graph):
+        for value in node.outputs if not is_stage(node.name) else ():
+            if value.dtype == FLOAT and value.name:
+                names[_watch(watched.graph, value)] = value.name
+    session = Executor(to_bytes(watched), literal=True)
+    largest = dict.fromkeys(names.values(), 0.0)
+    for index in range(len(frames)):
+        answer = session.run({FRAME: frames[index : index + 1]})
+        for output, name in names.items():
+            largest[name] = float(np.maximum(largest[name], answer[output]))
+    return largest
+
+
+def beyond_half(model: ir.Model, largest: dict[str, float]) -> tuple[Island, ...]:
+    """The nodes that make or read a tensor too large for half: an island for each such tensor."""
+    return tuple(
+        Island(tuple(_makers_and_readers(model, name)), f"reaches {value:.3g}, half ends at {LARGEST_HALF:g}", None)
+        for name, value in largest.items()
+        if not value * HEADROOM <= LARGEST_HALF
+    )
+
+
+def _watch(graph: ir.Graph, value: ir.Value) -> str:
+    magnitude = ir.node("Abs", [value], name=f"{value.name}/magnitude")
+    largest = ir.node("ReduceMax", magnitude.outputs, {"keepdims": 0}, name=f"{value.name}/largest")
+    magnitude.outputs[0].name, largest.outputs[0].name = f"{value.name}/magnitude", f"{value.name}/largest"
+    largest.outputs[0].type, largest.outputs[0].shape = ir.TensorType(FLOAT), ir.Shape([])
+    graph.extend([magnitude, largest])
+    graph.outputs.append(largest.outputs[0])
+    return f"{value.name}/largest"
+
+
+def _makers_and_readers(model: ir.Model, name: str) -> Iterable[str]:
+    for node in model.graph:
+        touched = [value for value in (*node.inputs, *node.outputs) if value is not None and value.name == name]
+        if touched and node.name and not is_stage(node.name):
+            yield node.name

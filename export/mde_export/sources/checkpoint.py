@@ -1,0 +1,52 @@
+"""A checkpoint of mde-train: the PyTorch network is exported, and is the reference."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mde_export.evidence import Depth, Frames, Pictures
+from mde_export.from_torch import onnx_from_torch
+from mde_export.sources import Source
+from mde_train.checkpoint import read_checkpoint
+from mde_train.depth_model import DepthModel
+
+
+def open_source(path: Path) -> Source:
+    """Read the checkpoint. Raises BadInputError as `read_checkpoint` does."""
+    checkpoint = read_checkpoint(path)
+    count = len(checkpoint.heldout_frames)
+    return Source(
+        origin="checkpoint",
+        model=checkpoint.model,
+        sha256=checkpoint.sha256,
+        data_sha256=checkpoint.data_sha256,
+        recipe=checkpoint.recipe,
+        contract=checkpoint.contract,
+        network=lambda: onnx_from_torch(checkpoint.network, checkpoint.contract),
+        pictures=Pictures(
+            checkpoint.heldout_frames, checkpoint.heldout_depth_m, f"checkpoint's {count} held-out frames"
+        ),
+        reference=f"{checkpoint.model} in PyTorch {torch.__version__}, FP32",
+        depth=depth_of(DepthModel(checkpoint.network, checkpoint.contract)),
+        tools={name: version(name) for name in ("torch", "onnxscript")},
+    )
+
+
+def depth_of(model: DepthModel) -> Callable[[Frames, Callable[[], None]], tuple[Depth, int]]:
+    """The function that runs a model on frames, one at a time as a robot would, in FP32 on the CPU."""
+    model = model.eval()
+
+    def depth(frames: Frames, moved_on: Callable[[], None]) -> tuple[Depth, int]:
+        maps, num_nonfinite = [], 0
+        with torch.inference_mode():
+            for frame in frames:
+                depth_m, bad = model(torch.from_numpy(frame[None]))
+                maps.append(depth_m[0].numpy())
+                num_nonfinite += int(bad.sum())
+                moved_on()
+        return np.stack(maps), num_nonfinite
+
+    return depth

@@ -1,0 +1,200 @@
+"""mde-export: a checkpoint in, a bundle that can be believed out, or one line and nothing left behind."""
+
+import hashlib
+import pickle
+import signal
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from mde_export.cli import main
+from mde_runtime.backends import open_session
+from mde_runtime.bundle import Bundle, read_bundle
+from mde_runtime.contract import Contract
+from mde_train.checkpoint import read_checkpoint
+from mde_train.depth_model import DepthModel
+
+
+def mde_export(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="mde-export")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(make_checkpoint, tmp_path_factory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("good") / "tiny.ckpt")
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint) -> tuple[Result, Bundle]:
+    result = mde_export(checkpoint, "--fp16", "--engine", "none", "--emit", checkpoint.parent / "plain")
+    assert result.exit_code == 0, result.stderr
+    return result, read_bundle(checkpoint.with_suffix(".mde"))
+
+
+def test_both_graphs_come_with_certificates_that_pass_on_64_frames(exported):
+    _, bundle = exported
+    assert bundle.precisions == ("fp32", "fp16")
+    for precision in bundle.precisions:
+        certificate = bundle.certificate(precision)
+        assert certificate.parity.num_frames == 64
+        assert certificate.parity.breaches(certificate.limits) == []
+        assert certificate.graph_sha256 == hashlib.sha256(bundle.graph(precision)).hexdigest()
+
+
+def test_the_graph_gives_the_pytorch_models_metres_from_raw_frames(exported, checkpoint):
+    _, bundle = exported
+    model = read_checkpoint(checkpoint)
+    frames = model.heldout_frames[:2]
+    with torch.no_grad():
+        wanted, _ = DepthModel(model.network, model.contract)(torch.from_numpy(frames))
+    session = open_session("onnxruntime-cpu", bundle.graph("fp32"))
+    depth_m = np.concatenate([session.run({"frame": frame[None]})["depth_m"] for frame in frames])
+    np.testing.assert_allclose(depth_m, wanted.numpy(), atol=1e-4)  # float32 rounding over three layers
+
+
+def test_the_fp16_graph_is_half_the_size_of_the_network_and_says_what_stays_float(exported):
+    _, bundle = exported
+    weights = onnx.ModelProto.FromString(bundle.graph("fp16")).graph.initializer
+    halves = [weight.name for weight in weights if weight.data_type == onnx.TensorProto.FLOAT16]
+    assert len(halves) == 2  # weight and bias of the middle layer
+    reasons = [island.reason.split(":")[0] for island in bundle.certificate("fp16").kept_fp32]
+    assert reasons == ["pre- and postprocessing", "first convolution", "head"]
+
+
+def test_golden_frames_are_held_out_ones_with_the_pytorch_models_depth(exported, checkpoint):
+    _, bundle = exported
+    golden, model = bundle.golden(), read_checkpoint(checkpoint)
+    assert golden.frames.shape == (8, 12, 20, 3)
+    assert all((frame == model.heldout_frames).all(axis=(1, 2, 3)).any() for frame in golden.frames)
+    with torch.no_grad():
+        wanted, _ = DepthModel(model.network, model.contract)(torch.from_numpy(golden.frames[:1]))
+    np.testing.assert_array_equal(golden.depth_m[:1], wanted.numpy())
+
+
+def test_provenance_names_checkpoint_data_recipe_and_tools(exported, checkpoint):
+    _, bundle = exported
+    provenance = bundle.manifest.provenance
+    assert (provenance.origin, provenance.model, provenance.recipe) == ("checkpoint", "tiny", {"seed": 5})
+    assert provenance.source_sha256 == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert {"torch", "onnx", "onnxruntime", "mde-toolchain"} <= set(provenance.tools)
+
+
+def test_emit_writes_the_plain_graphs_and_the_contract(exported, checkpoint):
+    _, bundle = exported
+    plain = checkpoint.parent / "plain"
+    assert sorted(path.name for path in plain.iterdir()) == ["contract.json", "tiny.fp16.onnx", "tiny.fp32.onnx"]
+    assert (plain / "tiny.fp16.onnx").read_bytes() == bundle.graph("fp16")
+    assert Contract.loads((plain / "contract.json").read_bytes()) == bundle.contract
+
+
+def test_stdout_holds_figures_and_files_and_stderr_the_steps(exported):
+    result, bundle = exported
+    assert result.stdout.splitlines()[-1] == str(bundle.path)
+    assert "worst frame" in result.stdout
+    assert "reference: tiny in PyTorch" in result.stderr
+
+
+def test_exporting_again_gives_the_same_bytes_and_auto_tells_the_command_for_the_device(exported, checkpoint, tmp_path):
+    _, bundle = exported
+    again = tmp_path / "again.mde"
+    result = mde_export(checkpoint, "--fp16", "-o", again)
+    assert again.read_bytes() == bundle.path.read_bytes()
+    assert "mde-bundle engine again.mde" in result.stderr
+
+
+def test_a_named_engine_is_built_without_a_gpu_and_called_unverified(checkpoint, tmp_path):
+    pytest.importorskip("tensorrt_rtx")
+    result = mde_export(checkpoint, "-o", tmp_path / "a.mde", "--engine", "tensorrt-rtx")
+    assert result.exit_code == 0
+    assert "unverified" in result.stderr
+    assert (tmp_path / "a.fp32.rtx.engine").read_bytes()[:4] == b"vtrt"  # TensorRT-RTX's magic number
+
+
+def failing(folder: Path, checkpoint: Path, *options: object) -> Result:
+    """Export what must fail, and check that nothing was left behind."""
+    folder.mkdir(exist_ok=True)
+    result = mde_export(checkpoint, "-o", folder / "a.mde", "--emit", folder / "plain", *options)
+    assert list(folder.iterdir()) == []
+    assert result.stderr.count("mde-export: ") == 1
+    return result
+
+
+def test_a_named_engine_that_cannot_be_built_ends_with_4(checkpoint, tmp_path):
+    result = failing(tmp_path / "out", checkpoint, "--engine", "tensorrt")
+    assert result.exit_code == 4
+    assert "tensorrt does not load here" in result.stderr
+
+
+def test_a_model_whose_depth_hardly_varies_is_refused_because_a_constant_would_pass(make_checkpoint, tmp_path):
+    result = failing(tmp_path / "out", make_checkpoint(tmp_path / "flat.ckpt", std_m=0.5))
+    assert result.exit_code == 1
+    assert "varies by 0.5" in result.stderr
+
+
+def test_a_model_that_gives_nan_is_refused(make_checkpoint, tmp_path):
+    broken = make_checkpoint(tmp_path / "nan.ckpt", change=lambda network: network[-1].bias.fill_(torch.nan))
+    result = failing(tmp_path / "out", broken)
+    assert result.exit_code == 1
+    assert "itself gives 15360 values that are NaN or Inf" in result.stderr
+
+
+def test_too_few_frames_are_refused_with_the_flag_that_gives_more(make_checkpoint, tmp_path):
+    result = failing(tmp_path / "out", make_checkpoint(tmp_path / "few.ckpt", num_frames=63))
+    assert result.exit_code == 3
+    assert "63 frames, a certificate needs 64; give more with --frames DIR" in result.stderr
+
+
+def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path):
+    (tmp_path / "a.ckpt").write_bytes(b"not a checkpoint")
+    assert failing(tmp_path / "out", tmp_path / "a.ckpt").exit_code == 3
+    assert failing(tmp_path / "out", tmp_path / "missing.ckpt").exit_code == 3
+
+
+class Malicious:
+    """An object that makes a file when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda thing, path: path.write_bytes(pickle.dumps(thing))])
+def test_a_malicious_pickle_does_not_run(tmp_path, save):
+    save({"mde_checkpoint": Malicious(tmp_path / "ran")}, tmp_path / "evil.ckpt")
+    assert failing(tmp_path / "out", tmp_path / "evil.ckpt").exit_code == 3
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_bundle_never_replaces_its_model(checkpoint):
+    before = checkpoint.read_bytes()
+    assert mde_export(checkpoint, "-o", checkpoint).exit_code == 2
+    assert checkpoint.read_bytes() == before
+
+
+def test_a_graph_that_computes_something_else_than_pytorch_is_rejected_with_figure_frame_and_nodes(
+    make_checkpoint, tmp_path
+):
+    result = failing(tmp_path / "out", make_checkpoint(tmp_path / "lying.ckpt", options={"lies_m": 0.02}))
+    assert result.exit_code == 1
+    assert "fp32 certificate failed on the checkpoint's 64 held-out frames" in result.stderr
+    assert "RMSE of the worst frame is 0.0200 m, over 0.0100 m" in result.stderr
+    assert "suspicious nodes: node_" in result.stderr
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing_behind(make_checkpoint, tmp_path):
+    slow = make_checkpoint(tmp_path / "slow.ckpt", num_frames=2000)
+    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        result = failing(tmp_path / "out", slow)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert result.exit_code == 130
+    assert result.stderr.endswith("mde-export: interrupted\n")

@@ -1,0 +1,82 @@
+"""Networks built to break in half: what breaks is found, kept in FP32 and named with its cost; nothing else is."""
+
+import contextlib
+
+import numpy as np
+import onnx
+import pytest
+
+from mde_export.canonical import from_bytes, stripped, to_bytes
+from mde_export.evidence import Evidence, Pictures
+from mde_export.execute import Executor
+from mde_export.kept import kept_by_rule, names_in
+from mde_export.lower import attempt_half, blocks_of, lowered
+from mde_export.stages import graft
+
+
+@contextlib.contextmanager
+def silent(_name, _total=None):
+    yield lambda: None
+
+
+@pytest.fixture
+def world(contract, noise):
+    """A network of three convolutions with `body` from `b` to `c` before the last; its evidence, its contract."""
+
+    def make(body: str, **numbers: float):
+        constants = ", ".join(f"float {name} = {{{number}}}" for name, number in (numbers | {"gain": 12.0}).items())
+        text = f"""<ir_version: 8, opset_import: ["" : 18]>
+            net (float[1,3,8,16] x) => (float[1,1,8,16] y) <{constants}> {{
+                [first] a = Conv (x, w1)
+                [second] b = Conv (a, w2)
+                {body}
+                [third] m = Conv (c, w3)
+                [end] y = Mul (m, gain)
+            }}"""
+        network = onnx.parser.parse_model(text)
+        weights = {"w1": np.eye(3), "w2": np.eye(3), "w3": np.full((1, 3), 0.4)}
+        network.graph.initializer.extend(
+            onnx.numpy_helper.from_array(weight.reshape(*weight.shape, 1, 1).astype(np.float32), name)
+            for name, weight in weights.items()
+        )
+        wanted = contract()
+        model = stripped(graft(from_bytes(network.SerializeToString()), wanted))
+        frames = noise.integers(0, 256, (64, 12, 20, 3), np.uint8)
+        depth_m, _ = Executor(to_bytes(model), literal=False).depth(frames, lambda: None)
+        return model, Evidence(Pictures(frames, None, "noise"), depth_m, "the graph as given"), wanted.from_network
+
+    return make
+
+
+def measured_islands(trial):
+    return [island for island in trial.kept_fp32 if island.reason.startswith(("measured", "reaches"))]
+
+
+def test_a_network_that_half_can_hold_keeps_nothing_but_the_rules(world):
+    trial = lowered(*world("c = Relu (b)"), silent)
+    assert trial.breaches == ()
+    assert measured_islands(trial) == []
+
+
+def test_a_value_past_half_that_comes_back_is_kept_with_its_readers(world):
+    body = "[up] large = Mul (b, k) [peak] huge = Mul (large, k) [down] less = Div (huge, k) [back] c = Div (less, k)"
+    broken = world(body, k=500.0)
+    assert attempt_half(broken[0], kept_by_rule(broken[0]), *broken[1:]).breaches
+    trial = lowered(*broken, silent)
+    assert trial.breaches == ()
+    assert [island.nodes for island in measured_islands(trial)] == [("peak", "down")]
+
+
+def test_what_costs_accuracy_without_overflow_is_searched_and_its_cost_is_stated(world):
+    trial = lowered(*world("[far] large = Add (b, offset) [near] c = Sub (large, offset)", offset=500.0), silent)
+    (island,) = measured_islands(trial)
+    assert trial.breaches == ()
+    assert set(island.nodes) == {"far", "near"}
+    assert island.rmse_worst_without_m > 0.01 >= trial.parity.rmse_worst_m  # the limit, 1 cm over 20 m
+
+
+def test_blocks_hold_every_node_that_is_not_kept_once_and_in_order(world):
+    model, *_ = world("c = Relu (b)")
+    kept = names_in(kept_by_rule(model))
+    names = [name for block in blocks_of(model, kept) for name in block]
+    assert names == [node.name for node in model.graph if node.name not in kept]
