@@ -89,13 +89,19 @@ def verify(bundle: Bundle, backend: str, precision: Precision, session: Session)
         parity=measured,
         breaches=tuple(measured.breaches(limits)),
     )
-    put_record(KIND, _key(bundle, precision, session), verification)
+    keep(verification)
     return verification
+
+
+def keep(verification: Verification) -> None:
+    """Keep a verification in the cache, in place of an older one of the same graph, executor and device."""
+    put_record(KIND, _key(verification.graph_sha256, verification.executor, verification.device), verification)
 
 
 def recorded(bundle: Bundle, precision: Precision, session: Session) -> Verification | None:
     """The verification that this machine holds of a session's executor, device and graph; None where it has none."""
-    return get_record(Verification, KIND, _key(bundle, precision, session))
+    graph_sha256 = bundle.manifest.members[graph_name(precision)].sha256
+    return get_record(Verification, KIND, _key(graph_sha256, session.executor, session.device))
 
 
 def verify_everywhere(bundle: Bundle, moved_on: Callable[[], None]) -> list[Verification | NotHere]:
@@ -127,13 +133,9 @@ def without_backend(rows: list[Verification | NotHere]) -> list[Precision]:
     return [precision for precision in dict.fromkeys(row.precision for row in rows) if precision not in verified]
 
 
-def _key(bundle: Bundle, precision: Precision, session: Session) -> dict[str, str]:
-    return {
-        "graph": bundle.manifest.members[graph_name(precision)].sha256,
-        "executor": session.executor,
-        "device": session.device,
-        "instruction set": " ".join(this_machine().instruction_set),
-    }
+def _key(graph_sha256: str, executor: str, device: str) -> dict[str, str]:
+    instruction_set = " ".join(this_machine().instruction_set)
+    return {"graph": graph_sha256, "executor": executor, "device": device, "instruction set": instruction_set}
 
 
 def _shapes(answer: Arrays) -> str:

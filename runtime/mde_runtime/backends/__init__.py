@@ -46,6 +46,8 @@ class Backend:
 
 
 BACKENDS = {  # in the order in which an automatic choice tries them where nothing was measured
+    "tensorrt": Backend("mde_runtime.backends.tensorrt", "tensorrt", "cuda"),
+    "tensorrt-rtx": Backend("mde_runtime.backends.tensorrt", "tensorrt-rtx", "cuda"),
     "onnxruntime-cuda": Backend("mde_runtime.backends.onnxruntime", "cuda", "cuda"),
     "openvino": Backend("mde_runtime.backends.openvino", "f32", "cpu"),
     "onnxruntime-cpu": Backend("mde_runtime.backends.onnxruntime", "cpu", "cpu"),

@@ -1,10 +1,11 @@
-"""`mde-bundle`: what is in a bundle, and whether this machine gives its depth."""
+"""`mde-bundle`: what is in a bundle, whether this machine gives its depth, and its engines."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from mde_runtime.cli.engine import cache, engine
 from mde_runtime.cli.tables import table
 from mde_runtime.command import PATH, Group, say
 from mde_runtime.errors import VerdictError
@@ -18,7 +19,11 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON, for a p
 
 @click.group(cls=Group)
 def main() -> None:
-    """Look into a bundle, and verify it on this machine."""
+    """Look into a bundle, verify it on this machine, and build its engines."""
+
+
+main.add_command(engine)
+main.add_command(cache)
 
 
 @main.command()

@@ -1,13 +1,14 @@
 """The two TensorRT: the one of servers and Jetson boards, and TensorRT-RTX of desktop GPUs."""
 
 import importlib
+import importlib.util
 from typing import Any, Literal
 
 from mde_runtime.errors import MachineError
 
 Flavour = Literal["tensorrt", "tensorrt-rtx"]
-MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-REMEDIES = {
+MODULES: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+REMEDIES: dict[Flavour, str] = {
     "tensorrt": "on Jetson give the environment --system-site-packages, elsewhere install 'mde-toolchain[tensorrt]'",
     "tensorrt-rtx": "install 'mde-toolchain[rtx]' (Linux and Windows)",
 }
@@ -19,6 +20,14 @@ def library_of(flavour: Flavour) -> Any:  # Any: neither library publishes types
         return importlib.import_module(MODULES[flavour])
     except ImportError as error:
         raise MachineError(f"{flavour} does not load here ({error}); {REMEDIES[flavour]}") from error
+
+
+def first_here() -> Flavour:
+    """The first flavour that is installed. Raises MachineError with the remedies where none is."""
+    for flavour, module in MODULES.items():
+        if importlib.util.find_spec(module) is not None:
+            return flavour
+    raise MachineError(f"no TensorRT is installed; {'; or '.join(REMEDIES.values())}")
 
 
 def version_of(flavour: Flavour) -> str:

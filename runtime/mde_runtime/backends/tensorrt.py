@@ -1,0 +1,127 @@
+"""TensorRT and TensorRT-RTX: an engine of this machine's cache on the GPU. Not run on a GPU by this project yet.
+
+`open` never builds, and deserialises only bytes whose hash was just checked, with host code and plugins off.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.backends import Arrays, Session
+from mde_runtime.cache import get_blob, put_blob
+from mde_runtime.certificate import Precision
+from mde_runtime.cuda import Cuda, open_cuda
+from mde_runtime.engines import store
+from mde_runtime.engines.build import DEFAULTS, UNRELATED
+from mde_runtime.engines.flavours import Flavour, library_of
+from mde_runtime.engines.inspecting import arithmetic_of
+from mde_runtime.engines.keys import EngineRecord, key_for
+from mde_runtime.engines.listening import BuildLog
+from mde_runtime.engines.running import Runner, Tensor
+from mde_runtime.errors import MachineError
+
+
+def open(graph: bytes, variant: Flavour, num_threads: int | None) -> Session:  # noqa: ARG001  the GPU has its own
+    """Open the engine that this machine has of an ONNX graph; see `mde_runtime.backends.open_session`."""
+    key = key_for(graph, variant, DEFAULTS)
+    cuda = open_cuda()
+    engine, record = store.find(key)
+    return EngineSession(cuda, library_of(variant), engine, record)
+
+
+class EngineSession:
+    """A deserialised engine with one context. Frees its device memory when it is closed."""
+
+    def __init__(self, cuda: Cuda, library: Any, content: bytes, record: EngineRecord):  # Any: no types published
+        gpu, flavour = cuda.gpu(), record.key.flavour
+        log = BuildLog(library)
+        runtime = library.Runtime(log.logger)
+        runtime.engine_host_code_allowed = False
+        engine = runtime.deserialize_cuda_engine(content)
+        if engine is None:
+            raise MachineError(
+                f"{flavour} {library.__version__} refuses the engine ({log.cause(UNRELATED)}); build it again here: "
+                "mde-bundle engine MODEL"
+            )
+        compiled_kernels = _KernelCache(record, gpu.name) if flavour == "tensorrt-rtx" else None
+        context = compiled_kernels.context(engine) if compiled_kernels else engine.create_execution_context()
+        if context is None:
+            raise MachineError(f"{flavour} cannot make a context: {log.cause(UNRELATED)}")
+        tensors = _tensors(library, engine, context)
+        self._runner: Runner | None = Runner(
+            cuda, tensors, context.set_tensor_address, context.execute_async_v3, is_mapped=gpu.is_integrated
+        )
+        if compiled_kernels:
+            compiled_kernels.keep()
+        self._alive: tuple[Any, ...] = (runtime, engine, context)  # each needs those before it
+        inspected = engine.create_engine_inspector().get_engine_information(library.LayerInformationFormat.JSON)
+        real = arithmetic_of(inspected)
+        self.arithmetic: Mapping[Precision, str] = {"fp32": real, "fp16": real, "int8": real}
+        self.max_batch: int | None = next(tensor.shape[0] for tensor in tensors if tensor.is_input)
+        driver = f"{gpu.driver_version // 1000}.{gpu.driver_version % 1000 // 10}"
+        self.executor = (
+            f"{flavour} {library.__version__}, engine {record.engine_sha256[:12]}, driver of CUDA {driver}, "
+            f"{gpu.memory_bytes >> 20} MiB, {cuda.name}, {self._runner.how}"
+        )
+        self.device = gpu.name
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
+        """Every output of the graph, by name."""
+        return self._opened().run(feeds, out)
+
+    def run_on(self, stream: int, pointers: Mapping[str, int]) -> None:
+        """Queue one run on the caller's CUDA stream, from and to device memory by tensor name. Waits for nothing."""
+        self._opened().run_on(stream, pointers)
+
+    def close(self) -> None:
+        """Give the device's memory back."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner, self._alive = None, ()
+
+    def _opened(self) -> Runner:
+        if self._runner is None:
+            raise MachineError("this session is closed; open it again")
+        return self._runner
+
+
+class _KernelCache:
+    """The kernels that TensorRT-RTX compiled on this GPU: kept, so that the next start need not compile them."""
+
+    def __init__(self, record: EngineRecord, gpu_name: str):
+        self._key = {"engine": record.engine_sha256, "version": record.key.version, "device": gpu_name}
+        self._cache: Any = None  # Any: no types published
+
+    def context(self, engine: Any) -> Any:
+        config = engine.create_runtime_config()
+        self._cache = config.create_runtime_cache()
+        if (known := get_blob("kernels", self._key)) is not None:
+            self._cache.deserialize(known)
+        config.set_runtime_cache(self._cache)
+        return engine.create_execution_context(config)
+
+    def keep(self) -> None:
+        put_blob("kernels", self._key, bytes(self._cache.serialize()))
+
+
+def _tensors(library: Any, engine: Any, context: Any) -> tuple[Tensor, ...]:
+    """Every tensor at the shape that it runs at: an open batch at the largest of the profile."""
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    inputs = {name for name in names if engine.get_tensor_mode(name) == library.TensorIOMode.INPUT}
+    for name in inputs:
+        if -1 in tuple(engine.get_tensor_shape(name)):
+            _, _, largest = engine.get_tensor_profile_shape(name, 0)
+            context.set_input_shape(name, largest)
+    if missing := context.infer_shapes():
+        raise MachineError(f"the engine leaves the shape of {', '.join(missing)} open; build it again")
+    return tuple(
+        Tensor(
+            name,
+            tuple(context.get_tensor_shape(name)),
+            np.dtype(library.nptype(engine.get_tensor_dtype(name))),
+            name in inputs,
+        )
+        for name in names
+    )

@@ -1,0 +1,212 @@
+"""`mde-bundle engine` and `mde-bundle cache`: engines built where they run, and what this machine keeps."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mde_runtime.cli.tables import table
+from mde_runtime.command import PATH, Command, Group, say
+from mde_runtime.engines.build import DEFAULTS, BuildOptions
+from mde_runtime.errors import MachineError, UsageError, VerdictError
+
+if TYPE_CHECKING:
+    from mde_runtime.bundle import Bundle
+    from mde_runtime.certificate import Precision
+    from mde_runtime.engines.flavours import Flavour
+    from mde_runtime.engines.keys import EngineKey
+    from mde_runtime.verify import Verification
+
+
+@click.command(cls=Command)
+@click.argument("bundle", type=PATH)
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="Default: fp16 where the bundle has it.")
+@click.option(
+    "--flavour", type=click.Choice(["tensorrt", "tensorrt-rtx"]), help="Default: the first that is installed."
+)
+@click.option("--workspace-mib", default=DEFAULTS.workspace_mib, show_default=True, help="Scratch memory of a layer.")
+@click.option("--level", default=DEFAULTS.optimization_level, show_default=True, help="0 to 5: more takes longer.")
+@click.option(
+    "--max-batch", default=DEFAULTS.batch[2], show_default=True, help="Frames a run, where the graph's N is open."
+)
+@click.option("--tf32", is_flag=True, help="Let FP32 be rounded to TF32.")
+@click.option("--hardware-compatible", is_flag=True, help="Also for later GPUs, a little slower.")
+@click.option("--compute-capability", "capabilities", multiple=True, help="tensorrt-rtx: a GPU to build for, e.g. 8.6.")
+@click.option(
+    "--builds", type=int, default=1, show_default=True, help="Fresh builds to verify; the worst figure counts."
+)
+@click.option("--save", type=PATH, help="Also write the plain engine to this file, for machines equal to this one.")
+@click.option("--install", type=PATH, help="Do not build: take an engine that --save wrote on an equal machine.")
+@click.option("--sha256", help="With --install: the SHA-256 that --save printed.")
+@click.option("--log", type=PATH, help="Write the builder's log to this file.")
+def engine(
+    bundle: Path,
+    precision: "Precision | None",
+    flavour: "Flavour | None",
+    workspace_mib: int,
+    level: int,
+    max_batch: int,
+    tf32: bool,
+    hardware_compatible: bool,
+    capabilities: tuple[str, ...],
+    builds: int,
+    save: Path | None,
+    install: Path | None,
+    sha256: str | None,
+    log: Path | None,
+) -> int:
+    """Build the engine of a bundle's graph on this machine, keep it in the cache, and verify it.
+
+    TensorRT-RTX builds without a GPU, too; such an engine is verified where it runs.
+
+    \b
+    mde-bundle engine model.mde
+    mde-bundle engine model.mde --save fast.engine          # on one board ...
+    mde-bundle engine model.mde --install fast.engine --sha256 HEX   # ... and on its twins
+    """
+    from mde_runtime.bundle import read_bundle
+    from mde_runtime.engines import store
+    from mde_runtime.engines.flavours import first_here
+    from mde_runtime.engines.keys import key_for
+
+    if (install is None) != (sha256 is None):
+        raise UsageError("--install and --sha256 belong together: an engine is executable code")
+    if builds < 1:
+        raise UsageError(f"--builds {builds}: give 1 or more")
+    opened = read_bundle(bundle)
+    chosen = precision or ("fp16" if "fp16" in opened.precisions else "fp32")
+    options = BuildOptions(
+        workspace_mib=workspace_mib,
+        optimization_level=level,
+        batch=(1, 1, max_batch),
+        tf32=tf32,
+        hardware_compatible=hardware_compatible,
+        compute_capabilities=capabilities,
+    )
+    key = key_for(opened.graph(chosen), flavour or first_here(), options)
+    if install is not None and sha256 is not None:
+        store.install(key, install, sha256)
+        verified = _verified(opened, key, chosen)
+    else:
+        verified = _built_and_verified(opened, key, chosen, builds, log)
+    content, record = store.find(key)
+    if save is not None:
+        from mde_runtime import files
+
+        files.write_bytes(save, content)
+        click.echo(save)
+    click.echo(f"{key.in_words}, {chosen}, {record.size_bytes / 1e6:.1f} MB, built in {record.build_s:.1f} s")
+    click.echo(f"sha256 {record.engine_sha256}")
+    if verified is None:
+        return 0
+    parity = verified.parity
+    click.echo(
+        f"worst RMSE {parity.rmse_worst_m * 100:.3f} cm, p99.9 {parity.p999_m * 100:.3f} cm, {verified.in_words}"
+    )
+    for breach in verified.breaches:
+        say(f"failed verification: {breach}")
+    return 0 if verified.passed else VerdictError.exit_code
+
+
+def _built_and_verified(
+    bundle: "Bundle", key: "EngineKey", precision: "Precision", num_builds: int, log: Path | None
+) -> "Verification | None":
+    """Build once, or afresh as many times as asked, verify each, and keep the record of the worst."""
+    from mde_runtime import verify
+    from mde_runtime.engines import store
+    from mde_runtime.progress import progress
+
+    worst = None
+    for number in range(num_builds):
+        with progress(f"Building {precision} ({number + 1} of {num_builds})") as moved_on:
+            store.build(key, bundle.graph(precision), is_fresh=num_builds > 1, log_file=log, moved_on=moved_on)
+        found = _verified(bundle, key, precision)
+        if found is not None and (worst is None or found.parity.rmse_worst_m >= worst.parity.rmse_worst_m):
+            worst = found
+    if worst is not None:
+        verify.keep(worst)
+    return worst
+
+
+def _verified(bundle: "Bundle", key: "EngineKey", precision: "Precision") -> "Verification | None":
+    """Verify the engine. None, and a line that says so, where this machine cannot run it."""
+    from mde_runtime.backends import open_session
+    from mde_runtime.verify import verify
+
+    try:
+        session = open_session(key.flavour, bundle.graph(precision))
+    except MachineError as error:
+        say(f"not verified here: {error}")
+        say(f"verify it where it runs: mde-bundle verify {bundle.path}")
+        return None
+    try:
+        return verify(bundle, key.flavour, precision, session)
+    finally:
+        session.close()
+
+
+@click.group(cls=Group)
+def cache() -> None:
+    """What this machine keeps: engines, compiled models, verifications, rankings."""
+
+
+@cache.command(name="list")
+def list_() -> None:
+    """List the engines, and how much else is kept."""
+    from mde_runtime.cache import cache_dir
+    from mde_runtime.engines import store
+
+    rows = [
+        (
+            entry.path.stem[:12],
+            f"{entry.path.stat().st_size / 1e6:.1f} MB",
+            entry.record.key.graph_sha256[:12] if entry.record else "",
+            entry.record.key.in_words if entry.record else "without a record: never used",
+        )
+        for entry in store.entries()
+    ]
+    click.echo(table(("engine", "size", "graph", "built by"), rows))
+    for kind in sorted(path for path in cache_dir().iterdir() if path.is_dir() and path != store.folder()):
+        sizes = [path.stat().st_size for path in kind.iterdir()]
+        click.echo(f"{kind.name}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB")
+    click.echo(cache_dir())
+
+
+@cache.command()
+@click.argument("bundle", type=PATH)
+def why(bundle: Path) -> None:
+    """Say for each graph of BUNDLE whether this machine has an engine, and if not, why not."""
+    from mde_runtime.bundle import read_bundle
+    from mde_runtime.engines import store
+    from mde_runtime.engines.flavours import MODULES
+    from mde_runtime.engines.keys import key_for
+
+    def row(precision: "Precision", flavour: "Flavour") -> tuple[str, str, str, str]:
+        try:
+            _, record = store.find(key_for(opened.graph(precision), flavour, DEFAULTS))
+        except MachineError as error:
+            return precision, flavour, "no", str(error)
+        return precision, flavour, "yes", record.key.in_words
+
+    opened = read_bundle(bundle)
+    rows = [row(precision, flavour) for precision in opened.precisions for flavour in MODULES]
+    click.echo(table(("graph", "flavour", "engine", "why"), rows))
+
+
+@cache.command()
+@click.option("--all", "everything", is_flag=True, help="Everything: engines, compiled models, records.")
+def prune(everything: bool) -> None:
+    """Remove what can never be used again: altered engines, those of another library version, interrupted writes."""
+    from mde_runtime.cache import cache_dir
+    from mde_runtime.engines import store
+
+    if everything:
+        removed = [path for path in sorted(cache_dir().rglob("*")) if path.is_file()]
+    else:
+        unusable = [entry for entry in store.entries() if not store.is_usable(entry)]
+        removed = [*store.drafts(), *(entry.path for entry in unusable)]
+        for entry in unusable:
+            store.remove(entry)
+    for path in removed:
+        path.unlink(missing_ok=True)
+        click.echo(path)

@@ -1,0 +1,61 @@
+"""What an engine was made of and for. Two engines share a key only where one can stand for the other."""
+
+from dataclasses import dataclass, replace
+
+from mde_runtime import files, records
+from mde_runtime.cuda import Gpu, open_cuda
+from mde_runtime.engines.build import BuildOptions
+from mde_runtime.engines.flavours import Flavour, version_of
+
+
+@dataclass(frozen=True)
+class EngineKey:
+    """The whole graph's content, the library, the device and what was asked of the build.
+
+    A TensorRT-RTX engine is finished on the device that runs it, so its options name the GPUs that it is for, and
+    the device's fields are empty.
+    """
+
+    graph_sha256: str  # of the whole graph with its weights: caches that left the weights out gave wrong models
+    flavour: Flavour
+    version: str
+    device: str
+    compute_capability: str
+    num_multiprocessors: int
+    options: BuildOptions
+
+    @property
+    def name(self) -> str:
+        """The file name of its engine."""
+        return files.sha256_of(records.dumps(self).encode())
+
+    @property
+    def in_words(self) -> str:
+        """For a message: what the engine was built by, and for which device."""
+        targets = ", ".join(self.options.compute_capabilities) or "the library's choice"
+        device = f"{self.device}, compute capability" if self.device else "compute capability"
+        return f"{self.flavour} {self.version} for {device} {self.compute_capability or targets}"
+
+    def is_for_the_same(self, other: "EngineKey") -> bool:
+        """Whether both are engines of one graph by one library on one device, whatever was asked of the build."""
+        return replace(self, options=other.options) == other
+
+
+def key_for(graph: bytes, flavour: Flavour, options: BuildOptions) -> EngineKey:
+    """The key of a graph's engine on this machine. Raises MachineError where the library or the GPU is missing."""
+    version, graph_sha256 = version_of(flavour), files.sha256_of(graph)
+    if flavour == "tensorrt-rtx":
+        return EngineKey(graph_sha256, flavour, version, "", "", 0, options)
+    gpu = open_cuda().gpu()
+    return EngineKey(graph_sha256, flavour, version, gpu.name, gpu.compute_capability, gpu.num_multiprocessors, options)
+
+
+@dataclass(frozen=True)
+class EngineRecord:
+    """What is kept beside an engine."""
+
+    key: EngineKey
+    engine_sha256: str
+    size_bytes: int
+    build_s: float
+    gpu: Gpu | None  # that it was built on; when driver or memory change, it is verified again and not rebuilt

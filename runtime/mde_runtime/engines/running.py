@@ -1,0 +1,155 @@
+"""Running an engine: buffers made once, addresses bound once, and where the driver can, one graph for a whole frame.
+
+Knows no TensorRT: what computes is a function that queues work on a stream. So its logic is tested without a GPU.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.cuda import Cuda, num_bytes_of
+from mde_runtime.errors import BadInputError, MachineError
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of an engine, at the shape that it runs at."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    is_input: bool
+
+
+class Buffer:
+    """A tensor's memory: an array on the host, and the pointer that the engine is given.
+
+    On an integrated GPU both are the same memory, mapped, and nothing is copied.
+    """
+
+    def __init__(self, cuda: Cuda, tensor: Tensor, *, is_mapped: bool):
+        self._cuda, self._is_mapped = cuda, is_mapped
+        self.host = cuda.new_host(tensor.shape, tensor.dtype, is_mapped=is_mapped)
+        if is_mapped:
+            self.pointer = cuda.device_pointer(self.host)
+        else:
+            self.pointer = cuda.new_device(num_bytes_of(tensor.shape, tensor.dtype))
+
+    def upload(self, stream: int) -> None:
+        """Queue what the host holds to the device."""
+        if not self._is_mapped:
+            self._cuda.upload(self.pointer, self.host, stream)
+
+    def download(self, stream: int) -> None:
+        """Queue what the device holds to the host."""
+        if not self._is_mapped:
+            self._cuda.download(self.host, self.pointer, stream)
+
+    def free(self) -> None:
+        """Give the memory back."""
+        if not self._is_mapped:
+            self._cuda.free_device(self.pointer)
+        self._cuda.free_host(self.host)
+
+
+class Runner:
+    """An engine's buffers and stream, warmed up, and its frame as a graph where that can be captured."""
+
+    def __init__(
+        self,
+        cuda: Cuda,
+        tensors: tuple[Tensor, ...],
+        bind: Callable[[str, int], None],
+        enqueue: Callable[[int], bool],
+        *,
+        is_mapped: bool,
+    ):
+        """bind: give the engine the address of a tensor. enqueue: queue its work on a stream; False where it cannot."""
+        self._cuda, self._tensors, self._bind, self._enqueue = cuda, tensors, bind, enqueue
+        self._stream = cuda.new_stream()
+        self._buffers = {tensor.name: Buffer(cuda, tensor, is_mapped=is_mapped) for tensor in tensors}
+        self._bind_own()
+        self._launch_eagerly()  # the first run loads kernels, which cannot be captured
+        cuda.wait(self._stream)
+        self._graph, self.how = self._captured()
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None) -> Arrays:
+        """Every output for `feeds`; written to `out` where it is given."""
+        num_frames = self._fill(feeds)
+        if self._graph is not None and self._cuda.graphs is not None:
+            self._cuda.graphs.launch(self._graph, self._stream)
+        else:
+            self._launch_eagerly()
+        self._cuda.wait(self._stream)
+        answer = {name: buffer.host[:num_frames] for name, buffer in self._buffers.items() if name not in feeds}
+        if out is None:
+            return {name: array.copy() for name, array in answer.items()}
+        for name, array in answer.items():
+            np.copyto(out[name], array)
+        return dict(out)
+
+    def run_on(self, stream: int, pointers: Mapping[str, int]) -> None:
+        """Queue one run on the caller's stream, from and to the caller's device memory. Waits for nothing."""
+        for name, pointer in pointers.items():
+            self._bind(name, pointer)
+        try:
+            self._must(self._enqueue(stream))
+        finally:
+            self._bind_own()
+
+    def close(self) -> None:
+        """Give memory, graph and stream back."""
+        if self._graph is not None and self._cuda.graphs is not None:
+            self._cuda.graphs.free(self._graph)
+        for buffer in self._buffers.values():
+            buffer.free()
+        self._cuda.free_stream(self._stream)
+
+    def _fill(self, feeds: Mapping[str, npt.NDArray[Any]]) -> int:
+        """Take the inputs. Fewer frames than the engine's batch are put in front; what stands behind them is ignored."""
+        num_frames = 0
+        for tensor in self._tensors:
+            if tensor.is_input:
+                feed = feeds.get(tensor.name)
+                if feed is None or feed.shape[1:] != tensor.shape[1:] or feed.dtype != tensor.dtype:
+                    found = "nothing" if feed is None else f"{feed.dtype} {feed.shape}"
+                    raise BadInputError(
+                        f"the engine cannot run the graph: {tensor.name} is {found}, not {tensor.dtype} {tensor.shape}"
+                    )
+                num_frames = len(feed)
+                if not 1 <= num_frames <= tensor.shape[0]:
+                    raise BadInputError(f"the engine cannot run {num_frames} frames at once, {tensor.shape[0]} at most")
+                np.copyto(self._buffers[tensor.name].host[:num_frames], feed)
+        return num_frames
+
+    def _bind_own(self) -> None:
+        for name, buffer in self._buffers.items():
+            self._bind(name, buffer.pointer)
+
+    def _launch_eagerly(self) -> None:
+        for tensor in self._tensors:
+            if tensor.is_input:
+                self._buffers[tensor.name].upload(self._stream)
+        self._must(self._enqueue(self._stream))
+        for tensor in self._tensors:
+            if not tensor.is_input:
+                self._buffers[tensor.name].download(self._stream)
+
+    def _captured(self) -> tuple[int | None, str]:
+        """The frame as a graph, and in words how frames are launched; eager where there can be none."""
+        graphs = self._cuda.graphs
+        if graphs is None:
+            return None, f"eager: {self._cuda.name} has no graphs"
+        try:
+            return graphs.capture(self._stream, self._launch_eagerly), "one CUDA graph a frame"
+        except MachineError as error:
+            return None, f"eager: no graph could be captured ({error})"
+
+    def _must(self, is_queued: bool) -> None:
+        if not is_queued:
+            raise MachineError("the engine refused to run; look into its log with mde-bundle engine --log FILE")

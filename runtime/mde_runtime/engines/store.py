@@ -1,0 +1,145 @@
+"""The engines of this machine. An engine is executable code: only the very bytes whose hash was checked leave here."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mde_runtime import files, records
+from mde_runtime.cache import cache_dir
+from mde_runtime.cuda import open_cuda
+from mde_runtime.engines.build import build_engine
+from mde_runtime.engines.flavours import version_of
+from mde_runtime.engines.keys import EngineKey, EngineRecord
+from mde_runtime.engines.locking import only_one
+from mde_runtime.errors import BadInputError, MachineError
+
+ENGINE, RECORD, LOCK = ".engine", ".json", ".lock"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of the store and its record. record None: none that can be read, so the engine will never be used."""
+
+    path: Path
+    record: EngineRecord | None
+
+
+def folder() -> Path:
+    """Where engines are kept."""
+    made = cache_dir() / "engines"
+    made.mkdir(mode=0o700, exist_ok=True)
+    return made
+
+
+def find(key: EngineKey) -> tuple[bytes, EngineRecord]:
+    """The engine that was made last for the key's graph, library and device, its hash checked. Never builds.
+
+    Raises MachineError that says why there is none and how to make one, or that it was altered.
+    """
+    fitting = [entry for entry in entries() if entry.record and entry.record.key.is_for_the_same(key)]
+    if not fitting:
+        raise MachineError(f"{why_missing(key)}; build it here: mde-bundle engine MODEL --flavour {key.flavour}")
+    newest = max(fitting, key=lambda entry: entry.path.stat().st_mtime_ns)
+    return read(newest)
+
+
+def read(entry: Entry) -> tuple[bytes, EngineRecord]:
+    """An engine and its record. Raises MachineError where the bytes are not those that were put there."""
+    content = entry.path.read_bytes()
+    if entry.record is None or files.sha256_of(content) != entry.record.engine_sha256:
+        raise MachineError(
+            f"{entry.path}: this engine was altered; remove it (mde-bundle cache prune) and build it again"
+        )
+    return content, entry.record
+
+
+def build(
+    key: EngineKey,
+    graph: bytes,
+    *,
+    is_fresh: bool = False,
+    log_file: Path | None = None,
+    moved_on: Callable[[], None] = lambda: None,
+) -> EngineRecord:
+    """Build the engine of a key, unless it is there already. One process builds a key at a time, the others wait.
+
+    is_fresh: build it even where it is there.
+    """
+    path = folder() / f"{key.name}{ENGINE}"
+    with only_one(path.with_suffix(LOCK)):
+        if not is_fresh and (record := _record_of(path)) is not None:
+            return record
+        for draft in folder().glob(f".{key.name}-*"):  # what a builder that was killed left behind
+            draft.unlink()
+        start = time.perf_counter()
+        timings = folder() / f"timings-{key.flavour}-{key.version}-{key.compute_capability or 'any'}.cache"
+        engine = build_engine(
+            graph, key.flavour, key.options, timing_cache=timings, log_file=log_file, moved_on=moved_on
+        )
+        return put(key, engine, time.perf_counter() - start)
+
+
+def put(key: EngineKey, engine: bytes, build_s: float) -> EngineRecord:
+    """Keep an engine. The record comes last: an engine without one is never used."""
+    path = folder() / f"{key.name}{ENGINE}"
+    gpu = open_cuda().gpu() if key.device else None
+    record = EngineRecord(key, files.sha256_of(engine), len(engine), build_s, gpu)
+    files.write_bytes(path, engine)
+    files.write_text(path.with_suffix(RECORD), records.dumps(record))
+    return record
+
+
+def install(key: EngineKey, source: Path, sha256: str) -> EngineRecord:
+    """Keep an engine that was built on an equal machine. `sha256` is the operator's word that it is the right one.
+
+    Raises BadInputError where the file is another one.
+    """
+    try:
+        engine = source.read_bytes()
+    except OSError as error:
+        raise BadInputError(f"{source}: {error.strerror}") from error
+    if files.sha256_of(engine) != sha256.lower():
+        raise BadInputError(f"{source}: its SHA-256 is {files.sha256_of(engine)}, not {sha256}; do not install it")
+    return put(key, engine, 0.0)
+
+
+def entries() -> list[Entry]:
+    """Every engine of the store."""
+    return [Entry(path, _record_of(path)) for path in sorted(folder().glob(f"[!.]*{ENGINE}"))]
+
+
+def why_missing(key: EngineKey) -> str:
+    """Why the store has no engine for a key: what there is of the same graph, and how it differs."""
+    of_graph = [entry.record.key for entry in entries() if entry.record]
+    there = {other.in_words for other in of_graph if other.graph_sha256 == key.graph_sha256}
+    if not there:
+        return f"no engine of this graph was built by {key.flavour} yet"
+    return f"this machine needs {key.in_words}, the engines of this graph are by {'; '.join(sorted(there))}"
+
+
+def is_usable(entry: Entry) -> bool:
+    """Whether an engine is what its record says, and of the library that is installed."""
+    try:
+        _, record = read(entry)
+        return record.key.version == version_of(record.key.flavour)
+    except MachineError:
+        return False
+
+
+def remove(entry: Entry) -> None:
+    """Remove an engine and what belongs to it; the record first, so that it is never used again."""
+    for suffix in (RECORD, ENGINE, LOCK):
+        entry.path.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def drafts() -> list[Path]:
+    """What interrupted writers left behind."""
+    return sorted(folder().glob(".*"))
+
+
+def _record_of(path: Path) -> EngineRecord | None:
+    try:
+        return records.loads(EngineRecord, path.with_suffix(RECORD).read_bytes(), str(path)) if path.exists() else None
+    except (FileNotFoundError, BadInputError):
+        return None

@@ -1,0 +1,242 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from mde_runtime import BadInputError, MachineError
+from mde_runtime.cli.bundle import main
+from mde_runtime.engines import store
+from mde_runtime.engines.build import BuildOptions
+from mde_runtime.engines.inspecting import arithmetic_of
+from mde_runtime.engines.keys import EngineKey
+from mde_runtime.files import sha256_of
+
+pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no package for this platform")
+
+KEY = EngineKey("a" * 64, "tensorrt-rtx", "1.7.1", "", "", 0, BuildOptions())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"graph_sha256": "b" * 64},
+        {"flavour": "tensorrt"},
+        {"version": "1.7.2"},
+        {"device": "Orin"},
+        {"compute_capability": "8.7"},
+        {"num_multiprocessors": 16},
+        {"options": BuildOptions(tf32=True)},
+        {"options": BuildOptions(batch=(1, 1, 4))},
+        {"options": BuildOptions(compute_capabilities=("8.9",))},
+    ],
+)
+def test_whatever_differs_makes_another_engine(change):
+    assert dataclasses.replace(KEY, **change).name != KEY.name
+
+
+def test_an_engine_is_given_back_with_its_record():
+    record = store.put(KEY, b"an engine", 1.5)
+    assert store.find(KEY) == (b"an engine", record)
+
+
+def test_options_of_the_build_need_not_be_known_to_find_it():
+    asked = dataclasses.replace(KEY, options=BuildOptions(optimization_level=5))
+    store.put(asked, b"an engine", 1.5)
+    assert store.find(KEY)[1].key == asked
+
+
+def test_no_engine_is_an_error_with_the_command_that_builds_it():
+    with pytest.raises(MachineError, match="was built by tensorrt-rtx yet; build it here: mde-bundle engine"):
+        store.find(KEY)
+
+
+def test_an_engine_of_another_version_is_named_and_not_used():
+    store.put(dataclasses.replace(KEY, version="1.6.0"), b"an engine", 1.5)
+    with pytest.raises(
+        MachineError, match=r"needs tensorrt-rtx 1\.7\.1 .*, the engines .* are by tensorrt-rtx 1\.6\.0"
+    ):
+        store.find(KEY)
+
+
+@pytest.mark.parametrize("altered", [b"", b"an engin", b"an engine and more", b"AN ENGINE"])
+def test_an_altered_engine_is_never_given_out(altered):
+    store.put(KEY, b"an engine", 1.5)
+    (entry,) = store.entries()
+    entry.path.write_bytes(altered)
+    with pytest.raises(MachineError, match="this engine was altered"):
+        store.find(KEY)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", None])
+def test_an_engine_without_a_sound_record_is_never_given_out(damage):
+    store.put(KEY, b"an engine", 1.5)
+    (entry,) = store.entries()
+    record = entry.path.with_suffix(".json")
+    if damage is None:
+        record.unlink()
+    else:
+        record.write_bytes(damage)
+    with pytest.raises(MachineError, match="no engine of this graph"):
+        store.find(KEY)
+
+
+def test_a_foreign_engine_is_installed_only_with_its_digest(tmp_path):
+    plain = tmp_path / "fast.engine"
+    plain.write_bytes(b"an engine")
+    with pytest.raises(BadInputError, match="do not install it"):
+        store.install(KEY, plain, "0" * 64)
+    assert store.entries() == []
+    store.install(KEY, plain, sha256_of(b"an engine").upper())
+    assert store.find(KEY)[0] == b"an engine"
+
+
+def test_a_bundles_engine_is_built_kept_and_said_to_be_unverified(command, tiny_bundle):
+    ended = command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx")
+    assert ended.exit_code == 0, ended.stderr
+    assert "not verified here: " in ended.stderr
+    assert ended.stdout.startswith("tensorrt-rtx ")
+    listed = command(main, "cache", "list").stdout
+    assert "tensorrt-rtx" in listed
+    assert "yes" in command(main, "cache", "why", tiny_bundle).stdout
+
+
+def test_an_engine_is_built_once(command, tiny_bundle):
+    command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx")
+    (entry,) = store.entries()
+    written = entry.path.stat().st_mtime_ns
+    command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx")
+    assert entry.path.stat().st_mtime_ns == written
+
+
+def test_graphs_that_differ_in_weights_alone_get_their_own_engines(command, make_bundle, tiny_graph):
+    for name, offset_m in (("a.mde", 0.0), ("b.mde", 1.0)):
+        bundle = make_bundle(name, {"fp32": tiny_graph(offset_m=offset_m)})
+        command(main, "engine", bundle, "--flavour", "tensorrt-rtx")
+    assert len(store.entries()) == 2
+
+
+def test_a_saved_engine_installs_on_a_twin(command, tiny_bundle, tmp_path, monkeypatch):
+    saved = command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx", "--save", tmp_path / "x.engine")
+    digest = saved.stdout.split("sha256 ")[1].split()[0]
+    monkeypatch.setenv("MDE_CACHE", str(tmp_path / "twin"))
+    wrong = command(
+        main,
+        "engine",
+        tiny_bundle,
+        "--flavour",
+        "tensorrt-rtx",
+        "--install",
+        tmp_path / "x.engine",
+        "--sha256",
+        "0" * 64,
+    )
+    assert wrong.exit_code == 3
+    right = command(
+        main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx", "--install", tmp_path / "x.engine", "--sha256", digest
+    )
+    assert right.exit_code == 0, right.stderr
+    assert len(store.entries()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "complaint"),
+    [
+        (("--install", "x.engine"), 2, "belong together"),
+        (("--builds", "0"), 2, "give 1 or more"),
+        (("--level", "9"), 2, "not between 0 and 5"),
+        (("--flavour", "tensorrt"), 4, "tensorrt does not load here"),
+        (("--flavour", "tensorrt-rtx", "--precision", "int8"), 3, "has no int8 graph"),
+    ],
+)
+def test_a_wrong_call_is_one_line_with_its_exit_code(command, tiny_bundle, arguments, exit_code, complaint):
+    ended = command(main, "engine", tiny_bundle, *arguments)
+    assert (ended.exit_code, complaint in ended.stderr) == (exit_code, True)
+
+
+def test_prune_removes_what_can_never_be_used_and_nothing_else(command, tiny_bundle):
+    command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx")
+    (good,) = store.entries()
+    store.put(dataclasses.replace(KEY, version="1.0.0"), b"of another version", 1.0)
+    store.put(KEY, b"altered", 1.0)
+    (store.folder() / f"{KEY.name}.engine").write_bytes(b"x")
+    (store.folder() / ".half-written.engine").write_bytes(b"x")
+    assert len(command(main, "cache", "prune").stdout.split()) == 3
+    assert [entry.path for entry in store.entries()] == [good.path]
+    command(main, "cache", "prune", "--all")
+    assert store.entries() == []
+
+
+BUILD_SLOWLY = """
+    import sys, time
+    from pathlib import Path
+    from mde_runtime.bundle import read_bundle
+    from mde_runtime.engines import store
+    from mde_runtime.engines.build import BuildOptions
+    from mde_runtime.engines.keys import key_for
+    graph = read_bundle(Path(sys.argv[1])).graph("fp32")
+    steps = []
+    def moved_on():
+        if not steps:
+            print("building", flush=True)
+            time.sleep(float(sys.argv[2]))
+        steps.append(1)
+    store.build(key_for(graph, "tensorrt-rtx", BuildOptions()), graph, moved_on=moved_on)
+    print("built" if steps else "found", flush=True)
+"""
+
+
+def builder_of(bundle, sleep_s):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(BUILD_SLOWLY), str(bundle), str(sleep_s)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+    )
+
+
+def test_two_processes_build_one_key_once(tiny_bundle):
+    first = builder_of(tiny_bundle, 1)
+    assert first.stdout.readline() == "building\n"
+    second = builder_of(tiny_bundle, 0)
+    said = [process.communicate(timeout=60)[0].split()[-1] for process in (first, second)]
+    assert said == ["built", "found"]
+
+
+def test_a_builder_that_is_killed_leaves_nothing_half_done_and_no_lock(tiny_bundle):
+    killed = builder_of(tiny_bundle, 60)
+    assert killed.stdout.readline() == "building\n"
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(timeout=60)
+    assert store.entries() == []
+    start = time.monotonic()
+    assert builder_of(tiny_bundle, 0).communicate(timeout=60)[0].split()[-1] == "built"
+    assert time.monotonic() - start < 30  # it did not wait for the dead one
+    assert len(store.entries()) == 1
+
+
+def layer(precision, count, height=10, width=10):
+    return {"Weights": {"Type": precision, "Count": count}, "Outputs": [{"Dimensions": [1, 8, height, width]}]}
+
+
+def inspected(*layers):
+    return json.dumps({"Layers": [*layers, {"Name": "a shuffle"}, "a layer of another verbosity"], "Bindings": []})
+
+
+def test_a_precision_is_real_from_95_percent_of_the_multiply_adds():
+    assert arithmetic_of(inspected(layer("Half", 96), layer("Float", 4))) == "fp16"
+    assert arithmetic_of(inspected(layer("Half", 90), layer("Float", 10))) == "90% fp16, 10% fp32"
+
+
+def test_a_layer_counts_by_its_work_and_not_by_its_weights():
+    assert arithmetic_of(inspected(layer("Half", 1, 100, 100), layer("Float", 1, 1, 1))) == "fp16"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", inspected()])
+def test_an_engine_that_does_not_tell_is_unstated(text):
+    assert arithmetic_of(text) == "unstated"
