@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from mde_runtime.protocols import PROTOCOLS
 from mde_runtime.resampling import resize_maps
@@ -98,6 +99,25 @@ def test_stats_leaves_bad_frames_out_of_the_mean_unless_they_are_asked_for(unrea
     )
     assert (without["num_train_frames"], with_them["num_train_frames"]) == (2, 3)
     assert with_them["mean_depth_m"] == pytest.approx((2 * without["mean_depth_m"] + 0.6) / 3, rel=1e-6)
+
+
+def test_stats_of_frames_of_many_sizes_has_no_mean_image(tmp_path):
+    declared = {"frames": "frames", "depth": "depth", "metres_per_unit": 0.01}
+    (tmp_path / "layout.json").write_text(json.dumps(declared))
+    for split in ("train", "val"):
+        for kind in ("frames", "depth"):
+            (tmp_path / kind / split).mkdir(parents=True)
+        for index, height_px in enumerate((40, 44)):
+            levels = np.full((height_px, 120), 500 + 200 * index, np.uint16)
+            levels[:4] = 0  # not measured: in no mean
+            Image.new("RGB", (120, height_px)).save(tmp_path / "frames" / split / f"{index}.png")
+            Image.fromarray(levels).save(tmp_path / "depth" / split / f"{index}.png")
+    figures = json.loads(run("stats", tmp_path, "--protocol", "kitti", "--json").stdout)
+    mean_m = (36 * 5 + 40 * 7) / 76
+    assert figures["mean_depth_m"] == pytest.approx(mean_m)
+    (row,) = figures["baselines"]
+    assert row["guess"].startswith("mean, ")
+    assert row["rmse_m"] == pytest.approx((mean_m - 5 + 7 - mean_m) / 2, rel=1e-5)
 
 
 def test_stats_of_an_unknown_protocol_is_wrong_usage(unreal):

@@ -111,7 +111,8 @@ def split(data: Path, val_share: float, num_blocks: int, gap_frames: int) -> Non
 def stats(data: Path, protocol: str, keep_bad_frames: bool, constants_m: tuple[float, ...], as_json: bool) -> None:
     """Score what can be guessed without looking: the mean depth of DATA's training frames, and its mean image.
 
-    Both are judged on the held-out split (val, or test). A network has to beat the mean image.
+    Both are judged on the held-out split (val, or test). A network has to beat the mean image. Where frames differ in
+    size, as in KITTI, there is none.
 
     Example: mde-data stats data/street --protocol seed --constant 20
     """

@@ -7,7 +7,7 @@ from mde_train.data.synth.shapes import Box, Ellipsoid, Ground, Pole
 
 HAZE_PER_M = 0.014  # one haze for all streets: how pale a thing is tells how far it is
 STREET_END_M = 120.0
-ROAD_HALF_WIDTH_M = 4.0  # as wide as the tile of the road's texture, so that its lines lie at its edges
+ROAD_HALF_WIDTH_M = 4.0  # the tile of the road's texture is 8 m: a double line in the middle, dashes at the edges
 
 FACADES = ("window", "tall_windows", "glass_front", "brick_window", "bricks", "plaster", "window", "brick_window")
 
