@@ -3,16 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from mde_export.evidence import Depth, Frames
+from mde_export.parallel import depth_of_all
 from mde_export.stages import DEPTH, FRAME, NUM_NONFINITE
 from mde_runtime.backends.onnxruntime import FAILURES
 from mde_runtime.errors import BadInputError
-
-Frames = npt.NDArray[np.uint8]  # (N, H, W, 3)
-Depth = npt.NDArray[np.float32]  # (N, H, W), metres
 
 
 class Executor:
@@ -24,7 +22,7 @@ class Executor:
     def __init__(self, graph: bytes, *, literal: bool):
         options = ort.SessionOptions()
         options.log_severity_level = 3  # errors only
-        options.inter_op_num_threads = 1
+        options.inter_op_num_threads = options.intra_op_num_threads = 1  # frames run side by side instead
         if literal:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
@@ -40,12 +38,11 @@ class Executor:
         names = [output.name for output in self._session.get_outputs()]
         return dict(zip(names, self._session.run(names, feeds), strict=True))
 
-    def depth(self, frames: Frames, moved_on: Callable[[], None]) -> tuple[Depth, int]:
-        """Depth of the frames, one at a time, and how many values were NaN or Inf. moved_on: called a frame."""
-        maps, num_nonfinite = [], 0
-        for index in range(len(frames)):
-            answer = self.run({FRAME: frames[index : index + 1]})
-            maps.append(answer[DEPTH][0])
-            num_nonfinite += int(answer[NUM_NONFINITE].sum())
-            moved_on()
-        return np.stack(maps), num_nonfinite
+    def depth(self, frames: Frames, moved_on: Callable[[], None] = lambda: None) -> tuple[Depth, int]:
+        """Depth of the frames, and how many values were NaN or Inf. moved_on: called a frame."""
+
+        def of_one(frame: Frames) -> tuple[Depth, int]:
+            answer = self.run({FRAME: frame})
+            return answer[DEPTH][0], int(answer[NUM_NONFINITE].sum())
+
+        return depth_of_all(of_one, frames, moved_on)

@@ -42,7 +42,7 @@ def world(contract, noise):
         wanted = contract()
         model = stripped(graft(from_bytes(network.SerializeToString()), wanted))
         frames = noise.integers(0, 256, (64, 12, 20, 3), np.uint8)
-        depth_m, _ = Executor(to_bytes(model), literal=False).depth(frames, lambda: None)
+        depth_m, _ = Executor(to_bytes(model), literal=False).depth(frames)
         return model, Evidence(Pictures(frames, None, "noise"), depth_m, "the graph as given"), wanted.from_network
 
     return make

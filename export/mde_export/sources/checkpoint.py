@@ -4,11 +4,11 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from mde_export.evidence import Depth, Frames, Pictures
 from mde_export.from_torch import onnx_from_torch
+from mde_export.parallel import depth_of_all
 from mde_export.sources import Source
 from mde_train.checkpoint import read_checkpoint
 from mde_train.depth_model import DepthModel
@@ -36,17 +36,20 @@ def open_source(path: Path) -> Source:
 
 
 def depth_of(model: DepthModel) -> Callable[[Frames, Callable[[], None]], tuple[Depth, int]]:
-    """The function that runs a model on frames, one at a time as a robot would, in FP32 on the CPU."""
+    """The function that runs a model on frames, each alone as a robot would, in FP32 on the CPU."""
     model = model.eval()
 
-    def depth(frames: Frames, moved_on: Callable[[], None]) -> tuple[Depth, int]:
-        maps, num_nonfinite = [], 0
+    def of_one(frame: Frames) -> tuple[Depth, int]:
+        torch.set_num_threads(1)  # of this thread alone: OpenMP keeps a count for each
         with torch.inference_mode():
-            for frame in frames:
-                depth_m, bad = model(torch.from_numpy(frame[None]))
-                maps.append(depth_m[0].numpy())
-                num_nonfinite += int(bad.sum())
-                moved_on()
-        return np.stack(maps), num_nonfinite
+            depth_m, num_nonfinite = model(torch.from_numpy(frame))
+        return depth_m[0].numpy(), int(num_nonfinite)
+
+    def depth(frames: Frames, moved_on: Callable[[], None]) -> tuple[Depth, int]:
+        num_threads = torch.get_num_threads()
+        try:
+            return depth_of_all(of_one, frames, moved_on)
+        finally:
+            torch.set_num_threads(num_threads)
 
     return depth
