@@ -37,6 +37,14 @@ def this_machine() -> Machine:
     )
 
 
+def gpu_name() -> str:
+    """The first NVIDIA GPU's name without loading CUDA: from its driver, or on Jetson the board's."""
+    for information in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        if model := _cpuinfo(information).get("Model"):
+            return model
+    return _board() or "NVIDIA GPU"
+
+
 def _cpuinfo(path: Path) -> dict[str, str]:
     """The first processor's entries; empty where the system has no such file."""
     try:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from mde_runtime.backends import Arrays, Session
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import BadInputError, MachineError
-from mde_runtime.machine import this_machine
+from mde_runtime.machine import gpu_name, this_machine
 
 try:
     import onnxruntime as ort  # heavy, and fine here: this file loads only when it is chosen
@@ -64,7 +64,7 @@ class OrtSession:
         batch = next((tensor.shape[0] for tensor in session.get_inputs() if tensor.shape), None)
         self.max_batch = batch if isinstance(batch, int) else None  # an open axis has a name, or nothing
         self.arithmetic = _arithmetic(variant)
-        self.device = this_machine().cpu if variant == "cpu" else "NVIDIA GPU"
+        self.device = this_machine().cpu if variant == "cpu" else gpu_name()
         half = "" if variant == "cuda" else f", half computed in {self.arithmetic['fp16']}"
         self.executor = f"onnxruntime {ort.__version__} {PROVIDERS[variant]}{half}"
 

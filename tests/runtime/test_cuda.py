@@ -1,0 +1,95 @@
+"""The two drivers of CUDA: how they fail here, and their contract where there is a GPU."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from mde_runtime import MachineError
+from mde_runtime.cuda import DRIVERS, open_cuda
+
+
+@pytest.fixture
+def no_drivers(monkeypatch):
+    """A machine where neither library is installed."""
+    for name in ("cuda", "cuda.bindings", "pycuda", "pycuda.driver", *DRIVERS.values()):
+        monkeypatch.setitem(sys.modules, name, None)
+    for module in DRIVERS.values():
+        monkeypatch.delitem(sys.modules, module)
+
+
+@pytest.mark.usefixtures("no_drivers")
+def test_without_any_driver_both_remedies_are_named():
+    with pytest.raises(MachineError) as caught:
+        open_cuda()
+    assert "mde-toolchain[cuda13]" in str(caught.value)
+    assert "mde-toolchain[pycuda]" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(params=DRIVERS)
+def cuda(request):
+    import importlib
+
+    try:
+        return importlib.import_module(DRIVERS[request.param]).open()
+    except MachineError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.gpu
+class TestContract:
+    """What both drivers do alike. Not run on a GPU by this project yet."""
+
+    def test_the_gpu_is_described(self, cuda):
+        gpu = cuda.gpu()
+        assert gpu.name
+        assert gpu.num_multiprocessors > 0
+        assert gpu.memory_bytes > 1 << 30
+
+    def test_what_is_uploaded_is_downloaded(self, cuda):
+        stream = cuda.new_stream()
+        sent, received = (cuda.new_host((3, 5), np.float32, is_mapped=False) for _ in range(2))
+        sent[:] = np.arange(15).reshape(3, 5)
+        pointer = cuda.new_device(sent.nbytes)
+        cuda.upload(pointer, sent, stream)
+        cuda.download(received, pointer, stream)
+        cuda.wait(stream)
+        np.testing.assert_array_equal(received, sent)
+        cuda.free_device(pointer)
+        cuda.free_host(sent)
+        cuda.free_host(received)
+        cuda.free_stream(stream)
+
+    def test_mapped_memory_is_seen_by_the_device(self, cuda):
+        stream = cuda.new_stream()
+        mapped = cuda.new_host((4,), np.int32, is_mapped=True)
+        received = cuda.new_host((4,), np.int32, is_mapped=False)
+        mapped[:] = [1, 2, 3, 4]
+        cuda.download(received, cuda.device_pointer(mapped), stream)
+        cuda.wait(stream)
+        np.testing.assert_array_equal(received, [1, 2, 3, 4])
+
+    def test_a_graph_does_what_was_captured_each_time_it_is_launched(self, cuda):
+        if cuda.graphs is None:
+            pytest.skip(f"{cuda.name} has no graphs")
+        stream = cuda.new_stream()
+        sent, received = (cuda.new_host((4,), np.int32, is_mapped=False) for _ in range(2))
+        pointer = cuda.new_device(sent.nbytes)
+
+        def work() -> None:
+            cuda.upload(pointer, sent, stream)
+            cuda.download(received, pointer, stream)
+
+        graph = cuda.graphs.capture(stream, work)
+        for value in (3, 8):
+            sent[:] = value
+            cuda.graphs.launch(graph, stream)
+            cuda.wait(stream)
+            assert (received == value).all()
+        cuda.graphs.free(graph)
+
+    def test_too_much_memory_is_an_error_and_the_next_call_works(self, cuda):
+        with pytest.raises(MachineError, match="memory is full"):
+            cuda.new_device(1 << 50)
+        cuda.free_device(cuda.new_device(1024))

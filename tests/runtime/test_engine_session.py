@@ -1,0 +1,55 @@
+"""Engines on a GPU, from bundle to depth. Not run on a GPU by this project yet."""
+
+import numpy as np
+import pytest
+
+from mde_runtime import DepthEstimator, MachineError
+from mde_runtime.backends import open_session
+from mde_runtime.cli.bundle import main
+from mde_runtime.cuda import open_cuda
+
+FLOAT32_STEP_AT_20_M = 4e-6
+FLAVOURS = ("tensorrt", "tensorrt-rtx")
+
+
+@pytest.fixture(params=FLAVOURS)
+def flavour(request):
+    from mde_runtime.engines.flavours import library_of
+
+    try:
+        library_of(request.param)
+        open_cuda()
+    except MachineError as error:
+        pytest.skip(str(error))
+    return request.param
+
+
+def test_an_engine_that_was_never_built_is_an_error_that_names_the_gap(tiny_graph):
+    with pytest.raises(MachineError, match=r"tensorrt does not load here|no CUDA here|no engine of this graph"):
+        open_session("tensorrt", tiny_graph())
+
+
+@pytest.mark.gpu
+def test_an_engine_is_built_verified_and_gives_the_depth(command, tiny_bundle, tiny_frames, tiny_depth, flavour):
+    ended = command(main, "engine", tiny_bundle, "--flavour", flavour, "--precision", "fp32")
+    assert ended.exit_code == 0, ended.stderr
+    assert "worst RMSE" in ended.stdout
+    with DepthEstimator.open(tiny_bundle, backend=flavour, precision="fp32") as estimate:
+        np.testing.assert_allclose(estimate(tiny_frames[0]), tiny_depth(tiny_frames[0]), atol=FLOAT32_STEP_AT_20_M)
+
+
+@pytest.mark.gpu
+def test_a_stream_on_the_gpu_gives_each_frames_depth(command, tiny_bundle, tiny_frames, tiny_depth, flavour):
+    command(main, "engine", tiny_bundle, "--flavour", flavour, "--precision", "fp32")
+    with DepthEstimator.open(tiny_bundle, backend=flavour, precision="fp32") as estimate:
+        found = np.stack(list(estimate.stream(tiny_frames)))
+    np.testing.assert_allclose(found, tiny_depth(tiny_frames), atol=FLOAT32_STEP_AT_20_M)
+
+
+@pytest.mark.gpu
+def test_onnxruntime_runs_on_the_provider_that_was_asked_for(tiny_graph):
+    try:
+        session = open_session("onnxruntime-cuda", tiny_graph())
+    except MachineError as error:
+        pytest.skip(str(error))
+    assert "CUDAExecutionProvider" in session.executor
