@@ -1,11 +1,13 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_train.models import MODELS, build_model, model_named
 from mde_train.models.exact_range import ExactRange
+from mde_train.models.fcrn import up_convolution
 
 
 def count(module: nn.Module, kind: type[nn.Module]) -> int:
@@ -21,10 +23,7 @@ def seed() -> nn.Module:
     return build_model("resnet34-seed").eval()
 
 
-def test_the_seed_has_the_published_counts(seed: nn.Module):
-    assert num_parameters(seed) == 24_089_475
-    assert num_parameters(seed, trainable=True) == 24_079_939
-    assert num_parameters(seed, trainable=False) == 9_536
+def test_the_seeds_batchnorms_hold_the_published_buffers(seed: nn.Module):
     assert sum(buffer.numel() for buffer in seed.buffers()) == 18_024
 
 
@@ -112,16 +111,77 @@ def test_a_pixel_beyond_an_end_loses_the_gradient_that_drives_it_out():
     assert beyond.grad.tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_a_models_output_fits_its_contract(name: str):
-    contract = model_named(name).contract(144, 256)
-    network = build_model(name).eval()
+@pytest.mark.parametrize(
+    ("name", "in_all", "trainable"),
+    [
+        ("resnet34-seed", 24_089_475, 24_079_939),
+        ("fcrn", 52_964_289, 29_456_257),
+        ("cnn-fc", 319_120_760, 319_120_760),
+        ("cnn-trans", 481_261, 481_261),
+        ("cnn", 394_741, 394_741),
+    ],
+)
+def test_the_seeds_networks_have_their_published_counts(name: str, in_all: int, trainable: int):
+    with torch.device("meta"):  # counted without memory
+        network = build_model(name)
+    assert (num_parameters(network), num_parameters(network, trainable=True)) == (in_all, trainable)
+
+
+def test_fcrn_has_the_rows_of_its_published_summary():
+    rows, network = [], build_model("fcrn").eval()
+    for part in network.modules():  # one row a call, containers left out
+        if part is not network and not isinstance(part, nn.Sequential):
+            part.register_forward_hook(lambda part, _, output: rows.append((type(part).__name__, tuple(output.shape))))
     with torch.no_grad():
-        output = network(torch.zeros(1, 3, contract.to_network.height_px, contract.to_network.width_px))
-    top, left, bottom, right = contract.from_network.covers
-    assert output.shape == (1, 1, bottom - top, right - left)
+        network(torch.zeros(1, 3, 228, 304))
+    assert len(rows) == 191
+    assert rows[171][1] == (1, 2048, 8, 10)
+    assert rows[-1] == ("ReLU", (1, 1, 62, 78))
+
+
+def test_fcrns_up_convolution_is_zeros_inserted_and_a_5x5_convolution():
+    up, x = up_convolution(6, 4), torch.randn(2, 6, 5, 7)
+    spread = torch.zeros(2, 6, 10, 14)
+    spread[:, :, ::2, ::2] = x
+    expected = F.conv2d(spread, up.weight.flip(2, 3).transpose(0, 1), up.bias, padding=2)
+    torch.testing.assert_close(up(x), expected)
+
+
+def test_fcrns_frozen_encoder_is_the_whole_resnet50():
+    with torch.device("meta"):
+        network = build_model("fcrn")
+    assert num_parameters(network, trainable=False) == num_parameters(network.encoder) == 23_508_032
+
+
+@pytest.mark.parametrize("width", [0, 4333])
+def test_cnn_fc_of_an_impossible_width_is_refused(width: int):
+    with pytest.raises(UsageError, match="not between 1 and 4332"):
+        build_model("cnn-fc", width=width)
+
+
+@pytest.mark.parametrize(("name", "size"), [("resnet34-skip", (1, 1, 160, 256)), ("fast", (1, 1, 160, 256))])
+def test_our_networks_keep_the_size_of_their_input(name: str, size: tuple[int, ...]):
+    with torch.device("meta"):
+        assert build_model(name).eval()(torch.zeros(1, 3, 160, 256)).shape == size
+
+
+@pytest.mark.parametrize("name", ["fcrn", "cnn-fc", "cnn-trans", "cnn"])
+def test_the_slides_networks_give_labels_of_their_size(name: str):
+    with torch.device("meta"):
+        assert build_model(name).eval()(torch.zeros(1, 3, 228, 304)).shape == (1, 1, 57, 76)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_fresh_network_gives_depth_that_a_gradient_can_change(name: str):
+    torch.manual_seed(0)
+    network = build_model(name, **({"width": 8} if name == "cnn-fc" else {})).train()
+    wanted = model_named(name).contract(144, 256).to_network
+    network(torch.rand(2, 3, wanted.height_px, wanted.width_px)).sum().backward()
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    assert all(parameter.grad is not None for parameter in trained)
+    assert any((parameter.grad != 0).any() for parameter in trained)
 
 
 def test_an_unknown_model_is_answered_with_the_known_ones():
-    with pytest.raises(UsageError, match="the models are resnet34-seed, fast"):
+    with pytest.raises(UsageError, match="the models are resnet34-seed, "):
         build_model("resnet35")

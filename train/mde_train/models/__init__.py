@@ -10,7 +10,12 @@ from mde_runtime.errors import UsageError
 
 MODELS = {
     "resnet34-seed": "mde_train.models.resnet34_seed",
+    "resnet34-skip": "mde_train.models.resnet34_skip",
     "fast": "mde_train.models.fast",
+    "fcrn": "mde_train.models.fcrn",
+    "cnn-fc": "mde_train.models.cnn_fc",
+    "cnn-trans": "mde_train.models.cnn_trans",
+    "cnn": "mde_train.models.cnn",
 }
 
 

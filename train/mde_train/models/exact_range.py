@@ -24,6 +24,12 @@ class ExactRange(nn.Module):
             return clamped
         return depth_m.clamp(self.near_m, self.far_m)
 
+    def from_units(self, units: Tensor) -> Tensor:
+        """Depth from a head's own numbers: fresh weights, about 0 ± 1, start mid-range and within it."""
+        middle_m, unit_m = (self.near_m + self.far_m) / 2, (self.far_m - self.near_m) / 5
+        depth_m: Tensor = self(middle_m + unit_m * units)
+        return depth_m
+
 
 class _InwardClamp(torch.autograd.Function):
     @staticmethod

@@ -17,11 +17,18 @@ WIDTHS = (8, 16, 32, 64, 96, 128)  # channels at full size, then at each half
 STRIDE_PX = 2 ** (len(WIDTHS) - 1)
 NEAR_M, FAR_M = 0.0, 20.0
 
+Colour = tuple[float, float, float]
+
 
 def contract(height_px: int, width_px: int) -> Contract:
     """Frames at their own size, padded to a multiple of 32; metres, 0 to 20."""
-    height, width = (side + -side % STRIDE_PX for side in (height_px, width_px))
     mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)  # trained from scratch: no data set's statistics to keep to
+    return padded_contract(height_px, width_px, mean, std)
+
+
+def padded_contract(height_px: int, width_px: int, mean: Colour, std: Colour) -> Contract:
+    """The contract of a network of stride 32 that keeps the frame's size; metres, 0 to 20."""
+    height, width = (side + -side % STRIDE_PX for side in (height_px, width_px))
     return Contract(
         SourceFrame(height_px, width_px, "rgb", "uint8", "NHWC"),
         ToNetwork(height, width, STRIDE_PX, "pad", "bilinear", False, 1 / 255, mean, std),
@@ -62,9 +69,7 @@ class Fast(nn.Module):
         for stage in self.up:
             x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
             x = stage(torch.cat((x, skips.pop()), dim=1))
-        # fresh weights start about the middle of the range and within it: (far - near) / 5 a unit
-        middle_m, unit_m = (NEAR_M + FAR_M) / 2, (FAR_M - NEAR_M) / 5
-        depth_N1HW: Tensor = self.range(middle_m + unit_m * self.head(x))
+        depth_N1HW: Tensor = self.range.from_units(self.head(x))
         return depth_N1HW
 
 

@@ -11,6 +11,7 @@ from mde_runtime.errors import BadInputError, MachineError
 from mde_train.torchvision_ops import import_torchvision
 
 IMAGENET = "IMAGENET1K_V1"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def load_resnet_weights(resnet: nn.Module, name: str, weights: str | Path) -> None:
