@@ -1,15 +1,23 @@
-"""From pictures to depth on disk. One frame at a time, so that memory stays flat; a bad frame costs only itself."""
+"""From pictures and videos to depth on disk. Memory stays flat, and a bad frame costs only itself."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.ahead import reading_ahead
+from mde_runtime.contract import Contract, Intrinsics
 from mde_runtime.errors import BadInputError
 from mde_runtime.estimator import DepthEstimator
 from mde_runtime.fitting import depth_at_picture_size, frame_of
-from mde_runtime.sinks import Prediction, open_sink
-from mde_runtime.sources import SourceFrame
+from mde_runtime.sinks import Prediction, Write, file_of, open_sink
+from mde_runtime.sources import Source, SourceFrame
+
+AHEAD = 2  # pictures decoded before their turn, while the network runs
 
 
 @dataclass(frozen=True)
@@ -28,27 +36,68 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A frame whose results were there already."""
+
+
+Read = npt.NDArray[np.uint8] | Skipped | Kept
+
+
 def predict(
     estimate: DepthEstimator,
-    frames: Sequence[SourceFrame],
+    sources: Sequence[Source],
     out: Path,
     formats: Sequence[str],
+    *,
+    camera: Intrinsics | None = None,
+    resume: bool = False,
     moved_on: Callable[[], None] = lambda: None,
-) -> Iterator[Written | Skipped]:
-    """Write the depth of every frame below `out`, in every format, at the picture's own size."""
-    contract = estimate.contract
-    size = (contract.source.height_px, contract.source.width_px)
+) -> Iterator[Written | Skipped | Kept]:
+    """Write the depth of every frame below `out`, in every format, at the picture's own size.
+
+    camera: at the contract's source size, in place of the contract's own. resume: leave out frames whose results are
+    all there.
+    """
+    kinds = tuple(dict.fromkeys(formats))
+    contract = dataclasses.replace(estimate.contract, intrinsics=camera) if camera else estimate.contract
+
+    def is_there(name: str) -> bool:
+        return resume and all(file_of(kind, out, name).exists() for kind in kinds)
+
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(open_sink(kind, out, contract)) for kind in dict.fromkeys(formats)]
-        for frame in frames:
-            try:
-                picture = frame.read()
-                detail = estimate.detail(frame_of(picture, contract))
-                height_px, width_px, _ = picture.shape
-                depth_m = depth_at_picture_size(detail.depth_m, contract, width_px, height_px)
-                prediction = Prediction(frame.name, picture, depth_m)
-                files = tuple(write(prediction) for write in writers)
-                yield Written(files, (height_px, width_px) != size, detail.health.num_nonfinite)
-            except BadInputError as error:
-                yield Skipped(str(error))
+        writers = [stack.enter_context(open_sink(kind, out, contract)) for kind in kinds]
+        for frame, read in stack.enter_context(reading_ahead(_read(sources, is_there), AHEAD)):
+            yield read if isinstance(read, (Skipped, Kept)) else _write(estimate, contract, frame, read, writers)
             moved_on()
+
+
+def _read(sources: Sequence[Source], is_there: Callable[[str], bool]) -> Iterator[tuple[SourceFrame, Read]]:
+    for source in sources:
+        for frame in source.frames():
+            if is_there(frame.name):
+                yield frame, Kept()
+                continue
+            try:
+                yield frame, frame.read()
+            except BadInputError as error:
+                yield frame, Skipped(str(error))
+
+
+def _write(
+    estimate: DepthEstimator,
+    contract: Contract,
+    frame: SourceFrame,
+    picture: npt.NDArray[np.uint8],
+    writers: Sequence[Write],
+) -> Written | Skipped:
+    height_px, width_px, _ = picture.shape
+    try:
+        detail = estimate.detail(frame_of(picture, contract))
+        depth_m = depth_at_picture_size(detail.depth_m, contract, width_px, height_px)
+        prediction = Prediction(frame.name, picture, depth_m, frame.frames_per_s)
+        files = tuple(write(prediction) for write in writers)
+    except BadInputError as error:
+        return Skipped(str(error))
+    was_resized = (height_px, width_px) != (contract.source.height_px, contract.source.width_px)
+    return Written(files, was_resized, detail.health.num_nonfinite)

@@ -80,7 +80,7 @@ def test_an_unreadable_frame_is_named_skipped_and_counted(command, tiny_bundle, 
     ended = command(main, tiny_bundle, tmp_path / "in", "-o", tmp_path / "out")
     assert ended.exit_code == 1
     assert f"left out: {cut}: not a picture" in ended.stderr
-    assert "1 of 2 frames written" in ended.stderr
+    assert f"1 frames written to {tmp_path / 'out'}, 1 left out" in ended.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.npy"]
 
 
@@ -95,6 +95,110 @@ def test_depth_beyond_16_bits_of_millimetres_is_an_error_and_no_wrap(
     assert ended.exit_code == 1
     assert "does not fit 16 bits of millimetres" in ended.stderr
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_side_by_side_holds_the_picture_and_its_depth(command, tiny_bundle, tiny_frames, save_picture, tmp_path):
+    picture = save_picture(tmp_path / "frame.png", tiny_frames[0])
+    assert command(main, tiny_bundle, picture, "-o", tmp_path / "out", "--format", "side").exit_code == 0
+    with Image.open(tmp_path / "out" / "frame.side.png") as image:
+        side = np.asarray(image)
+    assert side.shape[1] == 64
+    np.testing.assert_array_equal(side[:24, :32], tiny_frames[0])
+
+
+def read_ply(path):
+    header, _, body = path.read_bytes().partition(b"end_header\n")
+    vertices = np.frombuffer(body, np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)]))
+    assert f"element vertex {len(vertices)}\n".encode() in header
+    return vertices["xyz"], vertices["rgb"]
+
+
+def test_a_point_cloud_projects_back_onto_the_picture(command, tiny_bundle, tiny_frames, save_picture, tmp_path):
+    picture = save_picture(tmp_path / "frame.png", tiny_frames[0])
+    ended = command(main, tiny_bundle, picture, "-o", tmp_path / "out", "--format", "ply", "--focal-px", "40")
+    assert ended.exit_code == 0, ended.stderr
+    xyz, rgb = read_ply(tmp_path / "out" / "frame.ply")
+    columns, rows = (np.rint(xyz[:, axis] / xyz[:, 2] * 40 + centre) for axis, centre in ((0, 15.5), (1, 11.5)))
+    assert len(xyz) == 24 * 32
+    np.testing.assert_array_equal(rgb, tiny_frames[0][rows.astype(int), columns.astype(int)])
+
+
+def test_a_larger_picture_has_the_same_points_at_a_finer_step(
+    command, tiny_bundle, tiny_frames, save_picture, tmp_path
+):
+    large = np.repeat(np.repeat(tiny_frames[0], 4, axis=0), 4, axis=1)
+    for name, frame in (("small", tiny_frames[0]), ("large", large)):
+        picture = save_picture(tmp_path / f"{name}.png", frame)
+        command(main, tiny_bundle, picture, "-o", tmp_path / "out", "--format", "ply", "--focal-px", "40")
+    small, large_xyz = (read_ply(tmp_path / "out" / f"{name}.ply")[0] for name in ("small", "large"))
+    half_a_pixel = 0.5 / 40  # as a share of the depth: the outermost centres lie that much farther out
+    for side in (np.min, np.max):
+        directions = [side(xyz[:, :2] / xyz[:, 2:], axis=0) for xyz in (small, large_xyz)]
+        np.testing.assert_allclose(*directions, atol=half_a_pixel)
+
+
+def test_a_point_cloud_without_a_camera_is_refused_with_the_remedy(
+    command, tiny_bundle, tiny_frames, save_picture, tmp_path
+):
+    picture = save_picture(tmp_path / "frame.png", tiny_frames[0])
+    ended = command(main, tiny_bundle, picture, "-o", tmp_path / "out", "--format", "ply")
+    assert (ended.exit_code, "give --focal-px" in ended.stderr) == (2, True)
+
+
+def film_of(path, frames):
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_video_becomes_depth_for_each_frame(command, tiny_bundle, tiny_frames, tiny_depth, tmp_path):
+    pytest.importorskip("av", reason="an extra")
+    film = film_of(tmp_path / "film.mp4", tiny_frames)
+    ended = command(main, tiny_bundle, film, "-o", tmp_path / "out")
+    assert ended.exit_code == 0, ended.stderr
+    found = np.stack([np.load(path) for path in sorted((tmp_path / "out" / "film").iterdir())])
+    # The codec loses colour, most of it noise: the mean of a frame keeps.
+    np.testing.assert_allclose(found.mean(axis=(1, 2)), tiny_depth(tiny_frames).mean(axis=(1, 2)), atol=0.3)
+
+
+def test_a_video_becomes_a_coloured_video_of_its_speed(command, tiny_bundle, tiny_frames, tmp_path):
+    av = pytest.importorskip("av", reason="an extra")
+    film = film_of(tmp_path / "film.mp4", tiny_frames)
+    ended = command(main, tiny_bundle, film, "-o", tmp_path / "out", "--format", "video")
+    assert ended.stdout.splitlines() == [str(tmp_path / "out" / "film.mp4")]
+    with av.open(str(tmp_path / "out" / "film.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == len(tiny_frames)
+        assert container.streams.video[0].average_rate == 5
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["film.mp4"]
+
+
+def test_a_file_that_only_calls_itself_a_video_is_refused(command, tiny_bundle, tmp_path):
+    pytest.importorskip("av", reason="an extra")
+    (tmp_path / "film.mp4").write_bytes(b"no film")
+    ended = command(main, tiny_bundle, tmp_path / "film.mp4", "-o", tmp_path / "out")
+    assert (ended.exit_code, "not a video that can be read" in ended.stderr) == (3, True)
+
+
+def test_resume_leaves_out_what_is_there(command, tiny_bundle, tiny_frames, save_picture, tmp_path):
+    for index in range(3):
+        save_picture(tmp_path / "in" / f"{index}.png", tiny_frames[index])
+    arguments = (tiny_bundle, tmp_path / "in", "-o", tmp_path / "out", "--format", "npy", "--format", "png16")
+    command(main, *arguments)
+    (tmp_path / "out" / "1.npy").unlink()
+    ended = command(main, *arguments, "--resume")
+    assert ended.stdout.split() == [str(tmp_path / "out" / name) for name in ("1.npy", "1.depth.png")]
+    assert "2 were there already" in ended.stderr
+
+
+def test_a_film_cannot_be_resumed_and_that_is_said_first(command, tiny_bundle, tmp_path):
+    ended = command(main, tiny_bundle, "nowhere.mp4", "-o", tmp_path / "out", "--format", "video", "--resume")
+    assert (ended.exit_code, "cannot be resumed" in ended.stderr) == (2, True)
 
 
 def test_two_frames_of_one_name_are_refused_before_anything_is_written(
@@ -112,7 +216,7 @@ def test_two_frames_of_one_name_are_refused_before_anything_is_written(
     [
         (("nowhere.png",), 3, "no such file or folder"),
         ((".",), 3, "no picture in this folder"),
-        (("frame.txt",), 3, "no picture, and no folder"),
+        (("frame.txt",), 3, "no picture or video, and no folder"),
         ((), 2, "Missing argument"),
         (("frame.png", "--format", "tiff"), 2, "no format 'tiff'; there are npy"),
         (("frame.png", "--backend", "warp"), 2, "no backend 'warp'"),

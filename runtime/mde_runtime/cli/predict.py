@@ -1,66 +1,112 @@
-"""`mde-predict`: depth of pictures, written to files."""
+"""`mde-predict`: depth of pictures and videos, written to files."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mde_runtime.command import PATH, Command, say
-from mde_runtime.errors import VerdictError
+from mde_runtime.errors import UsageError, VerdictError
+
+if TYPE_CHECKING:
+    from mde_runtime.contract import Contract, Intrinsics
+    from mde_runtime.predict import Written
+
+FORMATS = (
+    "npy: float32 metres. png16: 16-bit millimetres. colour: a picture with a scale in metres. side: the picture and "
+    "its depth side by side. ply: a point cloud. video: coloured depth as a film. May be repeated."
+)
 
 
 @click.command(cls=Command)
 @click.argument("bundle", type=PATH)
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option("-o", "--out", type=PATH, required=True, help="Folder for the results; made where it is missing.")
-@click.option(
-    "--format",
-    "formats",
-    multiple=True,
-    default=("npy",),
-    show_default=True,
-    help="npy: float32 metres. png16: 16-bit millimetres. colour: a picture with a scale in metres. May be repeated.",
-)
+@click.option("--format", "formats", multiple=True, default=("npy",), show_default=True, help=FORMATS)
+@click.option("--focal-px", type=float, help="For ply: the focal length at the size of the bundle's frame.")
+@click.option("--resume", is_flag=True, help="Leave out frames whose results are there already.")
 @click.option("--backend", default="auto", show_default=True, help="auto: the fastest verified one here.")
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32, fp16 or int8.")
 def main(
-    bundle: Path, sources: tuple[str, ...], out: Path, formats: tuple[str, ...], backend: str, precision: str
+    bundle: Path,
+    sources: tuple[str, ...],
+    out: Path,
+    formats: tuple[str, ...],
+    focal_px: float | None,
+    resume: bool,
+    backend: str,
+    precision: str,
 ) -> int:
-    """Write the depth in metres of every SOURCE: pictures, folders or patterns.
+    """Write the depth in metres of every SOURCE: pictures, folders, patterns, videos or cameras (/dev/video0).
 
     A picture of any size is brought to the size that the bundle takes, and its depth back to the picture's own.
     A picture that cannot be read is named and left out, and the exit code is 1.
 
     \b
     mde-predict model.mde photo.jpg -o depth
-    mde-predict model.mde drive/ -o depth --format png16 --format colour
+    mde-predict model.mde drive/ -o depth --format png16 --format colour --resume
+    mde-predict model.mde film.mp4 -o depth --format video
     """
     from mde_runtime.estimator import DepthEstimator
-    from mde_runtime.predict import Written, predict
+    from mde_runtime.predict import Kept, Skipped, predict
     from mde_runtime.progress import progress
-    from mde_runtime.sources import frames_of
+    from mde_runtime.sinks import file_of
+    from mde_runtime.sources import open_sources
 
-    frames = frames_of(sources)
-    num_written = num_skipped = 0
-    with DepthEstimator.open(bundle, backend, precision) as estimate, progress("Predicting", len(frames)) as moved_on:
+    for kind in formats if resume else ():
+        file_of(kind, out, "frame")  # for its check alone: a film cannot be resumed
+    opened = open_sources(sources)
+    counts = [source.num_frames for source in opened]
+    total = None if None in counts else sum(count for count in counts if count is not None)
+    num_written = num_skipped = num_kept = 0
+    with DepthEstimator.open(bundle, backend, precision) as estimate, progress("Predicting", total) as moved_on:
         say(str(estimate.choice))
-        source = estimate.contract.source
-        has_told_of_size = False
-        for result in predict(estimate, frames, out, formats, moved_on):
-            if not isinstance(result, Written):
+        camera = _camera(estimate.contract, focal_px)
+        teller = _Teller(estimate.contract)
+        for result in predict(estimate, opened, out, formats, camera=camera, resume=resume, moved_on=moved_on):
+            if isinstance(result, Skipped):
                 num_skipped += 1
                 say(f"left out: {result.reason}")
-                continue
-            num_written += 1
-            if result.was_resized and not has_told_of_size:
-                has_told_of_size = True
-                policy = estimate.contract.to_network.resize
-                say(
-                    f"pictures are resized ({policy}) to {source.height_px}x{source.width_px} px for the network, "
-                    "and their depth is resized back"
-                )
-            if result.num_nonfinite:
-                say(f"{result.files[0]}: the network gave {result.num_nonfinite} values that are no numbers")
-            for path in result.files:
-                click.echo(path)
-    say(f"{num_written} of {len(frames)} frames written to {out}")
+            elif isinstance(result, Kept):
+                num_kept += 1
+            else:
+                num_written += 1
+                teller.tell(result)
+    there = f", {num_kept} were there already" if num_kept else ""
+    left_out = f", {num_skipped} left out" if num_skipped else ""
+    say(f"{num_written} frames written to {out}{there}{left_out}")
     return VerdictError.exit_code if num_skipped else 0
+
+
+class _Teller:
+    """Says what was written: each file once, and once that pictures are resized."""
+
+    def __init__(self, contract: "Contract"):
+        self._contract, self._has_told_of_size = contract, False
+        self._last: Path | None = None
+
+    def tell(self, result: "Written") -> None:
+        source, policy = self._contract.source, self._contract.to_network.resize
+        if result.was_resized and not self._has_told_of_size:
+            self._has_told_of_size = True
+            say(
+                f"pictures are resized ({policy}) to {source.height_px}x{source.width_px} px for the network, "
+                "and their depth is resized back"
+            )
+        if result.num_nonfinite:
+            say(f"{result.files[0]}: the network gave {result.num_nonfinite} values that are no numbers")
+        for path in result.files:
+            if path != self._last:  # a film is written to again and again
+                click.echo(path)
+                self._last = path
+
+
+def _camera(contract: "Contract", focal_px: float | None) -> "Intrinsics | None":
+    from mde_runtime.contract import Intrinsics
+
+    if focal_px is None:
+        return None
+    if focal_px <= 0:
+        raise UsageError(f"--focal-px {focal_px}: a focal length is greater than 0 px")
+    source = contract.source
+    return Intrinsics(focal_px, focal_px, (source.width_px - 1) / 2, (source.height_px - 1) / 2)

@@ -111,7 +111,7 @@ class Runner:
         self._cuda.free_stream(self._stream)
 
     def _fill(self, feeds: Mapping[str, npt.NDArray[Any]]) -> int:
-        """Take the inputs. Fewer frames than the engine's batch are put in front; what stands behind them is ignored."""
+        """Take the inputs. Fewer frames than the engine's batch come first; what stands behind them is ignored."""
         num_frames = 0
         for tensor in self._tensors:
             if tensor.is_input:

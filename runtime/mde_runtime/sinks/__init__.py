@@ -12,10 +12,22 @@ import numpy.typing as npt
 from mde_runtime.contract import Contract
 from mde_runtime.errors import UsageError
 
+
+@dataclass(frozen=True)
+class Sink:
+    """A row of the table: the module that has `writer(out, contract)`, and the suffix of its file for each frame."""
+
+    module: str
+    suffix: str | None  # None: one file for many frames
+
+
 SINKS = {
-    "npy": "mde_runtime.sinks.npy",
-    "png16": "mde_runtime.sinks.png16",
-    "colour": "mde_runtime.sinks.colour",
+    "npy": Sink("mde_runtime.sinks.npy", ".npy"),
+    "png16": Sink("mde_runtime.sinks.png16", ".depth.png"),
+    "colour": Sink("mde_runtime.sinks.colour", ".colour.png"),
+    "side": Sink("mde_runtime.sinks.side", ".side.png"),
+    "ply": Sink("mde_runtime.sinks.ply", ".ply"),
+    "video": Sink("mde_runtime.sinks.video", None),
 }
 
 
@@ -26,6 +38,7 @@ class Prediction:
     name: str  # of the result, without a suffix
     picture: npt.NDArray[np.uint8]  # RGB (H, W, 3)
     depth_m: npt.NDArray[np.float32]  # (H, W), 0: no measurement
+    frames_per_s: float | None  # of the video that it is from
 
 
 Write = Callable[[Prediction], Path]  # gives the file that holds the result
@@ -33,7 +46,19 @@ Write = Callable[[Prediction], Path]  # gives the file that holds the result
 
 def open_sink(kind: str, out: Path, contract: Contract) -> AbstractContextManager[Write]:
     """A format's writer, for the time of a `with` block. Raises UsageError for an unknown format."""
+    sink: AbstractContextManager[Write] = importlib.import_module(_row(kind).module).writer(out, contract)
+    return sink
+
+
+def file_of(kind: str, out: Path, name: str) -> Path:
+    """The file that a format makes of a frame. Raises UsageError where it makes one of many frames."""
+    suffix = _row(kind).suffix
+    if suffix is None:
+        raise UsageError(f"--format {kind} makes one file of many frames, which cannot be resumed")
+    return out / f"{name}{suffix}"
+
+
+def _row(kind: str) -> Sink:
     if kind not in SINKS:
         raise UsageError(f"no format {kind!r}; there are {', '.join(SINKS)}")
-    sink: AbstractContextManager[Write] = importlib.import_module(SINKS[kind]).writer(out, contract)
-    return sink
+    return SINKS[kind]

@@ -9,7 +9,7 @@ from PIL import Image
 from mde_runtime.colours import coloured, with_scale
 from mde_runtime.contract import Contract
 from mde_runtime.files import replacing
-from mde_runtime.sinks import Prediction, Write
+from mde_runtime.sinks import Prediction, Write, file_of
 
 
 @contextlib.contextmanager
@@ -19,7 +19,7 @@ def writer(out: Path, contract: Contract) -> Iterator[Write]:
 
     def write(prediction: Prediction) -> Path:
         colours = coloured(prediction.depth_m, from_network.near_m, from_network.far_m)
-        path = out / f"{prediction.name}.colour.png"
+        path = file_of("colour", out, prediction.name)
         with replacing(path) as draft:
             Image.fromarray(with_scale(colours, from_network)).save(draft)
         return path

@@ -8,7 +8,7 @@ import numpy as np
 
 from mde_runtime.contract import Contract
 from mde_runtime.files import replacing
-from mde_runtime.sinks import Prediction, Write
+from mde_runtime.sinks import Prediction, Write, file_of
 
 
 @contextlib.contextmanager
@@ -16,7 +16,7 @@ def writer(out: Path, contract: Contract) -> Iterator[Write]:  # noqa: ARG001  t
     """Write `NAME.npy` below `out`."""
 
     def write(prediction: Prediction) -> Path:
-        path = out / f"{prediction.name}.npy"
+        path = file_of("npy", out, prediction.name)
         with replacing(path) as draft:
             np.save(draft, prediction.depth_m, allow_pickle=False)
         return path

@@ -10,7 +10,7 @@ from PIL import Image
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
 from mde_runtime.files import replacing
-from mde_runtime.sinks import Prediction, Write
+from mde_runtime.sinks import Prediction, Write, file_of
 
 MAX_MM = 65535
 
@@ -26,7 +26,7 @@ def writer(out: Path, contract: Contract) -> Iterator[Write]:  # noqa: ARG001  t
                 f"{prediction.name}: depth up to {prediction.depth_m.max():.3f} m does not fit 16 bits of millimetres "
                 f"(0 to {MAX_MM / 1000} m); write it as npy"
             )
-        path = out / f"{prediction.name}.depth.png"
+        path = file_of("png16", out, prediction.name)
         with replacing(path) as draft:
             Image.fromarray(millimetres.astype(np.uint16)).save(draft)
         return path

@@ -1,7 +1,7 @@
 """Where frames come from. A kind of source is one file and one line in the table."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from mde_runtime.errors import BadInputError, UsageError
 
-SOURCES = ("mde_runtime.sources.pictures",)  # each has `frames(source)`; the first that does not answer None reads it
+# Each has `open(source)`, which gives None for what is not of its kind; the first that answers reads it.
+SOURCES = ("mde_runtime.sources.videos", "mde_runtime.sources.pictures")
 
 
 @dataclass(frozen=True)
@@ -17,28 +18,40 @@ class SourceFrame:
     """A frame that can be read when its turn comes."""
 
     name: str  # of its results, without a suffix: `frame` or `folder/frame`
-    origin: str  # what a person calls it
     read: Callable[[], npt.NDArray[np.uint8]]  # RGB (H, W, 3); raises BadInputError where it cannot be read
+    frames_per_s: float | None = None  # of the video that it is from; None: a picture
 
 
-def frames_of(sources: Sequence[str]) -> list[SourceFrame]:
-    """All frames of the sources, in order. Raises BadInputError for a source that is none.
+@dataclass(frozen=True)
+class Source:
+    """A picture, a folder, a pattern, a video or a camera."""
+
+    origin: str  # what a person calls it
+    names: tuple[str, ...]  # of its frames, or of the folder that they come to lie in
+    num_frames: int | None  # None: not known before the end
+    frames: Callable[[], Iterator[SourceFrame]]
+
+
+def open_sources(sources: Sequence[str]) -> list[Source]:
+    """The sources, opened in order. Raises BadInputError for one that is none.
 
     Raises UsageError where two frames would have results of the same name.
     """
-    found = [frame for source in sources for frame in _frames(source)]
-    origins: dict[str, str] = {}
-    for frame in found:
-        if (other := origins.setdefault(frame.name, frame.origin)) != frame.origin:
-            raise UsageError(
-                f"{other} and {frame.origin} would both give {frame.name}; write them to different folders"
-            )
-    return found
+    opened = [_open(source) for source in sources]
+    takers: dict[str, str] = {}
+    for source in opened:
+        for name in source.names:
+            if name in takers:
+                raise UsageError(
+                    f"{takers[name]} and {source.origin} would both give {name}; write them to different folders"
+                )
+            takers[name] = source.origin
+    return opened
 
 
-def _frames(source: str) -> list[SourceFrame]:
+def _open(source: str) -> Source:
     for module in SOURCES:
-        found: list[SourceFrame] | None = importlib.import_module(module).frames(source)
+        found: Source | None = importlib.import_module(module).open(source)
         if found is not None:
             return found
-    raise BadInputError(f"{source}: no picture, and no folder or pattern that has pictures")
+    raise BadInputError(f"{source}: no picture or video, and no folder or pattern that has pictures")

@@ -2,6 +2,7 @@
 
 import functools
 import glob
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,31 +10,41 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from mde_runtime.contract import MAX_SIDE_PX
-from mde_runtime.errors import BadInputError
-from mde_runtime.sources import SourceFrame
+from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.sources import Source, SourceFrame
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
-def frames(source: str) -> list[SourceFrame] | None:
+def open(source: str) -> Source | None:
     """The pictures of a source; None where it is none of these. Raises BadInputError where nothing is there."""
     path = Path(source)
     if path.is_dir():
         below = sorted(found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES and found.is_file())
         if not below:
             raise BadInputError(f"{source}: no picture in this folder ({', '.join(SUFFIXES)})")
-        return [_frame(found, found.relative_to(path)) for found in below]
+        return _source(source, {found.relative_to(path): found for found in below})
     if path.is_file():
-        return [_frame(path, Path(path.name))] if path.suffix.lower() in SUFFIXES else None
+        return _source(source, {Path(path.name): path}) if path.suffix.lower() in SUFFIXES else None
     matches = sorted(map(Path, glob.glob(source, recursive=True)))  # noqa: PTH207  Path.glob takes no absolute pattern
     if not matches:
         raise BadInputError(f"{source}: no such file or folder")
-    return [_frame(found, Path(found.name)) for found in matches if found.suffix.lower() in SUFFIXES] or None
+    found = [match for match in matches if match.suffix.lower() in SUFFIXES]
+    if doubled := next((match for match in found if sum(other.name == match.name for other in found) > 1), None):
+        raise UsageError(f"{source}: more than one {doubled.name}; give the folder, which keeps its shape")
+    return _source(source, {Path(match.name): match for match in found}) if found else None
 
 
-def _frame(path: Path, relative: Path) -> SourceFrame:
-    return SourceFrame(relative.with_suffix("").as_posix(), str(path), functools.partial(read_picture, path))
+def _source(origin: str, paths: dict[Path, Path]) -> Source:
+    """paths: from the name of the result to the file."""
+    named = [(relative.with_suffix("").as_posix(), path) for relative, path in paths.items()]
+
+    def frames() -> Iterator[SourceFrame]:
+        for name, path in named:
+            yield SourceFrame(name, functools.partial(read_picture, path))
+
+    return Source(origin, tuple(name for name, _ in named), len(named), frames)
 
 
 def read_picture(path: Path) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,31 @@
+"""The picture and its coloured depth side by side, with a scale in metres: to see at a glance whether they agree."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mde_runtime.colours import coloured, with_scale
+from mde_runtime.contract import Contract
+from mde_runtime.files import replacing
+from mde_runtime.sinks import Prediction, Write, file_of
+
+
+@contextlib.contextmanager
+def writer(out: Path, contract: Contract) -> Iterator[Write]:
+    """Write `NAME.side.png` below `out`."""
+    from_network = contract.from_network
+
+    def write(prediction: Prediction) -> Path:
+        colours = coloured(prediction.depth_m, from_network.near_m, from_network.far_m)
+        right = with_scale(colours, from_network)
+        left = np.full_like(right, 255)
+        left[: len(prediction.picture)] = prediction.picture
+        path = file_of("side", out, prediction.name)
+        with replacing(path) as draft:
+            Image.fromarray(np.concatenate([left, right], axis=1)).save(draft)
+        return path
+
+    yield write

@@ -1,0 +1,84 @@
+"""Coloured depth as a video for each source, with a scale in metres."""
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.colours import coloured, with_scale
+from mde_runtime.contract import Contract
+from mde_runtime.errors import BadInputError, MachineError
+from mde_runtime.files import replacing
+from mde_runtime.sinks import Prediction, Write
+
+PICTURES_PER_S = 10.0  # where the source is a folder of pictures
+CODECS = ("libx264", "mpeg4")  # the first that this PyAV has
+
+
+@contextlib.contextmanager
+def writer(out: Path, contract: Contract) -> Iterator[Write]:
+    """Write `FOLDER.mp4` below `out` for each video or folder of pictures, whole or not at all."""
+    from_network = contract.from_network
+    group: Path | None = None
+    with contextlib.ExitStack() as stack:
+        film: _Film | None = None
+
+        def write(prediction: Prediction) -> Path:
+            nonlocal group, film
+            path = _path_of(out, prediction.name)
+            picture = with_scale(coloured(prediction.depth_m, from_network.near_m, from_network.far_m), from_network)
+            if film is None or path != group:
+                stack.close()  # ends the video before
+                group, film = path, stack.enter_context(_film(path, prediction.frames_per_s or PICTURES_PER_S))
+            film.add(picture, prediction.name)
+            return path
+
+        yield write
+
+
+def _path_of(out: Path, name: str) -> Path:
+    folder = Path(name).parent
+    return out / ("pictures.mp4" if folder == Path() else f"{folder.as_posix()}.mp4")
+
+
+class _Film:
+    """An open video; its size is that of its first picture, made even, as the codecs want it."""
+
+    def __init__(self, container: Any, frames_per_s: float):  # Any: PyAV's own objects
+        self._container, self._rate = container, Fraction(frames_per_s).limit_denominator(1001)
+        self._stream: Any = None
+        self._shape: tuple[int, ...] = ()
+
+    def add(self, picture: npt.NDArray[np.uint8], name: str) -> None:
+        import av
+
+        even = np.pad(picture, [(0, picture.shape[0] % 2), (0, picture.shape[1] % 2), (0, 0)], mode="edge")
+        if self._stream is None:
+            codec = next(codec for codec in CODECS if codec in av.codecs_available)
+            self._stream = self._container.add_stream(codec, rate=self._rate)
+            self._shape = even.shape
+            self._stream.height, self._stream.width = even.shape[:2]
+            self._stream.pix_fmt = "yuv420p"
+        if even.shape != self._shape:
+            raise BadInputError(f"{name}: {picture.shape[1]}x{picture.shape[0]} px, unlike the video's first picture")
+        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+
+    def end(self) -> None:
+        if self._stream is not None:
+            self._container.mux(self._stream.encode())
+
+
+@contextlib.contextmanager
+def _film(path: Path, frames_per_s: float) -> Iterator[_Film]:
+    try:
+        import av
+    except ImportError as error:
+        raise MachineError("writing videos needs PyAV; pip install 'mde-toolchain[video]'") from error
+    with replacing(path) as draft, av.open(str(draft), "w") as container:
+        film = _Film(container, frames_per_s)
+        yield film
+        film.end()
