@@ -64,7 +64,7 @@ def test_check_names_a_corrupt_picture_and_exits_3(unreal):
     (root / "rgb" / "val" / "4.jpeg").write_bytes(b"\xff\xd8 cut")
     result = run("check", root)
     assert result.exit_code == 3
-    assert "4.jpeg: not a readable picture" in result.stderr
+    assert "4.jpeg: not a picture that can be read" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["check", "stats"])

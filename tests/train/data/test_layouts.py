@@ -224,6 +224,13 @@ def test_depth_that_is_a_colour_picture_is_refused(tmp_path):
         open_split(root, "test")[0]
 
 
+def test_a_frame_of_16_bits_is_refused(tmp_path):
+    root = folders(tmp_path)
+    save(root / "images/train/a.png", LEVELS)
+    with pytest.raises(BadInputError, match=r"a\.png: a picture of mode I;16, not 8 bits a colour"):
+        open_split(root, "train")[0]
+
+
 def test_kitti_frames_without_ground_truth_are_left_out_and_named(tmp_path):
     (skipped,) = open_split(kitti(tmp_path), "test").skipped
     assert skipped.name.endswith("image_02/data/0000000000")

@@ -119,7 +119,7 @@ def test_a_corrupt_jpeg_is_named(unreal, num_bytes_left):
     file.write_bytes(file.read_bytes()[:num_bytes_left])
     samples = open_split(root, "train")
     assert samples[0].name == "0"
-    with pytest.raises(BadInputError, match=r"rgb/train/1\.jpeg: not a readable picture \(.+\); copy or make it anew"):
+    with pytest.raises(BadInputError, match=r"rgb/train/1\.jpeg: not a picture that can be read \(.+\)"):
         samples[1]
 
 

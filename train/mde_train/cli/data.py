@@ -22,10 +22,11 @@ def main() -> None:
 @click.option("--frames", "num_frames", type=int, default=2000, show_default=True, help="How many; every fifth is val.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other scenes.")
 def synth(out: Path, num_frames: int, seed: int) -> None:
-    """Make a data set of streets and rooms in OUT: rgb/{train,val}/N.jpeg and depth/{train,val}/N.npy.
+    """Make a data set of streets and rooms.
 
-    144x256 px, one camera (focal length 128 px), depth along the optical axis in metres, 100 m in the sky. Takes
-    170 kB and about 1/50 s a frame. Interrupted, it goes on where it was; asked for more frames, it adds them.
+    OUT/rgb/{train,val}/N.jpeg and OUT/depth/{train,val}/N.npy: 144x256 px, one camera (focal length 128 px), depth
+    along the optical axis in metres, 100 m in the sky. Takes 170 kB and about 1/50 s a frame. Interrupted, it goes on
+    where it was; asked for more frames, it adds them.
 
     Example: mde-data synth data/synth --frames 2000 --seed 1
     """
@@ -41,9 +42,10 @@ def synth(out: Path, num_frames: int, seed: int) -> None:
 @click.argument("data", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def check(data: Path, as_json: bool) -> None:
-    """Read every file of DATA and say what it holds: counts, sizes, depths, frames left out, near-duplicates.
+    """Read all of DATA and say what it holds.
 
-    A damaged file ends it with one line that names the file, and exit code 3. The layouts that are read:
+    Counts, sizes, depths, frames that are left out and why, frames of the held-out split that training shows. A
+    damaged file ends it with one line that names the file, and exit code 3. The layouts that are read:
 
     \b
     unreal   rgb/{train,val}/N.jpeg with depth/{train,val}/N.npy, float32 metres
@@ -87,10 +89,10 @@ def check(data: Path, as_json: bool) -> None:
     help="Frames on both sides of each stretch that go to neither split.",
 )
 def split(data: Path, val_share: float, num_blocks: int, gap_frames: int) -> None:
-    """Hold out stretches of DATA as val, where its layout brings no such split. Never random frames: neighbours in a
-    drive look alike, and training on one of two is knowing the other.
+    """Hold out stretches of DATA as its val split.
 
-    Writes DATA/split.json and moves nothing; remove that file to undo it.
+    For a data set whose layout brings none. Never random frames: neighbours in a drive look alike, and to have trained
+    on one is to know the other. Writes DATA/split.json and moves nothing; remove that file to undo it.
     """
     from mde_train.data import open_split
     from mde_train.data.division import divide
@@ -109,17 +111,19 @@ def split(data: Path, val_share: float, num_blocks: int, gap_frames: int) -> Non
 @click.option("--constant", "constants_m", type=float, multiple=True, metavar="METRES", help="Judge this guess too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def stats(data: Path, protocol: str, keep_bad_frames: bool, constants_m: tuple[float, ...], as_json: bool) -> None:
-    """Score what can be guessed without looking: the mean depth of DATA's training frames, and its mean image.
+    """Score what can be guessed without looking.
 
-    Both are judged on the held-out split (val, or test). A network has to beat the mean image. Where frames differ in
-    size, as in KITTI, there is none.
+    That is the mean depth of DATA's training frames, and the mean of each pixel. Both are judged on the held-out
+    split (val, or test). A network has to beat the mean image. Where frames differ in size, as in KITTI, there is none.
 
     Example: mde-data stats data/street --protocol seed --constant 20
     """
     from mde_runtime import records
+    from mde_runtime.protocols import open_protocol
     from mde_train.data import open_split, splits_of
     from mde_train.data.stats import baselines, mean_depth
 
+    open_protocol(protocol)  # a name that is none ends here, before the data is read
     splits = splits_of(data)
     learnt = open_split(data, splits[0], keep_bad_frames=keep_bad_frames)
     mean = mean_depth(learnt, protocol)

@@ -1,8 +1,5 @@
 """Read one frame or one depth map from a file, checked before memory is taken for it."""
 
-import contextlib
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +9,14 @@ from PIL import Image
 
 from mde_runtime.contract import MAX_SIDE_PX
 from mde_runtime.errors import BadInputError
+from mde_runtime.sources.pictures import read_picture
+
+BITS_OF_MODE = {"L": 8, "I;16": 16, "I;16B": 16, "I": 16}  # Pillow's names; its older versions widen 16 bits to "I"
 
 
 def read_frame(path: Path) -> npt.NDArray[np.uint8]:
-    """The picture as uint8 (H, W, 3), RGB. Raises BadInputError that names a file which is missing or damaged."""
-    with _opened(path) as image:
-        return np.array(image.convert("RGB"))  # a copy: torch warns of arrays that cannot be written
+    """The picture as uint8 (H, W, 3), RGB, just as the runtime reads it. Raises BadInputError that names the file."""
+    return np.array(read_picture(path))  # a copy: torch warns of arrays that cannot be written
 
 
 def read_depth_npy(path: Path) -> npt.NDArray[np.float32]:
@@ -51,26 +50,16 @@ class Levels:
 
 def read_levels(path: Path) -> Levels:
     """A grey PNG of 8 or 16 bits, as stored. Raises BadInputError that names a file which is anything else."""
-    with _opened(path) as image:
-        if image.mode == "L":
-            return Levels(np.asarray(image).astype(np.uint16), 8)
-        if image.mode in ("I;16", "I;16B", "I"):  # Pillow's names for 16-bit grey; older ones widen it to "I"
-            return Levels(np.asarray(image).astype(np.uint16), 16)
-        raise BadInputError(f"{path}: a picture of mode {image.mode}; depth is a grey PNG of 8 or 16 bits")
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sides are checked here, before decoding
-            with Image.open(path) as image:
-                _check_shape(path, (image.height, image.width))
-                yield image
+        with Image.open(path) as image:
+            _check_shape(path, (image.height, image.width))
+            if image.mode not in BITS_OF_MODE:
+                raise BadInputError(f"{path}: a picture of mode {image.mode}; depth is a grey PNG of 8 or 16 bits")
+            return Levels(np.asarray(image).astype(np.uint16), BITS_OF_MODE[image.mode])
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; copy the data set anew") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInputError(f"{path}: not a readable picture ({_one_line(error)}); copy or make it anew") from error
+        raise BadInputError(f"{path}: not a picture that can be read ({_one_line(error)}); copy it anew") from error
 
 
 def check_same_size(frame_file: Path, frame: npt.NDArray[np.uint8], depth_file: Path, shape: tuple[int, ...]) -> None:
