@@ -14,11 +14,27 @@ if TYPE_CHECKING:
 ENGINES = ("auto", "none", "tensorrt", "tensorrt-rtx")
 
 
+def _size(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """480x640 as height and width."""
+    if value is None:
+        return None
+    height, _, width = value.partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise click.BadParameter(f"{value!r} is not a height and a width such as 480x640")
+    return int(height), int(width)
+
+
 @click.command(cls=Command)
-@click.argument("model", type=PATH)
+@click.argument("model")
 @click.option("-o", "--out", type=PATH, help="The bundle to write.  [default: MODEL's name with .mde]")
 @click.option("--fp16", is_flag=True, help="Add an FP16 graph: half the size, for GPUs.")
 @click.option("--frames", type=PATH, metavar="DIR", help="Judge on these: a data set or pictures, 64 or more.")
+@click.option("--contract", type=PATH, metavar="FILE", help="What the network expects and gives, as contract.json.")
+@click.option("--weights", type=PATH, metavar="FILE", help="Weights for package.module:build.")
+@click.option("--output", metavar="NAME", help="Which output of an ONNX graph is the map.")
+@click.option("--source-size", callback=_size, metavar="HxW", help="For camera frames of another size, px.")
+@click.option("--scale", type=float, help="Multiply the network's quantity: fitted to your camera.")
+@click.option("--shift", type=float, help="Add to the network's quantity, after --scale.")
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),
@@ -28,22 +44,53 @@ ENGINES = ("auto", "none", "tensorrt", "tensorrt-rtx")
 )
 @click.option("--emit", type=PATH, metavar="DIR", help="Write the plain .onnx, contract.json and .engine here, too.")
 def main(
-    model: Path, out: Path | None, fp16: bool, frames: Path | None, engine: "EngineChoice", emit: Path | None
+    model: str,
+    out: Path | None,
+    fp16: bool,
+    frames: Path | None,
+    contract: Path | None,
+    weights: Path | None,
+    output: str | None,
+    source_size: tuple[int, int] | None,
+    scale: float | None,
+    shift: float | None,
+    engine: "EngineChoice",
+    emit: Path | None,
 ) -> None:
-    """Make a bundle of MODEL, a checkpoint of mde-train: graphs that take the camera's frame and give metres.
+    """Make a bundle of MODEL: graphs that take the camera's frame and give metres, with certificates.
 
-    Every graph is measured against the PyTorch model before it is written: with T = 0.05 % of the depth range (1 cm
+    MODEL is a checkpoint of mde-train; an ONNX file with --contract and --frames; a bundle, to add a precision or for
+    another camera; or package.module:build with --weights, --contract and --frames for any PyTorch network.
+
+    Every graph is measured against the original model before it is written: with T = 0.05 % of the depth range (1 cm
     over 20 m) the worst frame's RMSE is at most T. Where FP16 misses that, the layers that cost the most stay FP32.
     A graph that fails ends the export with exit code 1, and nothing is written.
 
     \b
     mde-export runs/street/model.ckpt --fp16
     mde-export model.ckpt --fp16 --engine tensorrt-rtx --emit plain/
+    mde-export midas.onnx --contract midas.json --frames pictures/ --scale 0.02 --shift 0.05
+    mde-export model.mde --source-size 480x640 --frames pictures/ -o vga.mde
     """
-    from mde_export.export import Request, export
+    from mde_export.export import export
+    from mde_export.request import Request
     from mde_export.steps import told
 
-    exported = export(Request(model, out, fp16, frames, engine, emit), told(say))
+    request = Request(
+        model=model,
+        out=out,
+        precisions=("fp16",) if fp16 else (),
+        frames=frames,
+        contract=contract,
+        weights=weights,
+        output=output,
+        source_size=source_size,
+        scale=scale,
+        shift=shift,
+        engine=engine,
+        emit=emit,
+    )
+    exported = export(request, told(say))
     click.echo(_as_text(exported))
     _say_about_the_engine(exported, engine)
 

@@ -22,6 +22,7 @@ class Pictures:
     frames: Frames  # (N, H, W, 3)
     truth_m: Depth | None  # (N, H, W), true depth, 0 where nothing was measured; None: not known
     in_words: str  # where they came from, without a path
+    min_count: int = MIN_FRAMES  # below which they prove nothing
 
     def check(self, contract: Contract) -> None:
         """Raises BadInputError unless there are enough frames of the contract's size."""
@@ -31,9 +32,9 @@ class Pictures:
                 f"{self.in_words}: {self.frames.shape[1]}x{self.frames.shape[2]} px, the contract's frames are "
                 f"{source.height_px}x{source.width_px} px; give others with --frames DIR"
             )
-        if len(self.frames) < MIN_FRAMES:
+        if len(self.frames) < self.min_count:
             raise BadInputError(
-                f"{self.in_words}: {len(self.frames)} frames, a certificate needs {MIN_FRAMES}; "
+                f"{self.in_words}: {len(self.frames)} frames, a certificate needs {self.min_count}; "
                 "give more with --frames DIR"
             )
 

@@ -10,34 +10,23 @@ import onnx_ir as ir
 import mde_runtime
 from mde_export.canonical import stripped, to_bytes
 from mde_export.certify import Trial, attempt, certificate_of
-from mde_export.engine import BuiltEngine, EngineChoice, build_for
+from mde_export.engine import BuiltEngine, build_for
 from mde_export.evidence import Evidence, Pictures, evidence_of
 from mde_export.failure import verdict
 from mde_export.lower import lowered
 from mde_export.pictures import pictures_from
+from mde_export.request import Request
 from mde_export.sources import Source, open_source
 from mde_export.stages import graft
 from mde_export.steps import Step
 from mde_runtime import files, records
-from mde_runtime.bundle import SUFFIX, Golden, Provenance, write_bundle
+from mde_runtime.bundle import Golden, Provenance, write_bundle
 from mde_runtime.certificate import Certificate
 from mde_runtime.contract import Contract
 from mde_runtime.errors import UsageError
 
 NUM_GOLDEN = 8  # frames that a device is verified with
 TOOLS = ("onnx", "onnx-ir", "onnxruntime", "numpy")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of an export."""
-
-    model: Path
-    out: Path | None = None  # None: beside the model, with its stem
-    fp16: bool = False
-    frames: Path | None = None  # a data set or a folder of pictures; None: those that the model brings along
-    engine: EngineChoice = "auto"
-    emit: Path | None = None  # a folder for the plain graphs, the contract and the engine
 
 
 @dataclass(frozen=True)
@@ -52,15 +41,15 @@ class Exported:
 
 def export(request: Request, step: Step) -> Exported:
     """Export a model. Raises VerdictError where a certificate fails, MachineError where a named engine cannot be."""
-    out = request.out or request.model.with_suffix(SUFFIX)
-    if out.resolve() == request.model.resolve():
+    out = request.bundle
+    if out.resolve() == Path(request.model).resolve():
         raise UsageError(f"{out}: the bundle would replace the model that it is made of; name another with -o")
     with step("read the model"):
-        source = open_source(request.model)
+        source = open_source(request)
     evidence = _evidence(source, request, step)
     trials = _trials(source, evidence, request, step)
     certificates = tuple(
-        certificate_of(trial, evidence, source.contract.from_network, derived_from=None) for trial in trials
+        certificate_of(trial, evidence, source.contract.from_network, source.derived_from) for trial in trials
     )
     engine = build_for(request.engine, trials[-1].graph, step)
     with step("write the bundle"):
@@ -99,7 +88,7 @@ def _trials(source: Source, evidence: Evidence, request: Request, step: Step) ->
         model = stripped(graft(source.network(), source.contract))
     with step("FP32: certificate", len(evidence.depth_m)) as moved_on:
         trials = [_passed(attempt("fp32", to_bytes(model), evidence, wanted, moved_on=moved_on), model, evidence)]
-    if request.fp16:
+    if "fp16" in (*source.precisions, *request.precisions):
         trials.append(_passed(lowered(model, evidence, wanted, step), model, evidence))
     return trials
 
@@ -112,7 +101,7 @@ def _passed(trial: Trial, model: ir.Model, evidence: Evidence) -> Trial:
 
 def _golden(evidence: Evidence) -> Golden:
     """Frames spread evenly over the evidence, and the reference's depth for them."""
-    spread = np.linspace(0, len(evidence.depth_m) - 1, NUM_GOLDEN).astype(int)
+    spread = np.unique(np.linspace(0, len(evidence.depth_m) - 1, NUM_GOLDEN).astype(int))
     return Golden(evidence.pictures.frames[spread], evidence.depth_m[spread])
 
 

@@ -32,7 +32,7 @@ def lowered(model: ir.Model, evidence: Evidence, wanted: FromNetwork, step: Step
     """
     islands = kept_by_rule(model)
     with step("FP16: range of the values"):
-        spread = np.linspace(0, len(evidence.depth_m) - 1, NUM_RANGE_FRAMES).astype(int)
+        spread = np.unique(np.linspace(0, len(evidence.depth_m) - 1, NUM_RANGE_FRAMES).astype(int))
         islands += beyond_half(model, largest_magnitudes(model, evidence.pictures.frames[spread]))
     with step("FP16: emulation", len(evidence.depth_m)) as moved_on:
         trial = attempt_half(model, islands, evidence, wanted, moved_on)

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from mde_export.evidence import MIN_FRAMES, Frames, Pictures
+from mde_export.evidence import MIN_FRAMES, Pictures
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
 from mde_runtime.fitting import frame_of
-from mde_runtime.sources import frames_of
+from mde_runtime.sources import open_sources
 
 
 def pictures_from(folder: Path, contract: Contract) -> Pictures:
@@ -22,7 +23,7 @@ def pictures_from(folder: Path, contract: Contract) -> Pictures:
     try:
         layout_of(folder)
     except BadInputError:
-        frames = frames_of([str(folder)])
+        frames = [frame for source in open_sources([str(folder)]) for frame in source.frames()]
         chosen = np.stack([frame_of(frames[index].read(), contract) for index in _spread(len(frames))])
         return Pictures(chosen, None, f"{len(chosen)} pictures of {folder.name}")
     split = splits_of(folder)[-1]
@@ -34,5 +35,5 @@ def pictures_from(folder: Path, contract: Contract) -> Pictures:
     return Pictures(chosen, truth_m, f"{len(chosen)} frames of {folder.name}/{split}")
 
 
-def _spread(count: int) -> Frames:
+def _spread(count: int) -> npt.NDArray[np.int_]:
     return np.unique(np.linspace(0, count - 1, min(MIN_FRAMES, count)).astype(int))

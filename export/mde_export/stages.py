@@ -64,6 +64,28 @@ def graft(network: ir.Model, contract: Contract) -> ir.Model:
     return model
 
 
+def ungraft(model: ir.Model) -> ir.Model:
+    """The network without the stages that `graft` put around it."""
+    model = model.clone()
+    graph = model.graph
+    before = [node for node in graph if node.name and node.name.startswith(f"{TO_NETWORK}/")]
+    after = [node for node in graph if node.name and node.name.startswith(f"{FROM_NETWORK}/")]
+    given = {
+        value for node in before for value in node.outputs if not all(is_stage(use.name) for use in value.consumers())
+    }
+    taken = {value for node in after for value in node.inputs if value is not None and not _is_of_stages(value)}
+    if len(given) != 1 or len(taken) != 1:
+        raise BadInputError("the graph has not the stages of mde-export around one network; export the model again")
+    (pixels,), (quantity,) = given, taken
+    image = ir.Value(name=pixels.name, type=pixels.type, shape=pixels.shape)
+    ir.convenience.replace_all_uses_with(pixels, image)
+    graph.inputs[:], graph.outputs[:] = [image], [quantity]
+    graph.remove([*before, *after], safe=True)
+    for name in [name for name in graph.initializers if is_stage(name)]:
+        del graph.initializers[name]
+    return model
+
+
 def is_stage(name: str | None) -> bool:
     """Whether a node of this name is a stage, and not the network's."""
     return name is not None and name.startswith((f"{TO_NETWORK}/", f"{FROM_NETWORK}/"))
@@ -198,6 +220,11 @@ def _check_network(graph: ir.Graph, contract: Contract) -> tuple[int | str, Size
         raise BadInputError(f"the network gives {gives}, not one map a frame: (N, 1, h, w) or (N, h, w)")
     batch = takes[0]
     return (batch if batch is not None else "N"), (height, width)
+
+
+def _is_of_stages(value: ir.Value) -> bool:
+    producer = value.producer()
+    return is_stage(value.name if producer is None else producer.name)
 
 
 def _dims(value: ir.Value) -> tuple[int | str | None, ...]:

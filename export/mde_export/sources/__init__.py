@@ -1,4 +1,4 @@
-"""What can be exported. A kind of source is one file with `open_source(path)` and one line in the table."""
+"""What can be exported. A kind of source is one file with `open_source(request)` and one line in the table."""
 
 import importlib
 from collections.abc import Callable
@@ -9,19 +9,21 @@ from typing import Any
 import onnx_ir as ir
 
 from mde_export.evidence import Depth, Frames, Pictures
+from mde_export.request import Request
+from mde_runtime.certificate import Precision
 from mde_runtime.contract import Contract
-from mde_runtime.errors import BadInputError
+from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.parity import Parity
 
-SOURCES = {  # by the file's suffix; what has another is taken for a checkpoint, whose reader says if it is none
-    "checkpoint": "mde_export.sources.checkpoint",
-}
+CHECKPOINT, MODULE = "mde_export.sources.checkpoint", "mde_export.sources.module"
+SUFFIXES = {".onnx": "mde_export.sources.onnx_file", ".mde": "mde_export.sources.bundle"}  # else it is a checkpoint
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
     """A model to export: its network in ONNX, and itself as the reference that every graph is measured against."""
 
-    origin: str  # a key of SOURCES
+    origin: str  # checkpoint, onnx, module or bundle
     model: str  # its name
     sha256: str  # of the file
     data_sha256: str | None
@@ -32,11 +34,24 @@ class Source:
     reference: str  # what `depth` runs, in words
     depth: Callable[[Frames, Callable[[], None]], tuple[Depth, int]]  # frames to metres, and how many were not finite
     tools: dict[str, str]  # name to version of what makes `network`
+    precisions: tuple[Precision, ...] = ()  # beside FP32, that it already has
+    derived_from: Parity | None = None  # of the FP32 graph that the reference is, to the model that it came from
 
 
-def open_source(path: Path) -> Source:
-    """Read a model. Raises BadInputError when the file is none that we know."""
-    if not path.exists():
+def open_source(request: Request) -> Source:
+    """Read a model. Raises BadInputError when it is none that we know, UsageError for a flag it has no use for."""
+    path = Path(request.model)
+    kind = MODULE if request.is_module else SUFFIXES.get(path.suffix.lower(), CHECKPOINT)
+    if not request.is_module and not path.exists():
         raise BadInputError(f"{path}: no such file")
-    source: Source = importlib.import_module(SOURCES["checkpoint"]).open_source(path)
+    refuse = {
+        CHECKPOINT: ("contract", "weights", "output", "source_size"),
+        MODULE: ("output", "source_size"),
+        SUFFIXES[".onnx"]: ("weights", "source_size"),
+        SUFFIXES[".mde"]: ("contract", "weights", "output"),
+    }
+    for flag in refuse[kind]:
+        if getattr(request, flag) is not None:
+            raise UsageError(f"{request.model}: --{flag.replace('_', '-')} is not for this kind of model")
+    source: Source = importlib.import_module(kind).open_source(request)
     return source

@@ -9,14 +9,16 @@ import torch
 from mde_export.evidence import Depth, Frames, Pictures
 from mde_export.from_torch import onnx_from_torch
 from mde_export.parallel import depth_of_all
+from mde_export.request import Request
 from mde_export.sources import Source
 from mde_train.checkpoint import read_checkpoint
 from mde_train.depth_model import DepthModel
 
 
-def open_source(path: Path) -> Source:
+def open_source(request: Request) -> Source:
     """Read the checkpoint. Raises BadInputError as `read_checkpoint` does."""
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(Path(request.model))
+    contract = request.calibrated(checkpoint.contract)
     count = len(checkpoint.heldout_frames)
     return Source(
         origin="checkpoint",
@@ -24,13 +26,13 @@ def open_source(path: Path) -> Source:
         sha256=checkpoint.sha256,
         data_sha256=checkpoint.data_sha256,
         recipe=checkpoint.recipe,
-        contract=checkpoint.contract,
-        network=lambda: onnx_from_torch(checkpoint.network, checkpoint.contract),
+        contract=contract,
+        network=lambda: onnx_from_torch(checkpoint.network, contract),
         pictures=Pictures(
             checkpoint.heldout_frames, checkpoint.heldout_depth_m, f"checkpoint's {count} held-out frames"
         ),
         reference=f"{checkpoint.model} in PyTorch {torch.__version__}, FP32",
-        depth=depth_of(DepthModel(checkpoint.network, checkpoint.contract)),
+        depth=depth_of(DepthModel(checkpoint.network, contract)),
         tools={name: version(name) for name in ("torch", "onnxscript")},
     )
 

@@ -1,0 +1,90 @@
+"""Any depth network's ONNX graph to the form that stages go around: one image in, one map out, every size fixed."""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxscript.optimizer
+import onnxscript.version_converter
+from onnx_ir.passes import common
+
+from mde_export.canonical import OPSET
+from mde_export.execute import Executor
+from mde_runtime.contract import Contract, ToNetwork
+from mde_runtime.errors import BadInputError
+
+OLDEST, NEWEST = 17, 20  # opsets that are left as they are: 17 has LayerNormalization, 20 is TensorRT 10.3's last
+
+
+def network_from_onnx(proto: onnx.ModelProto, contract: Contract, output: str | None, where: str) -> ir.Model:
+    """The graph with the contract's input size, one output, and nothing but standard operators of a readable opset.
+
+    output: which output is the map, where there are several. Raises BadInputError that names the flag that would help.
+    """
+    model = ir.serde.deserialize_model(proto)
+    common.RemoveInitializersFromInputsPass()(model)
+    _keep_one_output(model, output, where)
+    _fix_input(model, contract.to_network, where)
+    _to_readable_opset(model, where)
+    common.InlinePass()(model)
+    optimized: ir.Model = onnxscript.optimizer.optimize(model)  # folds the arithmetic on sizes, and BatchNorm
+    _fix_output(optimized, where)
+    return optimized
+
+
+def _keep_one_output(model: ir.Model, output: str | None, where: str) -> None:
+    names = [value.name for value in model.graph.outputs]
+    if output is None and len(names) > 1:
+        raise BadInputError(f"{where}: has the outputs {', '.join(map(str, names))}; say which is depth with --output")
+    if output is not None and output not in names:
+        raise BadInputError(f"{where}: has no output {output!r}, only {', '.join(map(str, names))}")
+    model.graph.outputs[:] = [value for value in model.graph.outputs if output in (None, value.name)]
+    common.RemoveUnusedNodesPass()(model)
+
+
+def _fix_input(model: ir.Model, wanted: ToNetwork, where: str) -> None:
+    """Give the image input the contract's size; symbolic sides take it, fixed ones must have it."""
+    inputs = model.graph.inputs
+    if len(inputs) != 1:
+        names = ", ".join(str(value.name) for value in inputs)
+        raise BadInputError(f"{where}: has the inputs {names}; a depth network here takes one image")
+    (image,) = inputs
+    if image.dtype != ir.DataType.FLOAT or image.shape is None or len(image.shape) != 4:
+        raise BadInputError(
+            f"{where}: its input {image.name} is {image.dtype} {image.shape}, not FLOAT (N, 3, h, w); "
+            "export the FP32 network without preprocessing"
+        )
+    size = (1, 3, wanted.height_px, wanted.width_px)
+    for found, side in zip(image.shape.dims, size, strict=True):
+        if isinstance(found, int) and found != side:
+            raise BadInputError(f"{where}: its input is {image.shape}, the contract says {size}: change the contract")
+    image.shape = ir.Shape(size)
+    for node in model.graph:  # what was inferred for symbolic sides is inferred anew
+        for value in node.outputs:
+            value.shape = None
+
+
+def _to_readable_opset(model: ir.Model, where: str) -> None:
+    opset = model.opset_imports.get("", 1)
+    strange = sorted({node.domain for node in model.graph} - {""} - {key[0] for key in model.functions})
+    if strange:
+        raise BadInputError(f"{where}: operators of {', '.join(strange)} run in one runtime only; export without them")
+    if OLDEST <= opset <= NEWEST:
+        return
+    try:
+        onnxscript.version_converter.convert_version(model, OPSET, fallback=True)
+    except (RuntimeError, ValueError) as error:
+        raise BadInputError(f"{where}: opset {opset} does not convert to {OPSET} ({error}); export it anew") from error
+    if model.opset_imports.get("") != OPSET:
+        raise BadInputError(f"{where}: opset {opset} does not convert to {OPSET}; export it with opset {OPSET}")
+
+
+def _fix_output(model: ir.Model, where: str) -> None:
+    """Write down the output's size as it comes out, where inference could not find it."""
+    (image,), (output,) = model.graph.inputs, model.graph.outputs
+    assert image.shape is not None
+    zeros = np.zeros(image.shape.numpy(), np.float32)
+    session = Executor(ir.serde.serialize_model(model).SerializeToString(), literal=False)
+    (answer,) = session.run({str(image.name): zeros}).values()
+    if answer.dtype != np.float32:
+        raise BadInputError(f"{where}: its output is {answer.dtype}, not float32; export the FP32 network")
+    output.shape, output.type = ir.Shape(answer.shape), ir.TensorType(ir.DataType.FLOAT)

@@ -1,0 +1,48 @@
+"""What is asked of an export: the command line, checked and typed."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mde_export.engine import EngineChoice
+from mde_runtime.bundle import SUFFIX
+from mde_runtime.certificate import Precision
+from mde_runtime.contract import Contract
+
+Size = tuple[int, int]  # height, width; px
+
+
+@dataclass(frozen=True)
+class Request:
+    """An export. None is what was not asked for."""
+
+    model: str  # a file, or `package.module:build`
+    out: Path | None = None  # None: beside the model, with its stem
+    precisions: tuple[Precision, ...] = ()  # beside FP32, and beside those that a bundle already holds
+    frames: Path | None = None  # a data set or a folder of pictures to judge with
+    contract: Path | None = None  # for a model that brings none
+    weights: Path | None = None  # for a module
+    output: str | None = None  # which output of an ONNX graph is the map
+    source_size: Size | None = None  # another size of the camera's frame
+    scale: float | None = None  # of the network's quantity, fitted to a camera
+    shift: float | None = None
+    engine: EngineChoice = "auto"
+    emit: Path | None = None  # a folder for the plain graphs, the contract and the engine
+
+    @property
+    def is_module(self) -> bool:
+        """Whether the model is a Python function and not a file."""
+        return ":" in self.model and not Path(self.model).exists()
+
+    @property
+    def bundle(self) -> Path:
+        """Where the bundle goes."""
+        if self.out is not None:
+            return self.out
+        if self.is_module:
+            return Path(f"{self.model.partition(':')[0].rpartition('.')[2]}{SUFFIX}")
+        return Path(self.model).with_suffix(SUFFIX)
+
+    def calibrated(self, contract: Contract) -> Contract:
+        """The contract with the scale and shift that were asked for."""
+        fitted = {name: getattr(self, name) for name in ("scale", "shift") if getattr(self, name) is not None}
+        return replace(contract, from_network=replace(contract.from_network, **fitted))

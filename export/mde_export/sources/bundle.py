@@ -1,0 +1,72 @@
+"""A bundle as the source: other precisions, another size of the camera's frame, another scale and shift. No torch."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from mde_export.canonical import from_bytes, stripped, to_bytes
+from mde_export.evidence import Pictures
+from mde_export.execute import Executor
+from mde_export.request import Request, Size
+from mde_export.sources import Source
+from mde_export.stages import graft, ungraft
+from mde_runtime.bundle import read_bundle
+from mde_runtime.contract import Contract, Intrinsics
+from mde_runtime.errors import UsageError
+
+
+def open_source(request: Request) -> Source:
+    """Take the FP32 network out of its stages, and put it into those of the new contract: that is the reference."""
+    bundle = read_bundle(Path(request.model))
+    network = ungraft(stripped(from_bytes(bundle.graph("fp32"))))
+    contract = request.calibrated(bundle.contract)
+    if request.source_size is not None:
+        contract = at_source_size(contract, request.source_size)
+    reference = Executor(to_bytes(graft(network, contract)), literal=True)
+    golden, provenance = bundle.golden(), bundle.manifest.provenance
+    is_same_work = request.source_size is None and not set(request.precisions) - set(bundle.precisions)
+    if is_same_work and (request.scale, request.shift) == (None, None):
+        raise UsageError(f"{bundle.path}: nothing to change; say --fp16, --source-size, --scale or --shift")
+    return Source(
+        origin="bundle",
+        model=provenance.model,
+        sha256=provenance.source_sha256,
+        data_sha256=provenance.data_sha256,
+        recipe=provenance.recipe,
+        contract=contract,
+        network=lambda: network,
+        pictures=Pictures(golden.frames, None, "bundle's golden frames", len(golden.frames)) if is_same_work else None,
+        reference=f"the FP32 graph of {bundle.path.name}, in {reference.in_words}",
+        depth=reference.depth,
+        tools=provenance.tools,
+        precisions=tuple(precision for precision in bundle.precisions if precision != "fp32"),
+        derived_from=bundle.certificate("fp32").parity,
+    )
+
+
+def at_source_size(contract: Contract, size: Size) -> Contract:
+    """The contract for frames of another size; the network's own input stays as it is.
+
+    A frame that was only padded is scaled to fit (letterbox) unless it still fits as it is: the network's input cannot
+    grow with it.
+    """
+    height_px, width_px = size
+    source = replace(contract.source, height_px=height_px, width_px=width_px)
+    wanted = contract.to_network
+    if wanted.resize == "pad":
+        fits = all(
+            side <= inside < side + wanted.multiple_of_px
+            for side, inside in zip(size, (wanted.height_px, wanted.width_px), strict=True)
+        )
+        wanted = wanted if fits else replace(wanted, resize="letterbox")
+    intrinsics = contract.intrinsics and _scaled(contract.intrinsics, contract, size)
+    return replace(contract, source=source, to_network=wanted, intrinsics=intrinsics)
+
+
+def _scaled(camera: Intrinsics, contract: Contract, size: Size) -> Intrinsics:
+    down, across = size[0] / contract.source.height_px, size[1] / contract.source.width_px
+    return Intrinsics(
+        camera.fx_px * across,
+        camera.fy_px * down,
+        (camera.cx_px + 0.5) * across - 0.5,  # pixel centres are at whole numbers
+        (camera.cy_px + 0.5) * down - 0.5,
+    )

@@ -1,0 +1,56 @@
+"""Anyone's PyTorch network: `package.module:build`, called without arguments, gives it."""
+
+import importlib
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mde_export.from_torch import onnx_from_torch
+from mde_export.request import Request
+from mde_export.sources import Source
+from mde_export.sources.checkpoint import depth_of
+from mde_runtime import files
+from mde_runtime.contract import Contract
+from mde_runtime.errors import BadInputError, UsageError
+from mde_train.checkpoint import load_weights
+from mde_train.depth_model import DepthModel
+
+
+def open_source(request: Request) -> Source:
+    """Build the network and fill it. Raises UsageError where weights or contract are not given."""
+    if request.weights is None or request.contract is None:
+        raise UsageError(f"{request.model}: needs --weights FILE and --contract FILE (docs/formats.md)")
+    contract = request.calibrated(Contract.loads(request.contract.read_bytes()))
+    network = _build(request.model).eval()
+    load_weights(network, request.weights)
+    return Source(
+        origin="module",
+        model=request.model,
+        sha256=files.sha256_of_file(request.weights),
+        data_sha256=None,
+        recipe=None,
+        contract=contract,
+        network=lambda: onnx_from_torch(network, contract),
+        pictures=None,
+        reference=f"{request.model} in PyTorch {torch.__version__}, FP32",
+        depth=depth_of(DepthModel(network, contract)),
+        tools={name: version(name) for name in ("torch", "onnxscript")},
+    )
+
+
+def _build(name: str) -> nn.Module:
+    """Import and call the function. The current folder is searched first, as with `python -m`."""
+    module_name, _, function = name.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        build = getattr(importlib.import_module(module_name), function)
+    except (ImportError, AttributeError) as error:
+        raise BadInputError(f"{name}: {error}; it is written package.module:function") from error
+    network = build()
+    if not isinstance(network, nn.Module):
+        raise BadInputError(f"{name}: gave {type(network).__name__}, not a torch.nn.Module")
+    return network

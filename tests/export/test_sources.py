@@ -1,0 +1,222 @@
+"""Models from elsewhere: ONNX files, anyone's PyTorch, bundles. What they leave open is refused, naming the flag."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from mde_export.canonical import to_bytes
+from mde_export.cli import main
+from mde_export.sources.bundle import at_source_size
+from mde_export.stages import graft, ungraft
+from mde_runtime import records
+from mde_runtime.bundle import read_bundle
+
+
+def mde_export(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="mde-export")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """64 pictures of single colours and a little noise."""
+    folder, chance = tmp_path_factory.mktemp("pictures"), np.random.default_rng(2)
+    for index in range(64):
+        pixels = chance.integers(20, 235, (1, 1, 3)) + chance.integers(-20, 21, (12, 20, 3))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture
+def described(tmp_path, contract):
+    """Write a contract: `described(near_m=0.5)` gives its file."""
+
+    def write(**changes) -> Path:
+        path = tmp_path / "contract.json"
+        path.write_text(records.dumps(contract(**changes)))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def save_graph(tmp_path):
+    """Write a disparity network as anyone would export it: symbolic batch and size, BatchNorm, two outputs."""
+
+    def save(opset: int = 17) -> Path:
+        text = f"""<ir_version: 8, opset_import: ["" : {opset}]>
+            net (float[N,3,H,W] image) => (float[N,1,A,B] disparity, float[N,4,A,B] features)
+            <float[4] one = {{1, 1, 1, 1}}, float[4] zero = {{0, 0, 0, 0}}, int64[1] axis = {{1}}> {{
+                a = Conv <pads = [1,1,1,1]> (image, w1)
+                b = BatchNormalization (a, one, zero, zero, one)
+                features = Relu (b)
+                disparity = Conv (features, w2)
+            }}"""
+        model, chance = onnx.parser.parse_model(text), np.random.default_rng(3)
+        weights = {"w1": chance.normal(0, 0.1, (4, 3, 3, 3)), "w2": np.full((1, 4, 1, 1), 0.3)}
+        for name, weight in weights.items():
+            model.graph.initializer.append(onnx.numpy_helper.from_array(np.abs(weight).astype(np.float32), name))
+        path = tmp_path / "foreign.onnx"
+        onnx.save(model, path)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def foreign(save_graph, described, pictures):
+    """The arguments that export the foreign network."""
+    contract = described(kind="relative_inverse_depth", near_m=0.5, mean=(0.5, 0.5, 0.5))
+    return [save_graph(), "--contract", contract, "--frames", pictures, "--output", "disparity"]
+
+
+FITTED = ("--scale", 1.0, "--shift", 0.15)
+
+
+def test_a_foreign_graph_becomes_a_bundle_with_certificates_against_itself(foreign):
+    result = mde_export(*foreign, *FITTED, "--fp16")
+    assert result.exit_code == 0, result.stderr
+    bundle = read_bundle(foreign[0].with_suffix(".mde"))
+    assert bundle.precisions == ("fp32", "fp16")
+    assert bundle.contract.from_network.shift == 0.15
+    assert bundle.certificate("fp32").reference.startswith("foreign.onnx as given, in onnxruntime")
+    operators = [node.op_type for node in onnx.ModelProto.FromString(bundle.graph("fp32")).graph.node]
+    assert "BatchNormalization" not in operators
+
+
+@pytest.mark.parametrize(
+    ("left_out", "remedy"),
+    [("--contract", "--contract FILE"), ("--frames", "--frames DIR"), ("--output", "--output")],
+)
+def test_what_a_graph_leaves_open_is_refused_with_the_flag_that_says_it(foreign, left_out, remedy):
+    at = foreign.index(left_out)
+    result = mde_export(*foreign[:at], *foreign[at + 2 :], *FITTED)
+    assert result.exit_code in (2, 3)
+    assert remedy in result.stderr
+    assert not foreign[0].with_suffix(".mde").exists()
+
+
+def test_relative_depth_without_a_scale_is_refused_naming_measured(foreign):
+    result = mde_export(*foreign)
+    assert result.exit_code == 3
+    assert "--measured" in result.stderr
+
+
+def test_a_flag_that_a_source_has_no_use_for_is_wrong_usage(foreign):
+    result = mde_export(*foreign, "--source-size", "24x40")
+    assert result.exit_code == 2
+    assert "--source-size is not for this kind of model" in result.stderr
+
+
+@pytest.mark.parametrize("opset", [17, 21])
+def test_other_opsets_are_read_or_converted_to_what_tensorrt_reads(foreign, save_graph, opset):
+    result = mde_export(save_graph(opset), *foreign[1:], *FITTED)
+    assert result.exit_code == 0, result.stderr
+    graph = onnx.ModelProto.FromString(read_bundle(foreign[0].with_suffix(".mde")).graph("fp32"))
+    assert graph.opset_import[0].version <= 20
+
+
+def test_a_fixed_size_that_is_not_the_contracts_is_refused(foreign):
+    model = onnx.load(foreign[0])
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 384
+    onnx.save(model, foreign[0])
+    result = mde_export(*foreign, *FITTED)
+    assert result.exit_code == 3
+    assert "change the contract" in result.stderr
+
+
+def test_a_file_that_is_no_onnx_is_refused(foreign):
+    foreign[0].write_bytes(b"PK no onnx here")
+    assert mde_export(*foreign, *FITTED).exit_code == 3
+
+
+@pytest.mark.parametrize("where", ["../outside.bin", "/etc/hostname", "link.bin", "short.bin", "missing.bin"])
+def test_external_data_that_leaves_the_folder_or_does_not_fit_is_refused(foreign, where, tmp_path):
+    (tmp_path.parent / "outside.bin").write_bytes(bytes(16))
+    (tmp_path / "short.bin").write_bytes(bytes(8))
+    (tmp_path / "link.bin").symlink_to(tmp_path.parent / "outside.bin")
+    model = onnx.load(foreign[0])
+    point_outside(model.graph.initializer[0], where)
+    foreign[0].write_bytes(model.SerializeToString())
+    result = mde_export(*foreign, *FITTED)
+    assert result.exit_code == 3
+    assert repr(where) in result.stderr
+
+
+def test_external_data_beside_the_model_is_read(foreign, tmp_path):
+    model = onnx.load(foreign[0])
+    weight = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 4)
+    (tmp_path / "weights.bin").write_bytes(onnx.numpy_helper.to_array(weight).tobytes())
+    point_outside(weight, "weights.bin")
+    foreign[0].write_bytes(model.SerializeToString())
+    assert mde_export(*foreign, *FITTED).exit_code == 0
+
+
+def point_outside(tensor: onnx.TensorProto, location: str) -> None:
+    tensor.ClearField("raw_data")
+    tensor.ClearField("float_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"kind": "inverse_depth", "from_network__scale": 2.0}], ids=["plain", "fitted"]
+)
+def test_a_network_comes_out_of_its_stages_as_it_went_in(one_convolution, contract, changes):
+    _, network = one_convolution(np.ones((1, 3, 1, 1), np.float32), 0.0, 1, 8, 16)
+    grafted = graft(network, contract(**changes))
+    assert to_bytes(graft(ungraft(grafted), contract(**changes))) == to_bytes(grafted)
+
+
+def test_a_bundle_gets_another_precision_or_frame_size_without_torch(foreign, pictures, tmp_path):
+    assert mde_export(*foreign, *FITTED).exit_code == 0
+    command = [foreign[0].with_suffix(".mde"), "--fp16", "--source-size", "24x40", "--frames", pictures]
+    run_without_torch(*command, "-o", tmp_path / "large.mde")
+    bundle, original = read_bundle(tmp_path / "large.mde"), read_bundle(foreign[0].with_suffix(".mde"))
+    assert bundle.precisions == ("fp32", "fp16")
+    assert (bundle.contract.source.height_px, bundle.contract.source.width_px) == (24, 40)
+    assert bundle.golden().frames.shape == (8, 24, 40, 3)
+    assert bundle.certificate("fp16").derived_from == original.certificate("fp32").parity
+
+
+def run_without_torch(*arguments: object) -> None:
+    code = (
+        "import sys; sys.modules.update({'torch': None, 'torchvision': None, 'lightning': None})\n"
+        "from mde_export.cli import main; main()"
+    )
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, capture_output=True)
+
+
+def test_a_new_scale_alone_is_certified_on_the_golden_frames(foreign, tmp_path):
+    assert mde_export(*foreign, *FITTED, "--fp16").exit_code == 0
+    result = mde_export(foreign[0].with_suffix(".mde"), "--scale", 0.5, "-o", tmp_path / "half.mde")
+    assert result.exit_code == 0, result.stderr
+    bundle = read_bundle(tmp_path / "half.mde")
+    assert bundle.contract.from_network.scale == 0.5
+    assert bundle.precisions == ("fp32", "fp16")
+    assert bundle.certificate("fp16").parity.num_frames == 8
+
+
+def test_a_frame_that_no_longer_fits_its_padding_is_scaled_to_fit(contract):
+    padded = contract(resize="pad", multiple_of_px=16, height_px=16, width_px=32, covers=(0, 0, 16, 32))
+    assert at_source_size(padded, (14, 24)).to_network.resize == "pad"
+    assert at_source_size(padded, (120, 200)).to_network.resize == "letterbox"
+
+
+def test_anyones_pytorch_network_is_exported_from_its_module(described, pictures, tmp_path, monkeypatch):
+    import torch
+
+    (tmp_path / "theirs.py").write_text(
+        "from torch import nn\ndef build():\n    return nn.Sequential(nn.Conv2d(3, 1, 3, padding=1))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    weights = {"0.weight": torch.full((1, 3, 3, 3), 1.0), "0.bias": torch.tensor([1.0])}
+    torch.save(weights, tmp_path / "theirs.pt")
+    result = mde_export("theirs:build", "--weights", "theirs.pt", "--contract", described(), "--frames", pictures)
+    assert result.exit_code == 0, result.stderr
+    assert read_bundle(tmp_path / "theirs.mde").manifest.provenance.origin == "module"
