@@ -237,6 +237,13 @@ def test_kitti_frames_without_ground_truth_are_left_out_and_named(tmp_path):
     assert skipped.reason == "no ground truth"
 
 
+def test_kitti_whose_depth_is_not_unpacked_says_so(tmp_path):
+    root = kitti(tmp_path)
+    next((root / "train").rglob("*.png")).unlink()
+    with pytest.raises(BadInputError, match=r"every frame of train is left out; the first is .*, no ground truth"):
+        open_split(root, "train")
+
+
 def test_kitti_depth_of_8_bits_is_refused(tmp_path):
     root = kitti(tmp_path)
     depth = next((root / "train").rglob("*.png"))

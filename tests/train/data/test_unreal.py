@@ -55,6 +55,15 @@ def test_a_frame_with_one_pixel_beyond_a_metre_is_left_alone(unreal):
     assert len(open_split(root, "train")) == 3
 
 
+def test_a_split_of_nothing_but_bad_frames_says_why_it_is_empty(unreal):
+    root = unreal(num_val=1)
+    write_pair(root, "val", "3", np.full((HEIGHT_PX, WIDTH_PX), 0.6, np.float32))
+    with pytest.raises(
+        BadInputError, match=r"every frame of val is left out; the first is 3, its highest depth is 0.60"
+    ):
+        open_split(root, "val")
+
+
 def test_a_missing_root_says_how_to_make_one(tmp_path):
     with pytest.raises(BadInputError, match=r"nowhere: no such folder; make a data set there with mde-data synth"):
         open_split(tmp_path / "nowhere", "train")

@@ -45,4 +45,9 @@ def open_split(root: Path, split: str, *, keep_bad_frames: bool = False) -> Fram
         samples = layout.open_split(root, split)
     else:
         samples = division.part(layout.open_split(root, splits[0]), split)
-    return samples if keep_bad_frames else samples.without_doubtful()
+    if not keep_bad_frames:
+        samples = samples.without_doubtful()
+    if not samples:
+        first = samples.skipped[0]
+        raise BadInputError(f"{root}: every frame of {split} is left out; the first is {first.name}, {first.reason}")
+    return samples
