@@ -60,5 +60,5 @@ def test_a_value_of_the_wrong_kind_is_refused(setting: str):
 
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones():
-    with pytest.raises(UsageError, match="the recipes are resnet34-seed, fast"):
+    with pytest.raises(UsageError, match="the recipes are resnet34-skip, fast"):
         recipe_named("slow")

@@ -91,6 +91,7 @@ def start(scenes: Path, run: Path, *settings: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_in_the_middle_of_an_epoch_goes_on_with_the_same_losses(scenes: Path, tmp_path: Path):
     settings = (*SMALL, "epochs=8", "schedule=cyclic", "lr=1e-3")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -165,6 +166,14 @@ def test_a_block_of_training_frames_is_judged_on_and_not_trained_on(scenes: Path
     assert max(losses(tmp_path / "r")) == 4  # 16 frames are left
 
 
+def test_heldout_depth_that_hardly_varies_is_refused_before_training(scenes: Path, tmp_path: Path):
+    shutil.copytree(scenes, tmp_path / "flat")
+    for file in (tmp_path / "flat" / "depth" / "val").iterdir():
+        np.save(file, np.full((24, 40), 7.0, np.float32))
+    result = mde_train("--recipe", "fast", "--data", tmp_path / "flat", "--out", tmp_path / "r")
+    assert (result.exit_code, "varies by less than 1.0 m" in result.stderr) == (3, True)
+
+
 def test_bf16_where_the_processor_has_none_is_refused_with_the_reason(scenes, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     result = mde_train(
@@ -177,10 +186,10 @@ def test_bf16_where_the_processor_has_none_is_refused_with_the_reason(scenes, tm
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--recipe", "slow", "--data", ".", "--out", "r"], 2, "the recipes are resnet34-seed, fast"),
+        (["--recipe", "slow", "--data", ".", "--out", "r"], 2, "the recipes are resnet34-skip, fast"),
         (["--recipe", "fast", "--data", "nowhere", "--out", "r"], 3, "nowhere"),
         (["--recipe", "fast"], 2, "give --recipe NAME, --data DIR and --out RUN"),
-        (["--resume", "--recipe", "fast", "--data", ".", "--out", "r"], 2, "give only --data and --out"),
+        (["--resume", "--recipe", "fast", "--data", ".", "--out", "r"], 2, "give --data and --out alone"),
         (
             ["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--init", "nothing.ckpt"],
             3,
@@ -196,6 +205,20 @@ def test_what_cannot_be_done_is_one_line(arguments, code, words, scenes: Path, t
     assert result.exit_code == code, result.stderr
     assert words in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_trial_run_goes_through_everything_in_two_steps(scenes: Path, tmp_path: Path):
+    result = mde_train("--recipe", "fast", "--data", scenes, "--out", tmp_path / "r", "--fast-dev-run", settings=SMALL)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(losses(tmp_path / "r")) == [1, 2]
+    assert {"best.ckpt", "last.ckpt", "pictures"} <= names(tmp_path / "r")
+
+
+def test_training_stops_when_nothing_gets_better(scenes: Path, tmp_path: Path):
+    settings = (*SMALL, "epochs=50", "patience=1", "lr=0", "ema_decay=null")
+    result = mde_train("--recipe", "fast", "--data", scenes, "--out", tmp_path / "r", settings=settings)
+    assert "no better result in 2 evaluations" in result.stderr
+    assert max(losses(tmp_path / "r")) < 300
 
 
 def test_show_prints_the_recipe_with_its_changes():

@@ -53,11 +53,10 @@ class Observer(Callback):
     ) -> None:
         """Write what is due after this step."""
         training = _as_training(pl_module)
-        if self.interrupted:
-            trainer.should_stop = True
+        stops = trainer.strategy.reduce_boolean_decision(trainer.should_stop or self.interrupted, all=False)
         if trainer.is_global_zero and self._curves:
-            self._after_step(training, self._curves, trainer.should_stop, outputs)
-        trainer.strategy.barrier()
+            self._after_step(training, self._curves, stops, outputs)
+        trainer.should_stop = trainer.strategy.reduce_boolean_decision(stops or trainer.should_stop, all=False)
 
     def _after_step(self, training: Training, curves: Curves, is_last: bool, outputs: STEP_OUTPUT) -> None:
         step, recipe = training.step, training.recipe

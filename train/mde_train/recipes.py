@@ -45,11 +45,53 @@ FAST = replace(
     ema_decay=0.998,
 )
 
-FAST_DEMO = replace(  # a few minutes on two cores, on synthetic scenes
-    FAST, epochs=30, max_minutes=2.5, lr=3e-3, ema_decay=0.99, evaluate_every_epochs=5
+RESNET34_SKIP = replace(
+    FAST,
+    model="resnet34-skip",
+    augment=replace(FAST.augment, zoom=1.5, contrast=0.3, brightness=0.3, haze=0.03),
+    epochs=60,
+    lr=1e-3,
+    weight_decay=5e-2,
+    ema_decay=0.999,
 )
 
-RECIPES: dict[str, Recipe] = {"resnet34-seed": RESNET34_SEED, "fast": FAST, "fast-demo": FAST_DEMO}
+FCRN = replace(  # as the code that the slides descend from
+    RESNET34_SEED,
+    model="fcrn",
+    loss="mse",
+    augment=replace(NOTHING, flip=0.5, colour=0.2),
+    epochs=30,
+    lr=1e-4,
+    weight_decay=1e-4,
+    schedule="constant",
+    protocol="nyu",
+    best_by="-rmse_m",
+)
+CNN_FC = replace(FCRN, model="cnn-fc", lr=1e-3)
+CNN_TRANS = replace(FCRN, model="cnn-trans")
+CNN = replace(FCRN, model="cnn", batch_size=16)
+
+FAST_DEMO = replace(  # a few minutes on two cores, on synthetic scenes
+    FAST,
+    batch_size=8,  # more steps in the time
+    epochs=8,
+    max_minutes=2.5,
+    lr=3e-3,
+    schedule="one-cycle",
+    ema_decay=0.98,
+    evaluate_every_epochs=4,
+)
+
+RECIPES: dict[str, Recipe] = {
+    "resnet34-skip": RESNET34_SKIP,
+    "fast": FAST,
+    "fast-demo": FAST_DEMO,
+    "resnet34-seed": RESNET34_SEED,
+    "fcrn": FCRN,
+    "cnn-fc": CNN_FC,
+    "cnn-trans": CNN_TRANS,
+    "cnn": CNN,
+}
 
 
 def recipe_named(name: str) -> Recipe:

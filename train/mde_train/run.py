@@ -3,6 +3,7 @@
 import logging
 import sys
 import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mde_runtime import files, records
@@ -13,7 +14,7 @@ from mde_train.torchvision_ops import import_torchvision
 import_torchvision()  # before lightning, whose import it repairs
 
 import torch  # noqa: E402
-from lightning.pytorch import Trainer, seed_everything  # noqa: E402
+from lightning.pytorch import Callback, Trainer, seed_everything  # noqa: E402
 from torch import nn  # noqa: E402
 
 from mde_train.checkpoint import load_weights, read_checkpoint, read_training  # noqa: E402
@@ -25,10 +26,31 @@ from mde_train.training_data import Data, TrainingFrames, load_data  # noqa: E40
 RECIPE_FILE = "recipe.json"
 
 
-def begin(recipe: Recipe, data_root: Path, run: Path, *, init: Path | None = None, weights: str = "none") -> Path:
+@dataclass(frozen=True)
+class Machines:
+    """What a run is spread over; more than one process is started by torchrun, or here on a single machine."""
+
+    num_devices: int = 1  # on each machine
+    num_nodes: int = 1
+
+
+ONE = Machines()
+
+
+def begin(
+    recipe: Recipe,
+    data_root: Path,
+    run: Path,
+    *,
+    init: Path | None = None,
+    weights: str = "none",
+    machines: Machines = ONE,
+    is_trial: bool = False,
+) -> Path:
     """Train by a recipe, from the start; give the path of the best checkpoint.
 
     init: weights to start from, of the whole network. weights: of its encoder, see `mde_train.models.resnet_weights`.
+    is_trial: two steps, one evaluation and all the files, to see that everything is in place.
     Raises UsageError when `run` holds a run already, KeyboardInterrupt after a Ctrl-C.
     """
     if (run / LAST).exists():
@@ -37,12 +59,14 @@ def begin(recipe: Recipe, data_root: Path, run: Path, *, init: Path | None = Non
     network = build_model(recipe.model, **recipe.model_options, **({} if weights == "none" else {"weights": weights}))
     if init:
         load_weights(network, init)
+    if is_trial:
+        recipe = replace(recipe, epochs=1, evaluate_every_epochs=1, picture_every_steps=1)
     files.write_text(run / RECIPE_FILE, records.dumps(recipe))
-    data = load_data(data_root, recipe.holdout)
-    return _fit(_training(recipe, network, data), data, run)
+    data = load_data(data_root, recipe.holdout, most=2 * recipe.batch_size if is_trial else None)
+    return _fit(_training(recipe, network, data), data, run, machines)
 
 
-def go_on(data_root: Path, run: Path) -> Path:
+def go_on(data_root: Path, run: Path, *, machines: Machines = ONE) -> Path:
     """Go on with an interrupted run, by the recipe that it was begun with; else as `begin`.
 
     Raises UsageError when `run` holds none, BadInputError when the data are not those that it was begun with.
@@ -56,7 +80,7 @@ def go_on(data_root: Path, run: Path) -> Path:
         raise BadInputError(f"{data_root}: not the data that {run} was begun with; give those, or start a new run")
     training = _training(recipe, checkpoint.network.train(), data)
     training.restore(read_training(run / LAST))
-    return _fit(training, data, run)
+    return _fit(training, data, run, machines)
 
 
 def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
@@ -67,9 +91,9 @@ def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
     return Training(network.to(memory_format=torch.channels_last), contract, recipe, frames)  # type: ignore[call-overload]  # torch's stub lacks it
 
 
-def _fit(training: Training, data: Data, run: Path) -> Path:
+def _fit(training: Training, data: Data, run: Path, machines: Machines) -> Path:
     observer = Observer(run, data)
-    _trainer(training.recipe, observer).fit(training)
+    trainer_for(training.recipe, [observer], machines).fit(training)
     if observer.interrupted:
         raise KeyboardInterrupt
     return run / BEST
@@ -84,14 +108,19 @@ def _check_precision(recipe: Recipe) -> None:
         )
 
 
-def _trainer(recipe: Recipe, observer: Observer) -> Trainer:
+def trainer_for(recipe: Recipe, callbacks: list[Callback], machines: Machines = ONE) -> Trainer:
+    """Lightning's trainer, set up for a recipe and the machines."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its advertisements
     warnings.filterwarnings("ignore", module="lightning")  # of what it uses itself
     return Trainer(
         max_epochs=1,  # one pass over `Steps`: our epochs are the recipe's
         precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
         gradient_clip_val=recipe.clip_gradient,
-        callbacks=[observer],
+        callbacks=callbacks,
+        devices=machines.num_devices,
+        num_nodes=machines.num_nodes,
+        strategy="ddp" if machines != ONE else "auto",
+        use_distributed_sampler=False,  # `Batch.part` is ours
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=sys.stderr.isatty(),

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
 from mde_train.average import AveragedNetwork
-from mde_train.depth_model import metres, network_input, on_frame
+from mde_train.depth_model import network_input
 from mde_train.losses import loss_from_text
 from mde_train.recipe import Recipe
 from mde_train.schedules import SCHEDULES
 from mde_train.training_data import Batch, TrainingFrames
-from mde_train.truth import placed_truth
+from mde_train.truth import compared
 
 
 class Training(LightningModule):
@@ -83,7 +83,8 @@ class Training(LightningModule):
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:  # noqa: ARG002  # Lightning's signature
         """Set the learning rate and beta1 of this step."""
-        pace = SCHEDULES[self.recipe.schedule](self.step, self.progress)
+        progress = self.trainer.strategy.broadcast(self.progress)  # clocks differ; learning rates must not
+        pace = SCHEDULES[self.recipe.schedule](self.step, progress)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"], group["betas"] = self.recipe.lr * pace.lr_factor, (pace.beta1, group["betas"][1])
 
@@ -104,9 +105,8 @@ class Training(LightningModule):
         """The recipe's loss for a batch, float32."""
         output = self.network(self.prepared(batch))
         with torch.autocast(output.device.type, enabled=False):
-            depth_m = on_frame(metres(output.float(), self.contract.from_network), self.contract)
-            truth_m, valid = placed_truth(batch.depth_m, batch.valid, self.contract, mask_sky=self.recipe.sky == "mask")
-            return self._loss(depth_m, truth_m, valid)
+            mask_sky = self.recipe.sky == "mask"
+            return self._loss(*compared(output.float(), batch.depth_m, batch.valid, self.contract, mask_sky=mask_sky))
 
     def prepared(self, batch: Batch) -> Tensor:
         """The batch's frames as the network takes them."""

@@ -4,14 +4,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from mde_runtime.errors import BadInputError
 from mde_train.augment import augmented
 from mde_train.checkpoint import NUM_HELDOUT
-from mde_train.data import FrameArrays, load_arrays, open_split, splits_of
+from mde_train.data import FrameArrays, FrameSet, load_arrays, open_split, splits_of
 from mde_train.recipe import Augment
 
 LEAST_VARIATION_M = 1.0  # of the held-out truth: what a certificate needs to tell a model from a constant
@@ -42,14 +41,17 @@ class TrainingFrames:
             )
         self.names, self.sha256 = arrays.names, arrays.sha256
         self.steps_per_epoch = len(arrays) // batch_size  # what is left over waits for the next epoch's shuffle
-        self._batch_size, self._seed = batch_size, seed
+        self._batch_size, self._seed, self._device = batch_size, seed, torch.device("cpu")
+        self._is_mapped = isinstance(arrays.frames, np.memmap)
         self._frames, self._depth_m, self._valid = map(torch.from_numpy, (arrays.frames, arrays.depth_m, arrays.valid))
 
     def to(self, device: torch.device) -> None:
-        """Move the frames to a device."""
-        self._frames, self._depth_m, self._valid = (
-            values.to(device) for values in (self._frames, self._depth_m, self._valid)
-        )
+        """Give batches on a device; frames that are in memory move there as a whole, mapped ones batch by batch."""
+        self._device = device
+        if not self._is_mapped:
+            self._frames, self._depth_m, self._valid = (
+                values.to(device) for values in (self._frames, self._depth_m, self._valid)
+            )
 
     def batch(self, step: int, how: Augment) -> Batch:
         """The batch of a step, shuffled and augmented: a function of the seed and the step alone."""
@@ -57,8 +59,10 @@ class TrainingFrames:
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self.names))
         picked = order[within * self._batch_size : (within + 1) * self._batch_size]
         index = torch.from_numpy(picked).to(self._frames.device)
-        frames = self._frames[index].permute(0, 3, 1, 2).float()
-        depth_m, valid = self._depth_m[index].float().unsqueeze(1), self._valid[index].unsqueeze(1)
+        frames, depth_m, valid = (
+            values[index].to(self._device) for values in (self._frames, self._depth_m, self._valid)
+        )
+        frames, depth_m, valid = frames.permute(0, 3, 1, 2).float(), depth_m.float().unsqueeze(1), valid.unsqueeze(1)
         chance = torch.Generator().manual_seed(int(np.random.default_rng([self._seed, step, 1]).integers(2**62)))
         return Batch(tuple(self.names[i] for i in picked), *augmented(frames, depth_m, valid, how, chance))
 
@@ -72,48 +76,45 @@ class Data:
     heldout: FrameArrays  # what a checkpoint carries
 
 
-def load_data(root: Path, holdout: str) -> Data:
+def load_data(root: Path, holdout: str, most: int | None = None) -> Data:
     """Read a data set. holdout FIRST..LAST: these training frames are judged on and not trained on.
+
+    most: read so many training frames and not more; as many of the others. None: all.
 
     Raises BadInputError when there is too little, or the held-out depth hardly varies.
     """
     first, *others = splits_of(root)
     if not others:
         raise BadInputError(f"{root}: has only {first}; a held-out split is needed too: mde-data split")
-    train, held = load_arrays(open_split(root, first), "float16"), load_arrays(open_split(root, others[-1]))
+    train, held = open_split(root, first), load_arrays(open_split(root, others[-1])[:most], "float16")
     judged = held
     if holdout:
-        block = _block(train, holdout)
-        train, judged = _picked(train, ~block), _picked(train, block)
+        begin, end = _block(train, holdout)
+        judged = load_arrays(train[begin:end][:most], "float16")
+        train = train.picked([index for index in range(len(train)) if not begin <= index < end])
     spread = _spread(held)
-    if float(spread.depth_m.std()) < LEAST_VARIATION_M:
+    if spread.depth_m.std(dtype=np.float64) < LEAST_VARIATION_M:
         raise BadInputError(
             f"{root}: the depth of {others[-1]} varies by less than {LEAST_VARIATION_M} m; is it in metres?"
         )
-    return Data(train, judged, spread)
+    return Data(load_arrays(train[:most], "float16"), judged, spread)
 
 
 def _spread(arrays: FrameArrays) -> FrameArrays:
     """64 frames spread evenly over the split, or all where there are fewer: neighbours in a drive look alike."""
-    return _picked(arrays, np.unique(np.linspace(0, len(arrays) - 1, NUM_HELDOUT).round().astype(int)))
+    picked = np.unique(np.linspace(0, len(arrays) - 1, NUM_HELDOUT).round().astype(int))
+    names = tuple(arrays.names[index] for index in picked)
+    return replace(
+        arrays, names=names, frames=arrays.frames[picked], depth_m=arrays.depth_m[picked], valid=arrays.valid[picked]
+    )
 
 
-def _block(arrays: FrameArrays, holdout: str) -> npt.NDArray[np.bool_]:
-    """Which frames FIRST..LAST names."""
+def _block(samples: FrameSet, holdout: str) -> tuple[int, int]:
+    """Where the frames FIRST..LAST begin and end."""
     first, _, last = holdout.partition("..")
     try:
-        begin, end = arrays.names.index(first), arrays.names.index(last) + 1
+        return samples.names.index(first), samples.names.index(last) + 1
     except ValueError as error:
         raise BadInputError(
-            f"holdout {holdout!r}: no such frames; give FIRST..LAST, from {arrays.names[0]} to {arrays.names[-1]}"
+            f"holdout {holdout!r}: no such frames; give FIRST..LAST, from {samples.names[0]} to {samples.names[-1]}"
         ) from error
-    inside = np.zeros(len(arrays), np.bool_)
-    inside[begin:end] = True
-    return inside
-
-
-def _picked(arrays: FrameArrays, which: npt.NDArray[np.bool_] | npt.NDArray[np.int_]) -> FrameArrays:
-    names = tuple(np.array(arrays.names)[which].tolist())
-    return replace(
-        arrays, names=names, frames=arrays.frames[which], depth_m=arrays.depth_m[which], valid=arrays.valid[which]
-    )

@@ -1,10 +1,42 @@
-"""The truth as the network's output is compared with it: at the size of the placed frame."""
+"""The truth as the network's output is compared with it."""
+
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mde_runtime.contract import Contract
+from mde_train.depth_model import metres, on_frame
+
+
+def compared(
+    quantity_N1hw: Tensor, depth_m: Tensor, valid: Tensor, contract: Contract, *, mask_sky: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A network's output and the truth of the same frames (N, 1, H, W) as depth, truth and valid of one size.
+
+    At the size of the placed frame. A map that is smaller than what it covers is compared at its own size instead, with
+    the truth at its pixels' centres, as small labels are made.
+    """
+    predicted_m = metres(quantity_N1hw, contract.from_network)
+    truth_m, truth_valid = placed_truth(depth_m, valid, contract, mask_sky=mask_sky)
+    size = tuple(predicted_m.shape[-2:])
+    if is_small_label(size, contract):
+        at_centres = partial(F.interpolate, size=size, mode="nearest-exact")
+        return predicted_m, at_centres(truth_m), at_centres(truth_valid.float()) > 0.5
+    return on_frame(predicted_m, contract), truth_m, truth_valid
+
+
+def is_small_label(size: tuple[int, ...], contract: Contract) -> bool:
+    """Whether a map of that size is smaller than the placed frame that it covers, all of it."""
+    placed = contract.placement
+    covers_it = contract.from_network.covers == (
+        placed.top_px,
+        placed.left_px,
+        placed.top_px + placed.height_px,
+        placed.left_px + placed.width_px,
+    )
+    return covers_it and size[0] < placed.height_px and size[1] < placed.width_px
 
 
 def placed_truth(depth_m: Tensor, valid: Tensor, contract: Contract, *, mask_sky: bool) -> tuple[Tensor, Tensor]:

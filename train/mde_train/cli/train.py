@@ -1,11 +1,15 @@
 """mde-train: train a depth network by a recipe."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mde_runtime.command import PATH, Command
 from mde_runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from mde_train.recipe import Recipe
 
 
 @click.command(cls=Command)
@@ -16,6 +20,9 @@ from mde_runtime.errors import UsageError
 @click.option("--init", type=PATH, help="Start from the weights of this checkpoint or state dict.")
 @click.option("--weights", default="none", show_default=True, help="Of a ResNet encoder: none, imagenet, or a file.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, by the recipe that it was begun with.")
+@click.option("--devices", "num_devices", default=1, show_default=True, help="GPUs, or processes on CPUs, a machine.")
+@click.option("--num-nodes", default=1, show_default=True, help="Machines; start the command by torchrun on each.")
+@click.option("--fast-dev-run", is_flag=True, help="Two steps, one evaluation, all the files: is everything in place?")
 @click.option("--list", "list_recipes", is_flag=True, help="List the recipes and end.")
 @click.option("--show", metavar="NAME", help="Print a recipe as JSON and end; --set applies.")
 def main(
@@ -26,6 +33,9 @@ def main(
     init: Path | None,
     weights: str,
     resume: bool,
+    num_devices: int,
+    num_nodes: int,
+    fast_dev_run: bool,
     list_recipes: bool,
     show: str | None,
 ) -> None:
@@ -36,40 +46,30 @@ def main(
       mde-train --recipe fast --data data/street --out runs/fast
       mde-train --recipe fast --data data/street --out runs/short --set max_minutes=30 --set lr=1e-3
       mde-train --resume --data data/street --out runs/fast
+      torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 $(which mde-train) \\
+        --recipe fast --data data/street --out runs/fast --devices 4 --num-nodes 2
 
     Ctrl-C ends the step in progress and saves; --resume goes on with the very same losses.
     """
     if list_recipes:
         _list()
-    elif show is not None:
+        return
+    if show is not None:
         _show(show, settings)
-    else:
-        click.echo(_train(name, data, out, settings, init, weights, resume=resume))
-
-
-def _train(
-    name: str | None,
-    data: Path | None,
-    out: Path | None,
-    settings: tuple[str, ...],
-    init: Path | None,
-    weights: str,
-    *,
-    resume: bool,
-) -> Path:
+        return
     if data is None or out is None or (name is None and not resume):
         raise UsageError("give --recipe NAME, --data DIR and --out RUN; see --list for the recipes, --help for more")
-    if resume and (name or settings or init or weights != "none"):
-        raise UsageError(
-            "--resume goes on by the recipe that the run was begun with: give only --data and --out with it"
-        )
-    from mde_train.recipe import with_settings
-    from mde_train.recipes import recipe_named
+    if resume and (name or settings or init or weights != "none" or fast_dev_run):
+        raise UsageError("--resume goes on by the recipe that the run was begun with: give --data and --out alone")
+    recipe = _recipe(name, settings) if name else None  # a wrong name is told before torch loads
+    from mde_train.run import Machines, begin, go_on
 
-    recipe = with_settings(recipe_named(name), settings) if name else None  # a wrong name before torch loads
-    from mde_train.run import begin, go_on
-
-    return go_on(data, out) if recipe is None else begin(recipe, data, out, init=init, weights=weights)
+    machines = Machines(num_devices, num_nodes)
+    if recipe is None:
+        best = go_on(data, out, machines=machines)
+    else:
+        best = begin(recipe, data, out, init=init, weights=weights, machines=machines, is_trial=fast_dev_run)
+    click.echo(best)
 
 
 def _list() -> None:
@@ -81,7 +81,12 @@ def _list() -> None:
 
 def _show(name: str, settings: tuple[str, ...]) -> None:
     from mde_runtime import records
+
+    click.echo(records.dumps(_recipe(name, settings)), nl=False)
+
+
+def _recipe(name: str, settings: tuple[str, ...]) -> "Recipe":
     from mde_train.recipe import with_settings
     from mde_train.recipes import recipe_named
 
-    click.echo(records.dumps(with_settings(recipe_named(name), settings)), nl=False)
+    return with_settings(recipe_named(name), settings)
