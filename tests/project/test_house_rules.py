@@ -46,3 +46,14 @@ def test_such_lines_would_be_found():
 def test_no_python_file_has_a_name_that_says_nothing(texts):
     empty_names = {"utils.py", "util.py", "helpers.py", "helper.py", "common.py", "misc.py", "base.py", "manager.py"}
     assert [name for name in texts if name.rsplit("/", 1)[-1] in empty_names] == []
+
+
+def test_every_link_of_the_documentation_leads_somewhere(root, texts):
+    links = [
+        (name, target)
+        for name, text in texts.items()
+        if name.endswith(".md")
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+        if "://" not in target
+    ]
+    assert [(name, target) for name, target in links if not (root / name).parent.joinpath(target).exists()] == []
