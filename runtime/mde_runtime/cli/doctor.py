@@ -1,0 +1,28 @@
+"""`mde-doctor`: what this machine can do, and what closes each gap."""
+
+import click
+
+from mde_runtime.cli.tables import table
+from mde_runtime.command import Command
+
+
+@click.command(cls=Command)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, for a program.")
+def main(as_json: bool) -> None:
+    """Show what this machine can run, each thing tried and not guessed, and the command that closes each gap.
+
+    \b
+    mde-doctor
+    """
+    from mde_runtime import records
+    from mde_runtime.doctor import examine
+
+    findings = examine()
+    if as_json:
+        click.echo(records.dumps(findings), nl=False)
+        return
+    click.echo(table(("", "", "found"), [(found.what, found.state, found.detail) for found in findings]))
+    gaps = [found for found in findings if found.state != "yes" and found.remedy]
+    if gaps:
+        click.echo("\nTo close the gaps that matter to you:")
+        click.echo(table(("what", "how"), [(found.what, found.remedy) for found in gaps]))

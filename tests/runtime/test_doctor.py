@@ -1,0 +1,53 @@
+import importlib.metadata
+import json
+
+import pytest
+
+from mde_runtime.cli.doctor import main
+
+
+def rows(command):
+    return {row["what"]: row for row in json.loads(command(main, "--json").stdout)}
+
+
+def test_each_backend_is_tried_and_each_gap_has_its_remedy(command):
+    found = rows(command)
+    assert found["onnxruntime-cpu"]["state"] == "yes"
+    assert "CPUExecutionProvider" in found["onnxruntime-cpu"]["detail"]
+    assert all(row["remedy"] for row in found.values() if row["state"] != "yes")
+
+
+def test_the_table_names_gaps_and_remedies(command):
+    said = command(main).stdout
+    assert "CPU" in said
+    assert "To close the gaps that matter to you:" in said
+
+
+def test_two_onnxruntimes_over_each_other_are_found(command, monkeypatch):
+    real = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "1.31.1" if name == "onnxruntime-gpu" else real(name)
+    )
+    found = rows(command)["onnxruntime"]
+    assert found["state"] == "problem"
+    assert "pip uninstall onnxruntime onnxruntime-gpu" in found["remedy"]
+
+
+def test_one_onnxruntime_is_left_alone(command):
+    assert "onnxruntime" not in rows(command)
+
+
+def test_a_cache_that_others_may_write_to_is_a_problem(command, tmp_path, monkeypatch):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    monkeypatch.setenv("MDE_CACHE", str(tmp_path / "open"))
+    found = rows(command)["cache"]
+    assert (found["state"], "chmod 700" in found["remedy"]) == ("no", True)
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_found(command):
+    found = rows(command)
+    if found["CUDA"]["state"] != "yes":
+        pytest.skip(found["CUDA"]["detail"])
+    assert found["GPU"]["state"] == "yes"
