@@ -65,6 +65,7 @@ def steps(engine: str) -> tuple[Step, ...]:
         Step(
             "predict",
             ("mde-predict", BUNDLE, SCENES / "rgb/val", "-o", DEMO / "depth", "--format", "npy", "--format", "colour"),
+            stdout=DEMO / "depth.txt",
         ),
         Step("judge the depth", ("mde-bench", "accuracy", BUNDLE, "--data", SCENES, "--json", ACCURACY)),
         Step(
