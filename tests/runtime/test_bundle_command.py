@@ -33,7 +33,7 @@ def test_verify_shows_what_runs_and_what_precision_is_real(command, tiny_bundle)
     assert ended.exit_code == 0
     lines = ended.stdout.splitlines()
     assert any(line.startswith("onnxruntime-cpu   fp16 graph, fp32 arithmetic  passed") for line in lines)
-    assert any(line.startswith("onnxruntime-cuda  fp32 ") and "not here" in line for line in lines)
+    assert any(line.startswith("onnxruntime-cuda  fp32, fp16 ") and "not here" in line for line in lines)
 
 
 def test_a_precision_without_a_verified_backend_makes_the_verdict_no(command, make_bundle, tiny_graph):

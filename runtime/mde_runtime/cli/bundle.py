@@ -85,7 +85,7 @@ def verify(bundle: Path, as_json: bool) -> int:
         click.echo(records.dumps(rows), nl=False)
     else:
         header = ("backend", "precision", "verdict", "worst RMSE", "p99.9", "bias", "worst SSIM", "executor or reason")
-        click.echo(table(header, [_verification_row(row) for row in rows]))
+        click.echo(table(header, _verification_rows(rows)))
     left = without_backend(rows)
     if left:
         say(f"no backend here is verified with {', '.join(left)}")
@@ -107,11 +107,24 @@ def _contract_lines(bundle: "Bundle") -> list[str]:
     ]
 
 
-def _verification_row(row: "Verification | NotHere") -> tuple[str, ...]:
+def _verification_rows(rows: "list[Verification | NotHere]") -> list[tuple[str, ...]]:
+    """A row for each verification, and one for each reason why a backend is not here."""
     from mde_runtime.verify import NotHere
 
-    if isinstance(row, NotHere):
-        return (row.backend, row.precision, "not here", "", "", "", "", row.reason)
+    absent: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if isinstance(row, NotHere):
+            absent.setdefault((row.backend, row.reason), []).append(row.precision)
+    return [
+        *(_verification_row(row) for row in rows if not isinstance(row, NotHere)),
+        *(
+            (backend, ", ".join(precisions), "not here", "", "", "", "", reason)
+            for (backend, reason), precisions in absent.items()
+        ),
+    ]
+
+
+def _verification_row(row: "Verification") -> tuple[str, ...]:
     parity = row.parity
     return (
         row.backend,
