@@ -70,12 +70,12 @@ def interrupt() -> Callable[..., subprocess.CompletedProcess[str]]:
         command = [str(BIN / str(words[0])), *map(str, words[1:])]
         with tempfile.TemporaryFile("w+") as said:
             process = subprocess.Popen(command, stdout=said, stderr=said)
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 400
             while process.poll() is None and not reached(_text(said)) and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert process.poll() is None, f"ended by itself: {_text(said)}"
             process.send_signal(signal.SIGINT)
-            code = process.wait(timeout=120)
+            code = process.wait(timeout=400)
             return subprocess.CompletedProcess(command, code, _text(said))
 
     return run

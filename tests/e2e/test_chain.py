@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # seconds: two cores may be busy with other tests
 
 
 def test_what_was_trained_beats_the_mean_image(call, world, run_folder, tmp_path):

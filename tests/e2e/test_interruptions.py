@@ -5,7 +5,7 @@ import pytest
 from mde_runtime.bundle import read_bundle
 from mde_train.checkpoint import read_checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # seconds: two cores may be busy with other tests
 
 
 def drafts(folder):
