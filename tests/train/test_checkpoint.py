@@ -1,5 +1,6 @@
 import os
 import pickle
+import resource
 import zipfile
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mde_runtime.errors import BadInputError
-from mde_train.checkpoint import load_weights, read_checkpoint, read_training
+from mde_runtime.errors import BadInputError, MachineError
+from mde_train.checkpoint import load_weights, read_checkpoint, read_training, write_checkpoint
 from mde_train.models import build_model
 
 
@@ -64,6 +65,19 @@ def test_another_zip_is_refused(tmp_path):
         archive.writestr("hello", "there")
     with pytest.raises(BadInputError, match="not a checkpoint"):
         read_checkpoint(tmp_path / "x.ckpt")
+
+
+def test_a_full_disk_leaves_the_checkpoint_that_was_there(checkpoint, written):
+    path = written()
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # no file may grow further: as good as a full disk
+    try:
+        with pytest.raises(MachineError, match="is the disk full"):
+            write_checkpoint(path, checkpoint)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):

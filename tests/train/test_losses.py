@@ -44,14 +44,14 @@ def test_a_pixel_that_is_not_valid_gets_no_gradient(name: str):
     assert (depth.grad[..., 10:] != 0).any()
 
 
-@pytest.mark.parametrize("name", set(LOSSES) - {"seed"})
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "seed"])  # its root has no epsilon
 def test_a_perfect_batch_has_a_finite_gradient(name: str):
     depth = maps().requires_grad_()
     LOSSES[name](depth, maps(), EVERYWHERE).backward()
     assert torch.isfinite(depth.grad).all()
 
 
-@pytest.mark.parametrize("name", set(LOSSES) - {"seed"})
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "seed"])  # its root has no epsilon
 def test_a_batch_without_any_valid_pixel_is_no_nan(name: str):
     depth = maps(1).requires_grad_()
     loss = LOSSES[name](depth, maps(), ~EVERYWHERE)

@@ -182,6 +182,11 @@ def test_a_fresh_network_gives_depth_that_a_gradient_can_change(name: str):
     assert any((parameter.grad != 0).any() for parameter in trained)
 
 
+def test_an_option_that_a_model_does_not_have_is_answered_with_those_it_has():
+    with pytest.raises(UsageError, match="model cnn-fc: no option 'weights'; its options are: width"):
+        build_model("cnn-fc", weights="imagenet")
+
+
 def test_an_unknown_model_is_answered_with_the_known_ones():
     with pytest.raises(UsageError, match="the models are resnet34-seed, "):
         build_model("resnet35")

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from mde_train.checkpoint import read_checkpoint
+from mde_train.recipes import RECIPES
 
 SMALL = ("batch_size=4", "epochs=2", "evaluate_every_epochs=1", "picture_every_steps=5", "max_minutes=null")
 
@@ -214,6 +215,16 @@ def test_a_trial_run_goes_through_everything_in_two_steps(scenes: Path, tmp_path
     assert {"best.ckpt", "last.ckpt", "pictures"} <= names(tmp_path / "r")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if not name.startswith("fast")])
+def test_every_recipe_trains(recipe: str, scenes: Path, tmp_path: Path):
+    settings = ("batch_size=2", "protocol=seed", *(["model_options.width=8"] if recipe == "cnn-fc" else []))
+    arguments = ("--recipe", recipe, "--data", scenes, "--out", tmp_path / "r", "--fast-dev-run")
+    result = mde_train(*arguments, settings=settings)
+    assert result.exit_code == 0, result.stderr
+    assert read_checkpoint(tmp_path / "r" / "best.ckpt").model == recipe
+
+
 def test_training_stops_when_nothing_gets_better(scenes: Path, tmp_path: Path):
     settings = (*SMALL, "epochs=50", "patience=1", "lr=0", "ema_decay=null")
     result = mde_train("--recipe", "fast", "--data", scenes, "--out", tmp_path / "r", settings=settings)
@@ -227,6 +238,4 @@ def test_show_prints_the_recipe_with_its_changes():
 
 
 def test_list_names_every_recipe():
-    from mde_train.recipes import RECIPES
-
     assert [line.split(":")[0] for line in mde_train("--list").stdout.splitlines()] == list(RECIPES)

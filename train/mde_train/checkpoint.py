@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mde_runtime import files, records
 from mde_runtime.contract import Contract
-from mde_runtime.errors import BadInputError
+from mde_runtime.errors import BadInputError, MachineError
 from mde_train.models import MODELS, build_model
 
 SCHEMA = 1
@@ -57,8 +57,13 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, training: Mapping[str, 
     }
     if training is not None:
         content["training"] = dict(training)
-    with files.replacing(path) as draft:
-        torch.save(content, draft)
+    try:
+        with files.replacing(path) as draft:
+            torch.save(content, draft)
+    except RuntimeError as error:  # torch writes without Python: a full disk is no OSError there
+        raise MachineError(
+            f"{path}: cannot be written ({_first_line(error)}); is the disk full? Free some space, then --resume"
+        ) from error
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -23,7 +23,6 @@ from mde_train.training_data import Data
 from mde_train.truth import placed_truth
 
 BEST, LAST = "best.ckpt", "last.ckpt"
-CURVE_EVERY_STEPS = 1
 SAVE_EVERY_S = 300.0  # what a power cut may cost
 
 
@@ -35,11 +34,12 @@ class Observer(Callback):
         self._run, self._data = run, data
         self._saved_s, self._judged_step = time.perf_counter(), -1
         self._curves: Curves | None = None
+        self._previous = signal.getsignal(signal.SIGINT)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the curves; from here on Ctrl-C ends the step that it falls into, and a second one ends at once."""
         training = _as_training(pl_module)
-        self._previous = signal.signal(signal.SIGINT, self._interrupt)
+        signal.signal(signal.SIGINT, self._interrupt)
         if trainer.is_global_zero:
             self._curves = Curves(self._run, training.step)
 
@@ -61,7 +61,7 @@ class Observer(Callback):
     def _after_step(self, training: Training, curves: Curves, is_last: bool, outputs: STEP_OUTPUT) -> None:
         step, recipe = training.step, training.recipe
         is_last = is_last or step == training.num_steps
-        if step % CURVE_EVERY_STEPS == 0 and isinstance(outputs, dict):
+        if isinstance(outputs, dict):
             rate = training.trainer.optimizers[0].param_groups[0]["lr"]
             curves.add(step, training.elapsed_s / 60, {"loss": float(outputs["loss"]), "lr": rate})
         if step % recipe.picture_every_steps == 0:

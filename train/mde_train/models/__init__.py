@@ -1,6 +1,7 @@
 """The networks, by name. A model is one file with `build` and `contract`, and one line in `MODELS`."""
 
 import importlib
+import inspect
 from typing import Any, Protocol, cast
 
 from torch import nn
@@ -37,5 +38,9 @@ def model_named(name: str) -> Model:
 
 
 def build_model(name: str, **options: Any) -> nn.Module:
-    """The named network with fresh weights; `options` are its own."""
-    return model_named(name).build(**options)
+    """The named network with fresh weights. Raises UsageError for an option that it does not have."""
+    build = model_named(name).build
+    own = inspect.signature(build).parameters
+    if unknown := [option for option in options if option not in own]:
+        raise UsageError(f"model {name}: no option {unknown[0]!r}; its options are: {', '.join(own) or 'none'}")
+    return build(**options)
