@@ -10,6 +10,7 @@ from mde_runtime.command import PATH, Command, say
 if TYPE_CHECKING:
     from mde_export.engine import EngineChoice
     from mde_export.export import Exported
+    from mde_runtime.certificate import Certificate, Precision
 
 ENGINES = ("auto", "none", "tensorrt", "tensorrt-rtx")
 
@@ -28,6 +29,7 @@ def _size(_context: click.Context, _option: click.Parameter, value: str | None) 
 @click.argument("model")
 @click.option("-o", "--out", type=PATH, help="The bundle to write.  [default: MODEL's name with .mde]")
 @click.option("--fp16", is_flag=True, help="Add an FP16 graph: half the size, for GPUs.")
+@click.option("--int8", is_flag=True, help="Add an INT8 graph: a quarter of the size, less accurate; see its figure.")
 @click.option("--frames", type=PATH, metavar="DIR", help="Judge on these: a data set or pictures, 64 or more.")
 @click.option("--contract", type=PATH, metavar="FILE", help="What the network expects and gives, as contract.json.")
 @click.option("--weights", type=PATH, metavar="FILE", help="Weights for package.module:build.")
@@ -47,6 +49,7 @@ def main(
     model: str,
     out: Path | None,
     fp16: bool,
+    int8: bool,
     frames: Path | None,
     contract: Path | None,
     weights: Path | None,
@@ -76,10 +79,11 @@ def main(
     from mde_export.request import Request
     from mde_export.steps import told
 
+    wanted: dict[Precision, bool] = {"fp16": fp16, "int8": int8}
     request = Request(
         model=model,
         out=out,
-        precisions=("fp16",) if fp16 else (),
+        precisions=tuple(precision for precision, is_wanted in wanted.items() if is_wanted),
         frames=frames,
         contract=contract,
         weights=weights,
@@ -106,9 +110,16 @@ def _as_text(exported: "Exported") -> str:
             f"{certificate.precision}  worst frame {parity.rmse_worst_m * 100:.3f} cm of "
             f"{certificate.limits.rmse_worst_m * 100:g} cm, p99.9 {parity.p999_m * 100:.3f} cm, "
             f"bias {parity.bias_m * 100:+.4f} cm, SSIM {parity.ssim_worst:.6f}, {parity.num_frames} frames"
-            f"{f', {kept} blocks kept in FP32' if kept else ''}"
+            f"{f', {kept} blocks kept in FP32' if kept else ''}{_accuracy(certificate)}"
         )
     return "\n".join([*lines, *map(str, exported.emitted), str(exported.bundle)])
+
+
+def _accuracy(certificate: "Certificate") -> str:
+    if certificate.truth_rmse_m is None:
+        return ""
+    original_m, graph_m = certificate.truth_rmse_m
+    return f"; RMSE to the true depth {graph_m:.3f} m, the original's {original_m:.3f} m"
 
 
 def _say_about_the_engine(exported: "Exported", choice: "EngineChoice") -> None:

@@ -1,11 +1,14 @@
 """The engine at the end of an export, where this machine can build one. Engines never travel in a bundle."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mde_export.certify import Trial
 from mde_export.steps import Step
+from mde_runtime.certificate import Precision
 from mde_runtime.engines.build import build_engine
 from mde_runtime.engines.flavours import Flavour, version_of
 from mde_runtime.errors import MachineError
@@ -20,6 +23,7 @@ class BuiltEngine:
 
     flavour: Flavour
     version: str
+    precision: Precision
     content: bytes
 
     @property
@@ -28,16 +32,19 @@ class BuiltEngine:
         return SUFFIXES[self.flavour]
 
 
-def build_for(choice: EngineChoice, graph: bytes, step: Step) -> BuiltEngine | None:
+def build_for(choice: EngineChoice, trials: Sequence[Trial], step: Step) -> BuiltEngine | None:
     """Build what was asked for. auto: TensorRT where it and a GPU are, else None. none: None.
 
+    Of the FP16 graph where there is one, else of the last: INT8 is slower than FP16 on some GPUs.
     Raises MachineError when a named engine cannot be built here.
     """
     flavour = flavour_of(choice)
     if flavour is None:
         return None
-    with step(f"engine: {flavour} {version_of(flavour)}") as moved_on:
-        return BuiltEngine(flavour, version_of(flavour), build_engine(graph, flavour, moved_on=moved_on))
+    chosen = next((trial for trial in trials if trial.precision == "fp16"), trials[-1])
+    with step(f"engine: {chosen.precision}, {flavour} {version_of(flavour)}") as moved_on:
+        content = build_engine(chosen.graph, flavour, moved_on=moved_on)
+    return BuiltEngine(flavour, version_of(flavour), chosen.precision, content)
 
 
 def flavour_of(choice: EngineChoice) -> Flavour | None:

@@ -13,7 +13,7 @@ from mde_export.certify import Trial, attempt, certificate_of
 from mde_export.engine import BuiltEngine, build_for
 from mde_export.evidence import Evidence, Pictures, evidence_of
 from mde_export.failure import verdict
-from mde_export.lower import lowered
+from mde_export.lower import lowered_to_fp16, lowered_to_int8
 from mde_export.pictures import pictures_from
 from mde_export.request import Request
 from mde_export.sources import Source, open_source
@@ -26,6 +26,7 @@ from mde_runtime.contract import Contract
 from mde_runtime.errors import UsageError
 
 NUM_GOLDEN = 8  # frames that a device is verified with
+LOWER = {"fp16": lowered_to_fp16, "int8": lowered_to_int8}
 TOOLS = ("onnx", "onnx-ir", "onnxruntime", "numpy")
 
 
@@ -51,7 +52,7 @@ def export(request: Request, step: Step) -> Exported:
     certificates = tuple(
         certificate_of(trial, evidence, source.contract.from_network, source.derived_from) for trial in trials
     )
-    engine = build_for(request.engine, trials[-1].graph, step)
+    engine = build_for(request.engine, trials, step)
     with step("write the bundle"):
         write_bundle(
             out,
@@ -88,8 +89,9 @@ def _trials(source: Source, evidence: Evidence, request: Request, step: Step) ->
         model = stripped(graft(source.network(), source.contract))
     with step("FP32: certificate", len(evidence.depth_m)) as moved_on:
         trials = [_passed(attempt("fp32", to_bytes(model), evidence, wanted, moved_on=moved_on), model, evidence)]
-    if "fp16" in (*source.precisions, *request.precisions):
-        trials.append(_passed(lowered(model, evidence, wanted, step), model, evidence))
+    for precision, lower in LOWER.items():
+        if precision in (*source.precisions, *request.precisions):
+            trials.append(_passed(lower(model, evidence, wanted, step), model, evidence))
     return trials
 
 
@@ -120,7 +122,7 @@ def _emit(
         wanted[folder / "contract.json"] = records.dumps(contract).encode()
     if engine is not None:
         place = out.parent if folder is None else folder
-        wanted[place / f"{out.stem}.{trials[-1].precision}{engine.suffix}"] = engine.content
+        wanted[place / f"{out.stem}.{engine.precision}{engine.suffix}"] = engine.content
     for path, content in wanted.items():
         files.write_bytes(path, content)
     return tuple(wanted)

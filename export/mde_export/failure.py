@@ -13,6 +13,7 @@ REMEDIES = {
     "fp32": "the graph computes something else than the original: look for chance in its forward, or layers that act "
     "otherwise in training",
     "fp16": "export without --fp16, or train with smaller activations (normalisation, weight decay)",
+    "int8": "give frames that are more like the camera's with --frames DIR, or export with --fp16 instead",
 }
 
 

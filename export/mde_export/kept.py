@@ -38,6 +38,13 @@ def kept_by_rule(model: ir.Model) -> tuple[Island, ...]:
     return tuple(islands)
 
 
+def unquantizable(model: ir.Model) -> tuple[Island, ...]:
+    """What INT8 leaves alone beside the rules: grouped layers and those whose weight comes first."""
+    nodes = [node for node in model.graph if is_weighted(node) and not is_stage(node.name) and not _is_plain(node)]
+    names = tuple(node.name for node in nodes if node.name)
+    return (Island(names, "a grouped layer, or one that is computed from its weight on", None),) if names else ()
+
+
 def names_in(islands: Iterable[Island]) -> frozenset[str]:
     """The names of all nodes of the islands."""
     return frozenset(name for island in islands for name in island.nodes)
@@ -46,6 +53,14 @@ def names_in(islands: Iterable[Island]) -> frozenset[str]:
 def is_weighted(node: ir.Node) -> bool:
     """Whether the node multiplies by weights of the network."""
     return node.op_type in WEIGHTED_OPS and any(value is not None and value.is_initializer() for value in node.inputs)
+
+
+def _is_plain(node: ir.Node) -> bool:
+    groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
+    weight = node.inputs[1]
+    assert weight is not None
+    is_matrix = node.op_type != "MatMul" or (weight.shape is not None and len(weight.shape) == 2)
+    return groups == 1 and weight.is_initializer() and is_matrix
 
 
 def _stages(graph: ir.Graph) -> list[ir.Node]:

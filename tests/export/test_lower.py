@@ -10,7 +10,8 @@ from mde_export.canonical import from_bytes, stripped, to_bytes
 from mde_export.evidence import Evidence, Pictures
 from mde_export.execute import Executor
 from mde_export.kept import kept_by_rule, names_in
-from mde_export.lower import attempt_half, blocks_of, lowered
+from mde_export.lower import attempt_half, lowered_to_fp16, lowered_to_int8
+from mde_export.repair import blocks_of
 from mde_export.stages import graft
 
 
@@ -23,10 +24,12 @@ def silent(_name, _total=None):
 def world(contract, noise):
     """A network of three convolutions with `body` from `b` to `c` before the last; its evidence, its contract."""
 
-    def make(body: str, **numbers: float):
-        constants = ", ".join(f"float {name} = {{{number}}}" for name, number in (numbers | {"gain": 12.0}).items())
+    def make(body: str, **numbers: float | list[float]):
+        numbers |= {"gain": 12.0}
+        weights = {"w1": np.eye(3), "w2": np.eye(3), "w3": np.full((1, 3), 0.4), "w4": np.eye(3)}
+        constants = {name: np.reshape(number, (1, -1)) for name, number in numbers.items()} | weights
         text = f"""<ir_version: 8, opset_import: ["" : 18]>
-            net (float[1,3,8,16] x) => (float[1,1,8,16] y) <{constants}> {{
+            net (float[1,3,8,16] x) => (float[1,1,8,16] y) {{
                 [first] a = Conv (x, w1)
                 [second] b = Conv (a, w2)
                 {body}
@@ -34,10 +37,9 @@ def world(contract, noise):
                 [end] y = Mul (m, gain)
             }}"""
         network = onnx.parser.parse_model(text)
-        weights = {"w1": np.eye(3), "w2": np.eye(3), "w3": np.full((1, 3), 0.4)}
         network.graph.initializer.extend(
-            onnx.numpy_helper.from_array(weight.reshape(*weight.shape, 1, 1).astype(np.float32), name)
-            for name, weight in weights.items()
+            onnx.numpy_helper.from_array(array.reshape(*array.shape, 1, 1).astype(np.float32), name)
+            for name, array in constants.items()
         )
         wanted = contract()
         model = stripped(graft(from_bytes(network.SerializeToString()), wanted))
@@ -53,22 +55,24 @@ def measured_islands(trial):
 
 
 def test_a_network_that_half_can_hold_keeps_nothing_but_the_rules(world):
-    trial = lowered(*world("c = Relu (b)"), silent)
+    trial = lowered_to_fp16(*world("c = Relu (b)"), silent)
     assert trial.breaches == ()
     assert measured_islands(trial) == []
 
 
 def test_a_value_past_half_that_comes_back_is_kept_with_its_readers(world):
     body = "[up] large = Mul (b, k) [peak] huge = Mul (large, k) [down] less = Div (huge, k) [back] c = Div (less, k)"
-    broken = world(body, k=500.0)
-    assert attempt_half(broken[0], kept_by_rule(broken[0]), *broken[1:]).breaches
-    trial = lowered(*broken, silent)
+    model, evidence, wanted = world(body, k=500.0)
+    assert attempt_half(model, wanted, kept_by_rule(model), evidence).breaches
+    trial = lowered_to_fp16(model, evidence, wanted, silent)
     assert trial.breaches == ()
     assert [island.nodes for island in measured_islands(trial)] == [("peak", "down")]
 
 
 def test_what_costs_accuracy_without_overflow_is_searched_and_its_cost_is_stated(world):
-    trial = lowered(*world("[far] large = Add (b, offset) [near] c = Sub (large, offset)", offset=500.0), silent)
+    trial = lowered_to_fp16(
+        *world("[far] large = Add (b, offset) [near] c = Sub (large, offset)", offset=500.0), silent
+    )
     (island,) = measured_islands(trial)
     assert trial.breaches == ()
     assert set(island.nodes) == {"far", "near"}
@@ -80,3 +84,18 @@ def test_blocks_hold_every_node_that_is_not_kept_once_and_in_order(world):
     kept = names_in(kept_by_rule(model))
     names = [name for block in blocks_of(model, kept) for name in block]
     assert names == [node.name for node in model.graph if node.name not in kept]
+
+
+def test_int8_of_an_easy_network_is_within_its_limit_and_says_how_it_was_calibrated(world):
+    trial = lowered_to_int8(*world("c = Relu (b)"), silent)
+    assert trial.breaches == ()
+    assert trial.executor.endswith("on 16 of the frames")
+    assert measured_islands(trial) == []
+
+
+def test_an_outlier_channel_that_ruins_int8_is_kept_in_float(world):
+    body = "[blow_up] d = Mul (b, outlier) [layer] e = Conv (d, w4) [undo] c = Div (e, outlier)"
+    trial = lowered_to_int8(*world(body, outlier=[1.0, 1.0, 2000.0]), silent)
+    assert trial.breaches == ()
+    assert [island.nodes for island in measured_islands(trial)] == [("layer",)]
+    assert measured_islands(trial)[0].rmse_worst_without_m > 0.4  # the limit, 40 cm over 20 m

@@ -1,0 +1,77 @@
+"""When a precision misses its limits: the fewest nodes in FP32 that a measured search finds, each with its cost."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import onnx_ir as ir
+
+from mde_export.certify import Trial
+from mde_export.evidence import Evidence
+from mde_export.kept import is_weighted, names_in
+from mde_export.search import Block, fewest_kept
+from mde_export.stages import is_stage
+from mde_runtime.certificate import Island
+from mde_runtime.contract import FromNetwork
+from mde_runtime.parity import Limits
+
+MAX_BLOCKS = 16  # ranked each alone: a run on the worst frames for every one
+NUM_WORST_FRAMES = 4  # that the ranking runs on
+
+
+class Attempt(Protocol):
+    """Makes a graph of a lower precision, runs it on the evidence and judges it."""
+
+    def __call__(self, islands: tuple[Island, ...], evidence: Evidence, moved_on: Callable[[], None] = ..., /) -> Trial:
+        """islands: what stays FP32."""
+        ...
+
+
+def repaired(attempt: Attempt, model: ir.Model, failed: Trial, evidence: Evidence, wanted: FromNetwork) -> Trial:
+    """The trial with the fewest further nodes in FP32 that passes, or the failed one where nothing helps.
+
+    model: the FP32 graph with its stages.
+    """
+    worst = worst_frames(failed, evidence)
+    limit_m = Limits.of(failed.precision, wanted).rmse_worst_m
+
+    def islands(kept: Sequence[Block]) -> tuple[Island, ...]:
+        return (*failed.kept_fp32, *(Island(block, "measured: it misses a limit without", None) for block in kept))
+
+    def error_of(kept: Sequence[Block]) -> float:
+        parity = attempt(islands(kept), worst).parity
+        return float("inf") if parity.num_nonfinite else parity.rmse_worst_m
+
+    def passes(kept: Sequence[Block]) -> bool:
+        return error_of(kept) <= limit_m and not attempt(islands(kept), evidence).breaches
+
+    kept = fewest_kept(blocks_of(model, names_in(failed.kept_fp32)), error_of, passes)
+    if kept is None:
+        return failed
+    costs = [error_of([other for other in kept if other is not block]) for block in kept]
+    measured = tuple(
+        replace(island, rmse_worst_without_m=cost if np.isfinite(cost) else None)
+        for island, cost in zip(islands(kept)[len(failed.kept_fp32) :], costs, strict=True)
+    )
+    return attempt((*failed.kept_fp32, *measured), evidence)
+
+
+def blocks_of(model: ir.Model, kept: frozenset[str]) -> list[Block]:
+    """The nodes that could still be kept, in order, cut before layers with weights, in MAX_BLOCKS pieces or fewer."""
+    layers: list[list[str]] = [[]]
+    for node in model.graph:
+        if node.name is None or node.name in kept or is_stage(node.name):
+            continue
+        if is_weighted(node):
+            layers.append([])
+        layers[-1].append(node.name)
+    layers = [layer for layer in layers if layer]
+    pieces = np.array_split(np.arange(len(layers)), max(1, min(MAX_BLOCKS, len(layers))))
+    return [tuple(name for index in piece for name in layers[index]) for piece in pieces]
+
+
+def worst_frames(trial: Trial, evidence: Evidence) -> Evidence:
+    """The evidence of the frames on which the trial was worst."""
+    error = np.square(trial.depth_m - evidence.depth_m).mean(axis=(1, 2))
+    return evidence.subset(np.sort(np.argsort(np.nan_to_num(error, nan=np.inf))[-NUM_WORST_FRAMES:]).tolist())
