@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from mde_bench.beside_seed import BesideSeed
 from mde_bench.candidates import Subject
+from mde_bench.conditions import num_idle_cores
 from mde_bench.frames import as_the_camera_gives_it, held_out
 from mde_runtime import files
 from mde_runtime.bundle import SUFFIX
 from mde_runtime.choosing import AUTO
 from mde_runtime.contract import Contract
 from mde_runtime.errors import UsageError
-from mde_runtime.machine import this_machine
 from mde_runtime.progress import progress
 from mde_runtime.protocols import Figures, open_protocol
 
@@ -94,4 +94,4 @@ def _open(path: Path, protocol: str, backend: str, precision: str) -> ModelFile:
     from mde_bench.subjects import torch_eager
 
     open_checkpoint = torch_eager.open_raw if protocol == RAW else torch_eager.open_subject
-    return open_checkpoint(str(path), this_machine().num_cores)
+    return open_checkpoint(str(path), num_idle_cores())

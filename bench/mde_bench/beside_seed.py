@@ -7,8 +7,6 @@ The same maps, 224x224 px, truth clipped to 0-20 m, as in `mde_runtime.protocols
 - `rmse_below_far_m`: the same over the pixels whose truth is nearer than 20 m: without the sky.
 """
 
-import functools
-
 import numpy as np
 import numpy.typing as npt
 
@@ -55,10 +53,9 @@ class BesideSeed:
 
 def _ssim_float32(x: Float32, y: Float32) -> float:
     """`metrics.ssim` with every sum in float32."""
-    blur = _window()
-    mean_x, mean_y = blur @ x @ blur, blur @ y @ blur
-    variance_x, variance_y = blur @ (x * x) @ blur - mean_x**2, blur @ (y * y) @ blur - mean_y**2
-    covariance = blur @ (x * y) @ blur - mean_x * mean_y
+    mean_x, mean_y = _blur(x), _blur(y)
+    variance_x, variance_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
+    covariance = _blur(x * y) - mean_x * mean_y
     c1, c2 = (np.float32((k * SSIM_DATA_RANGE) ** 2) for k in (0.01, 0.03))
     similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
         (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
@@ -66,11 +63,12 @@ def _ssim_float32(x: Float32, y: Float32) -> float:
     return float(np.mean(similarity))
 
 
-@functools.cache
-def _window() -> Float32:
-    """The symmetric (224, 224) band matrix of the SSIM window."""
-    offsets = np.arange(metrics.SSIM_WINDOW_PX) - metrics.SSIM_WINDOW_PX // 2
-    weights = np.exp(-(offsets**2) / (2 * metrics.SSIM_SIGMA_PX**2))
-    weights /= weights.sum()
-    matrix = sum(w * np.eye(SIDE_PX, k=int(k)) for w, k in zip(weights, offsets, strict=True))
-    return np.asarray(matrix, np.float32)
+def _blur(values: Float32) -> Float32:
+    """The Gaussian-weighted mean around each pixel, zeros beyond the border, summed in float32."""
+    reach = metrics.SSIM_WINDOW_PX // 2
+    weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * metrics.SSIM_SIGMA_PX**2))
+    weights = (weights / weights.sum()).astype(np.float32)
+    for _ in range(2):  # down the rows, then, transposed, along them
+        padded = np.pad(values, ((reach, reach), (0, 0)))
+        values = sum((w * padded[k : k + len(values)] for k, w in enumerate(weights)), np.zeros_like(values)).T
+    return values

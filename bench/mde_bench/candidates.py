@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime.backends import BACKENDS
+from mde_runtime.bundle import Bundle
 from mde_runtime.certificate import Precision
 
 Frame = npt.NDArray[np.uint8]
@@ -55,6 +57,13 @@ def torch_candidate(checkpoint: Path, num_threads: int) -> Candidate:
     """The PyTorch model of a checkpoint, eager, FP32: what every other candidate is held against."""
     options: dict[str, str | int] = {"checkpoint": str(checkpoint), "num_threads": num_threads}
     return Candidate(f"{TORCH} fp32", TORCH, "fp32", "mde_bench.subjects.torch_eager:open_subject", options)
+
+
+def bundle_pairs(bundle: Bundle) -> list[tuple[str, Precision]]:
+    """Every backend of the table with every precision of a bundle, whether this machine runs it or not."""
+    return [
+        (name, precision) for name, row in BACKENDS.items() if row.device != "none" for precision in bundle.precisions
+    ]
 
 
 def bundle_candidate(bundle: Path, backend: str, precision: Precision, num_threads: int) -> Candidate:

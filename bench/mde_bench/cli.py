@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mde_runtime.command import PATH, Group, say
-from mde_runtime.errors import MeasurementError, VerdictError
+from mde_runtime.errors import MeasurementError, UsageError, VerdictError
 
 if TYPE_CHECKING:
     from mde_bench.result import Result
@@ -31,6 +31,8 @@ def main() -> None:
 @click.option("--threads", "num_threads", type=click.IntRange(min=1), help="On a CPU.  [default: all cores]")
 @click.option("--report", type=PATH, help="Write one HTML page, complete in itself.")
 @click.option("--json", "json_path", type=PATH, help="Write everything as JSON, the raw samples too.")
+@click.option("--gate", "gate_path", type=PATH, help="Limits in TOML; a breach makes the exit code 1.")
+@click.option("--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) there.")
 @click.option("--allow-noisy", is_flag=True, help="Go on with a warning where the figures never settled.")
 def run(
     bundle: Path,
@@ -42,39 +44,44 @@ def run(
     num_threads: int | None,
     report: Path | None,
     json_path: Path | None,
+    gate_path: Path | None,
+    ci: Path | None,
     allow_noisy: bool,
 ) -> None:
     """Measure BUNDLE on every backend of this machine, in turns, each in its own process.
 
-    A candidate that crashes, hangs or answers nonsense costs its own row and makes the exit code 1. A run whose
-    figures never settled is not valid and makes it 5: close what else runs and measure again.
+    A candidate that crashes, hangs or answers nonsense costs its own row. The exit code is 1 when none is left that
+    can be shipped, or when one that the gate names fails or breaches a limit. A run whose figures never settled is not
+    valid and makes it 5: close what else runs and measure again.
 
     \b
     mde-bench run model.mde --data data --checkpoint model.ckpt --report bench.html --json bench.json
     """
+    from mde_bench.ci import write_ci_files
+    from mde_bench.gate import checks, read_gate
     from mde_bench.interleave import Effort
     from mde_bench.plan import plan_run
     from mde_bench.ranking import keep_ranking
     from mde_bench.result import save
     from mde_bench.run import carry_out
 
+    gate = read_gate(gate_path) if gate_path else None
     plan = plan_run(bundle, data, checkpoint, split, num_frames, protocol, num_threads, Effort())
     outcome = carry_out(plan, lambda result: save(result, json_path) if json_path else None)
-    _print(outcome.result)
+    result = outcome.result
+    _print(result)
     if report:
         from mde_bench.report.page import write_report
 
         write_report(outcome, plan.scene, report)
         click.echo(report)
-    if failed := [row.name for row in outcome.result.rows if row.failure or row.parity_breaches]:
-        raise VerdictError(f"{', '.join(failed)}: failed, or is not the reference's depth; the lines above say why")
-    if outcome.result.invalid_because:
-        problem = f"{'; '.join(outcome.result.invalid_because)}; close what else runs and measure again"
-        if not allow_noisy:
-            raise MeasurementError(f"not valid: {problem}, or pass --allow-noisy")
-        say(f"warning: too noisy to measure: {problem}")
-    else:
-        keep_ranking(outcome.result)
+    found = checks(result, gate)
+    if ci:
+        write_ci_files(result, found, ci)
+    if not result.invalid_because:
+        keep_ranking(result)
+    breaches = [f"{check.candidate}: {check.breach}" for check in found if check.breach] if gate else []
+    _conclude(result, breaches, allow_noisy)
 
 
 @main.command()
@@ -106,6 +113,71 @@ def accuracy(
     say(f"{judged.model} ({judged.executor}), {judged.num_frames} frames of {judged.split!r}, protocol {protocol}")
     for name, value in (judged.figures.values | judged.beside).items():
         click.echo(f"{name:18} {value:.5f}")
+
+
+@main.command()
+@click.argument("new", type=PATH)
+@click.option("--against", "old", type=PATH, help="The bundle to compare with, in one interleaved run.")
+@click.option("--baseline", type=PATH, help="Or a JSON of `mde-bench run` on this machine: quicker, but less sharp.")
+@click.option(
+    "--threads", "num_threads", type=click.IntRange(min=1), help="With --against, on a CPU.  [default: all cores]"
+)
+@click.option("--cpu-time", is_flag=True, help="With --against, decide by processor time: where the machine is shared.")
+@click.option("--json", "json_path", type=PATH, help="Write the comparison as JSON, the ratio of every launch too.")
+def compare(
+    new: Path,
+    old: Path | None,
+    baseline: Path | None,
+    num_threads: int | None,
+    cpu_time: bool,
+    json_path: Path | None,
+) -> None:
+    """Is NEW slower? Exit code 1 when it is, on any backend and precision that both have.
+
+    The interval decides: only a ratio whose whole interval is above 1 is slower. What is printed beside it is the
+    smallest change that could have been seen; where that is too large, the machine is too busy.
+
+    \b
+    mde-bench compare new.mde --against old.mde
+    mde-bench compare new.mde --baseline bench.json
+    """
+    from mde_bench.baseline import compare_with_baseline
+    from mde_bench.compare import compare_bundles, processor, wall
+    from mde_bench.interleave import Effort
+    from mde_bench.table import by_reason
+    from mde_runtime import files, records
+
+    if old is not None and baseline is None:
+        found = compare_bundles(new, old, num_threads, processor if cpu_time else wall)
+    elif baseline is not None and old is None:
+        found = compare_with_baseline(new, baseline, Effort())
+    else:
+        raise UsageError("give --against OLD.mde or --baseline FILE.json, one of them")
+    if json_path:
+        files.write_text(json_path, records.dumps(found))
+    for comparison in found.comparisons:
+        click.echo(str(comparison))
+    for reason, names in by_reason(found.left_out).items():
+        say(f"not compared: {', '.join(names)}: {reason}")
+    if slower := [comparison.name for comparison in found.comparisons if comparison.verdict == "slower"]:
+        raise VerdictError(f"{new.name} is slower on {', '.join(slower)}")
+
+
+def _conclude(result: "Result", breaches: list[str], allow_noisy: bool) -> None:
+    """Say what speaks against a result, and raise what its exit code is to be."""
+    from mde_bench.verdict import headline
+
+    for breach in breaches:
+        say(breach)
+    if breaches:
+        raise VerdictError(f"{len(breaches)} of the gate's checks fail")
+    if headline(result) is None:
+        raise VerdictError("no candidate ran to the end with the reference's depth; the lines above say why")
+    if result.invalid_because:
+        problem = f"{'; '.join(result.invalid_because)}; close what else runs and measure again"
+        if not allow_noisy:
+            raise MeasurementError(f"not valid: {problem}, or pass --allow-noisy")
+        say(f"warning: too noisy to measure: {problem}")
 
 
 def _print(result: "Result") -> None:

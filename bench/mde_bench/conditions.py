@@ -68,6 +68,12 @@ def moment() -> Moment:
     )
 
 
+def num_idle_cores() -> int:
+    """How many cores are likely free, 1 at least: a thread too many makes all of them wait for the one that was not."""
+    load = moment().load_average or 0
+    return max(1, round(this_machine().num_cores - load))
+
+
 def conditions(num_threads: int, before: Moment) -> Conditions:
     """The conditions of a measurement that began at `before` and ends now."""
     return Conditions(

@@ -29,7 +29,9 @@ class Effort:
     block_s: float = 0.12
     min_calls: int = 2  # in a block
     max_windows: int = 3
-    max_warm_up_s: float = 10.0  # of each candidate
+    max_warm_up_s: float = 5.0  # of each candidate
+    max_s: float = 80.0  # of all windows together: on a busy machine what was measured by then has to do
+    min_rounds: int = 8  # are measured all the same: fewer give no interval
 
 
 class Measurable(Protocol):
@@ -60,12 +62,19 @@ def measure(
     running, failures = dict(candidates), dict[str, str]()
     for name in candidates:
         _attempt(name, running, failures, lambda it: _warm_up(it, effort))
-    num_windows, unsettled = 0, {"": ""}
-    while unsettled and num_windows < effort.max_windows:
-        samples = _window(running, failures, effort, rng, on_round)
-        unsettled = {name: problem for name in samples if (problem := unsettled_because(samples[name], rng))}
-        num_windows += 1
+    start, num_windows, unsettled, seconds = time.monotonic(), 0, {"": ""}, 0.0
+    while unsettled and num_windows < effort.max_windows and time.monotonic() - start + seconds < effort.max_s:
+        began = time.monotonic()
+        samples = _window(running, failures, effort, rng, start + effort.max_s, on_round)
+        unsettled = {name: problem for name in samples if (problem := _problem(samples[name], effort, rng))}
+        num_windows, seconds = num_windows + 1, time.monotonic() - began
     return Window(samples, failures, unsettled, num_windows - 1)
+
+
+def _problem(samples: Samples, effort: Effort, rng: np.random.Generator) -> str | None:
+    if (num_rounds := len(set(samples.round))) < effort.num_rounds:
+        return f"time was up after {num_rounds} of {effort.num_rounds} rounds"
+    return unsettled_because(samples, rng)
 
 
 def unsettled_because(samples: Samples, rng: np.random.Generator) -> str | None:
@@ -88,10 +97,13 @@ def _window(
     failures: dict[str, str],
     effort: Effort,
     rng: np.random.Generator,
+    end: float,
     on_round: Callable[[], None],
 ) -> dict[str, Samples]:
     blocks: dict[str, list[list[Call]]] = {name: [] for name in running}
-    for _ in range(effort.num_rounds):
+    for number in range(effort.num_rounds):
+        if number >= effort.min_rounds and time.monotonic() > end:
+            break
         for name in rng.permutation(sorted(running)):
             time.sleep(THINK_TIME_S)
             block = _attempt(name, running, failures, lambda it: it.block(effort.block_s, effort.min_calls))

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mde_bench.candidates import Candidate, bundle_candidate, torch_candidate
+from mde_bench.candidates import Candidate, bundle_candidate, bundle_pairs, torch_candidate
 from mde_bench.frames import Scene, open_scene
 from mde_bench.interleave import Effort
 from mde_bench.remote import CALL_TIMEOUT_S
 from mde_bench.result import Judged
 from mde_runtime import files
-from mde_runtime.backends import BACKENDS
 from mde_runtime.bundle import graph_name, read_bundle
 from mde_runtime.machine import this_machine
 
@@ -46,13 +45,7 @@ def plan_run(
     num_threads = num_threads or this_machine().num_cores
     bundle = read_bundle(bundle_path)
     scene = open_scene(data, split, num_frames, bundle.contract.source)
-    pairs = [
-        (backend, precision)
-        for backend, row in BACKENDS.items()
-        if row.device != "none"
-        for precision in bundle.precisions
-    ]
-    pairs.sort(key=lambda pair: pair != (FALLBACK_REFERENCE, "fp32"))
+    pairs = sorted(bundle_pairs(bundle), key=lambda pair: pair != (FALLBACK_REFERENCE, "fp32"))
     candidates = [bundle_candidate(bundle_path, backend, precision, num_threads) for backend, precision in pairs]
     reference = f"{FALLBACK_REFERENCE} fp32 (no checkpoint was given, so not the PyTorch model itself)"
     if checkpoint is not None:

@@ -5,56 +5,68 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from mde_bench import verdict
 from mde_bench.result import Result, Row
 
 DASH = "–"
+SPEED = ("p50 ms", "p90", "p99", "mean", "min", "backend p50", "host p50", "× ref.")
+PARITY = ("RMSE to ref. mm", "max mm", "SSIM", "δ1")
+NUM_COLUMNS = 1 + len(SPEED) + len(PARITY) + 2
 
 
 def table_of(result: Result) -> Group:
     """One row a candidate: how fast, how faithful, how right."""
-    protocol = next((row.accuracy.protocol for row in result.rows if row.accuracy), "")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("candidate")
-    for heading in ("p50 ms", "p90", "p99", "mean", "min", "backend p50", "host p50", "× ref."):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("RMSE to ref. mm", "max mm", "SSIM", "δ1", f"RMSE m ({protocol})", f"SSIM ({protocol})"):
-        table.add_column(heading, justify="right")
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, heading in enumerate(headings(result)):
+        drawn.add_column(heading, justify="right" if number else "left", no_wrap=number <= len(SPEED))
     for row in result.rows:
-        table.add_row(row.name, *_cells(row))
-    return Group(table, *(Text(line) for line in notes(result)))
+        drawn.add_row(row.name, *cells(row))
+    return Group(drawn, *(Text(line) for line in (*conditions_of(result), *problems_of(result))))
 
 
-def notes(result: Result) -> list[str]:
-    """What goes with the figures: conditions, and everything that did not go as it should."""
+def headings(result: Result) -> list[str]:
+    """The columns' names; accuracy's carry the protocol's."""
+    protocol = next((row.accuracy.protocol for row in result.rows if row.accuracy), "")
+    return ["candidate", *SPEED, *PARITY, f"RMSE m ({protocol})", f"SSIM ({protocol})"]
+
+
+def cells(row: Row) -> list[str]:
+    """A row's figures as text, after its name."""
+    return [*_speed_cells(row), *_parity_cells(row), *_accuracy_cells(row)]
+
+
+def conditions_of(result: Result) -> list[str]:
+    """What the figures were measured on, and what could not be."""
     judged, under = result.judged, result.conditions
+    load = under.before.load_average
     lines = [
         f"{judged.num_frames} of {judged.num_frames_in_split} frames of {judged.split!r}; "
         f"parity against {judged.reference}",
-        f"{under.machine.cpu}, {under.num_threads} threads, load {_number(under.before.load_average, '.1f')}; "
-        f"times end to end unless they say otherwise",
+        f"{under.machine.cpu}, {under.num_threads} threads, load {DASH if load is None else f'{load:.1f}'}; "
+        "times end to end unless they say otherwise",
     ]
-    lines += [f"{row.name} FAILED: {row.failure}" for row in result.rows if row.failure]
-    lines += [f"{row.name} PARITY: {breach}" for row in result.rows for breach in row.parity_breaches]
-    lines += [f"not on this machine: {', '.join(names)}: {why}" for why, names in absent_by_reason(result).items()]
-    lines += [f"NOT VALID: {reason}" for reason in result.invalid_because]
+    lines += [f"not on this machine: {', '.join(names)}: {why}" for why, names in by_reason(result.absent).items()]
     return lines
 
 
-def absent_by_reason(result: Result) -> dict[str, list[str]]:
-    """Why candidates cannot run on this machine, each reason with all that it keeps away."""
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in result.absent.items():
-        by_reason.setdefault(reason, []).append(name)
-    return by_reason
+def problems_of(result: Result) -> list[str]:
+    """What did not go as it should."""
+    return [f"NOT USED: {line}" for line in verdict.exceptions(result)] + [
+        f"NO: {line}" for line in verdict.problems(result)
+    ]
 
 
-def _cells(row: Row) -> list[str]:
-    return [*_speed_cells(row), *_parity_cells(row), *_accuracy_cells(row)]
+def by_reason(absent: dict[str, str]) -> dict[str, list[str]]:
+    """What cannot run on this machine: each reason with all that it keeps away."""
+    found: dict[str, list[str]] = {}
+    for name, reason in absent.items():
+        found.setdefault(reason, []).append(name)
+    return found
 
 
 def _speed_cells(row: Row) -> list[str]:
     if row.speed is None:
-        return ["failed" if row.failure else DASH, *[DASH] * 7]
+        return ["failed" if row.failure else DASH, *[DASH] * (len(SPEED) - 1)]
     speed, times = row.speed, row.speed.end_to_end
     seconds = (times.p50_s, times.p90_s, times.p99_s, times.mean_s, times.min_s, speed.backend.p50_s)
     share = f"{speed.ratio.value:.2f}" if speed.ratio else "1"
@@ -63,21 +75,12 @@ def _speed_cells(row: Row) -> list[str]:
 
 def _parity_cells(row: Row) -> list[str]:
     if row.parity is None:
-        return [DASH] * 4
+        return [DASH] * len(PARITY)
     parity = row.parity
-    return [
-        f"{parity.rmse_m * 1e3:.3f}",
-        f"{parity.max_abs_m * 1e3:.2f}",
-        f"{parity.ssim_worst:.6f}",
-        f"{parity.delta1:.5f}",
-    ]
+    millimetres = f"{parity.rmse_m * 1e3:.3f}", f"{parity.max_abs_m * 1e3:.2f}"
+    return [*millimetres, f"{parity.ssim_worst:.6f}", f"{parity.delta1:.5f}"]
 
 
 def _accuracy_cells(row: Row) -> list[str]:
-    if row.accuracy is None:
-        return [DASH] * 2
-    return [_number(row.accuracy.values.get(name), ".4f") for name in ("rmse_m", "ssim")]
-
-
-def _number(value: float | None, form: str) -> str:
-    return DASH if value is None else format(value, form)
+    values = row.accuracy.values if row.accuracy else {}
+    return [f"{values[name]:.4f}" if name in values else DASH for name in ("rmse_m", "ssim")]

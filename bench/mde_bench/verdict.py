@@ -16,15 +16,25 @@ def is_sound(row: Row) -> bool:
 
 
 def problems(result: Result) -> list[str]:
-    """Everything that speaks against a result, one line each; empty when it holds."""
-    found = [f"{row.name} failed: {row.failure}" for row in result.rows if row.failure]
-    found += [
-        f"{row.name} is not the reference's depth: {breach}" for row in result.rows for breach in row.parity_breaches
-    ]
-    found += [f"the measurement is not valid: {reason}" for reason in result.invalid_because]
+    """What keeps a result from holding, one line each; empty when it holds."""
+    found = []
+    if result.is_complete and headline(result) is None:
+        found.append("no candidate ran to the end with the reference's depth")
+    if result.invalid_because:
+        found.append(f"the measurement is not valid: {'; '.join(result.invalid_because)}")
     if not result.is_complete:
         found.append("the run was ended half-way; these are the rows that it had")
     return found
+
+
+def exceptions(result: Result) -> list[str]:
+    """The candidates that are not to be used on this machine, and why, one line each."""
+    found = [f"{row.name} failed: {row.failure}" for row in result.rows if row.failure]
+    return found + [
+        f"{row.name} is not the reference's depth: {'; '.join(row.parity_breaches)}"
+        for row in result.rows
+        if row.parity_breaches
+    ]
 
 
 def in_words(result: Result) -> str:

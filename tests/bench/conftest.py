@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mde_bench.candidates import Candidate
+from mde_runtime.backends import BACKENDS
 
 
 @pytest.fixture
@@ -51,3 +52,10 @@ def tiny_checkpoint(tmp_path: Path, tiny_frames: np.ndarray) -> Path:
     path = tmp_path / "tiny.ckpt"
     write_checkpoint(path, Checkpoint(build_model("fast"), "fast", contract, {}, None, tiny_frames, truth_m))
     return path
+
+
+@pytest.fixture(autouse=True)
+def _two_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One backend that is here and one that is not: every further one costs each test two processes."""
+    for name in set(BACKENDS) - {"onnxruntime-cpu", "onnxruntime-cuda"}:
+        monkeypatch.delitem(BACKENDS, name)

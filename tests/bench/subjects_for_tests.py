@@ -12,7 +12,7 @@ from mde_runtime.errors import MachineError
 
 
 class Subject:
-    """Answers a steady ramp after `delay_s`, until a fault strikes on call number `fault_at`."""
+    """Answers a steady ramp after so much computing, until a fault strikes on call number `fault_at`."""
 
     executor = "made for tests"
 
@@ -20,9 +20,8 @@ class Subject:
         self._fault, self._fault_at, self._delay_s, self._num_calls = fault, fault_at, delay_us / 1e6, 0
 
     def answer(self, frame):
-        start = time.perf_counter_ns()
-        end = start + self._delay_s * 1e9
-        while time.perf_counter_ns() < end:
+        start, enough = time.perf_counter_ns(), time.process_time_ns() + self._delay_s * 1e9
+        while time.process_time_ns() < enough:  # computes for so long, however busy the machine is
             pass
         depth_m = frame.mean(axis=-1).astype(np.float32) * np.float32(20 / 255)
         if self._num_calls >= self._fault_at:
@@ -75,3 +74,19 @@ def talks(**options):
     sys.stdout.write("a library's banner")
     sys.stdout.flush()
     return Subject(**options)
+
+
+def dozes(delay_us):
+    return Dozing(delay_us / 1e6)
+
+
+class Dozing(Subject):
+    """Waits as `Subject` does, but leaves the processor to others meanwhile."""
+
+    def __init__(self, delay_s):
+        super().__init__(delay_us=0)
+        self._nap_s = delay_s
+
+    def answer(self, frame):
+        time.sleep(self._nap_s)
+        return super().answer(frame)

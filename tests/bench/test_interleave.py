@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -76,6 +77,13 @@ def test_samples_that_jump_between_two_levels_are_no_measurement():
     wall_ns = tuple(int(1e7) if number % 2 else int(2e7) for number in range(24))
     samples = Samples(tuple(range(24)), wall_ns, wall_ns, wall_ns, (0,) * 24)
     assert "wide" in (unsettled_because(samples, rng()) or "")
+
+
+def test_when_time_is_up_what_was_measured_is_kept_and_called_too_little():
+    hurried = dataclasses.replace(BRIEF, max_s=0.01, min_rounds=4)
+    window = measure({"a": Scripted("a", steady())}, hurried, rng())
+    assert set(window.samples["a"].round) == {0, 1, 2, 3}
+    assert window.unsettled == {"a": "time was up after 4 of 9 rounds"}
 
 
 @pytest.mark.parametrize("num_rounds", [3, 25])

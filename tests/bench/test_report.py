@@ -88,10 +88,14 @@ def test_every_figure_can_be_saved(written, browser, tmp_path):
 
 
 def test_the_verdict_comes_first_and_names_what_failed(written, browser):
+    path, outcome, plan = written
+    drifted = dataclasses.replace(outcome, result=dataclasses.replace(outcome.result, invalid_because=("it drifted",)))
+    write_report(drifted, plan.scene, path)
     tab = browser.new_page()
-    tab.goto(written[0].as_uri())
+    tab.goto(path.as_uri())
     said = tab.locator("body > :first-child").inner_text()
     assert "DOES NOT HOLD" in said
+    assert "the measurement is not valid: it drifted" in said
     assert "crash failed: its process was ended by SIGSEGV" in said
     assert "wrong <b>depth</b> is not the reference's depth" in said
 

@@ -109,10 +109,9 @@ const kinds = {
 document.addEventListener('click', event => {
   const {kind, of} = event.target.dataset;
   if (kind) kinds[kind](of);
-  if (event.target.matches('.strip img'))
-    fetch_picture(event.target);
+  if (event.target.matches('.strip img')) savePicture(event.target);
 });
-const fetch_picture = image => {
+const savePicture = image => {
   const bytes = Uint8Array.from(atob(image.src.split(',')[1]), letter => letter.charCodeAt(0));
   save(image.alt.replaceAll(' ', '-').toLowerCase() + '.png', [bytes], 'image/png');
 };

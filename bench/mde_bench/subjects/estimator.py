@@ -10,39 +10,35 @@ import numpy.typing as npt
 from mde_bench.candidates import Answer, Frame
 from mde_runtime import verify
 from mde_runtime.backends import Arrays, Session, open_session
-from mde_runtime.bundle import read_bundle
+from mde_runtime.bundle import Bundle, read_bundle
 from mde_runtime.certificate import Precision
 from mde_runtime.choosing import Choice, choose
 from mde_runtime.contract import Contract
-from mde_runtime.errors import VerdictError
 from mde_runtime.estimator import DepthEstimator
 
 
 def open_subject(bundle: str, backend: str, precision: Precision, num_threads: int) -> "Estimator":
-    """Open one precision of a bundle on one backend. The first time on a machine it is verified there.
+    """Open one precision of a bundle on one backend, verified or not: the bench says how far off it is.
 
-    Raises MachineError where this machine cannot, VerdictError where its depth is not the golden frames'.
+    The first time on a machine it is verified there. Raises MachineError where this machine cannot.
     """
     read = read_bundle(Path(bundle))
     session = open_session(backend, read.graph(precision), num_threads=num_threads)
     known = verify.recorded(read, precision, session)
     verification = known or verify.verify(read, backend, precision, session)
-    if not verification.passed:
-        raise VerdictError(f"fails verification on this machine: {'; '.join(verification.breaches)}")
-    timed = TimedSession(session)
-    choice = Choice(backend, precision, "asked for", verification, known is None, failed=(), not_here={})
-    return Estimator(
-        DepthEstimator(timed, read.contract, choice), timed, f"{verification.in_words}, {session.executor}"
-    )
+    return _estimator(read, session, Choice(backend, precision, "asked for", verification, known is None, (), {}))
 
 
 def open_chosen(bundle: Path, backend: str, precision: str) -> "Estimator":
     """Open a bundle as `DepthEstimator.open` does, where either may be left to it by `auto`."""
     read = read_bundle(bundle)
-    session, choice = choose(read, backend, precision, None)
+    return _estimator(read, *choose(read, backend, precision, None))
+
+
+def _estimator(bundle: Bundle, session: Session, choice: Choice) -> "Estimator":
     timed = TimedSession(session)
     executor = f"{choice.verification.in_words}, {session.executor}"
-    return Estimator(DepthEstimator(timed, read.contract, choice), timed, executor)
+    return Estimator(DepthEstimator(timed, bundle.contract, choice), timed, executor)
 
 
 class TimedSession:

@@ -1,0 +1,45 @@
+"""How faithful and how right: parity and accuracy side by side, as a table."""
+
+from html import escape
+
+from mde_bench.report.html import table, thousandths
+from mde_bench.result import Result, Row
+from mde_bench.table import DASH
+
+
+def fidelity(result: Result) -> str:
+    """The section's body."""
+    names = tuple(dict.fromkeys(name for row in result.rows if row.accuracy for name in row.accuracy.values))
+    protocol = next((row.accuracy.protocol for row in result.rows if row.accuracy), "")
+    headings = (
+        "candidate",
+        "RMSE mm",
+        "worst frame mm",
+        "p99.9 mm",
+        "max mm",
+        "bias mm",
+        "SSIM, worst frame",
+        "δ1",
+        "NaN, Inf",
+        *(f"{name} ({protocol})" for name in names),
+    )
+    rows = [(escape(row.name), *_parity_cells(row), *_accuracy_cells(row, names)) for row in result.rows]
+    judged = result.judged
+    return (
+        f'<p class="soft">Parity is against {escape(judged.reference)}, over every pixel of {judged.num_frames} '
+        f"frames. Accuracy is against ground truth under the protocol <b>{escape(protocol)}</b>, over the same frames; "
+        f"figures of another protocol or of other frames do not compare.</p>{table('parity-table', headings, rows)}"
+    )
+
+
+def _parity_cells(row: Row) -> tuple[str, ...]:
+    if row.parity is None:
+        return ("the reference",) + (DASH,) * 7 if not row.failure else (DASH,) * 8
+    parity = row.parity
+    metres = (parity.rmse_m, parity.rmse_worst_m, parity.p999_m, parity.max_abs_m, parity.bias_m)
+    return (*map(thousandths, metres), f"{parity.ssim_worst:.6f}", f"{parity.delta1:.5f}", str(parity.num_nonfinite))
+
+
+def _accuracy_cells(row: Row, names: tuple[str, ...]) -> tuple[str, ...]:
+    values = row.accuracy.values if row.accuracy else {}
+    return tuple(f"{values[name]:.4f}" if name in values else DASH for name in names)

@@ -1,0 +1,112 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from mde_bench import cli, compare
+from mde_bench.compare import Comparison
+from mde_bench.interleave import Effort
+from mde_bench.plan import plan_run
+from mde_bench.remote import CandidateError
+from mde_bench.run import carry_out
+from mde_bench.statistics import Interval, Ratio
+from mde_runtime import records
+
+BRIEF = Effort(num_rounds=2, block_s=0.002, min_calls=2, max_windows=1, max_warm_up_s=0.02)
+FRAMES = np.zeros((2, 24, 32, 3), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def _brief(monkeypatch):
+    monkeypatch.setattr(compare, "BRIEF", BRIEF)
+    monkeypatch.setattr(compare, "NUM_LAUNCHES", 3)
+
+
+def bench(*arguments):
+    return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+
+
+def of_ratio(value, low, high):
+    return Comparison("a", value, 1.0, Ratio(value, Interval(low, high)), ())
+
+
+def test_twice_the_time_is_slower_and_half_of_it_faster(badly):
+    one, two = badly("steady", delay_us=2000), badly("steady", delay_us=4000)
+    slower = compare.compare(two, one, FRAMES, compare.processor, BRIEF)
+    assert slower.verdict == "slower"
+    assert slower.ratio.value == pytest.approx(2, rel=0.3)
+    assert compare.compare(one, two, FRAMES, compare.processor, BRIEF).verdict == "faster"
+
+
+def test_what_waits_without_computing_counts_in_wall_time_alone(badly):
+    busy, dozing = badly("steady", delay_us=5000), badly("dozes", delay_us=5000)
+    waited = compare.compare(busy, dozing, FRAMES, compare.wall, BRIEF).ratio.value
+    assert compare.compare(busy, dozing, FRAMES, compare.processor, BRIEF).ratio.value > 3 * waited
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(1.01, 1.1, "slower"), (0.99, 1.1, "no difference seen"), (0.8, 0.99, "faster")],
+)
+def test_the_whole_interval_decides(low, high, verdict):
+    assert of_ratio((low * high) ** 0.5, low, high).verdict == verdict
+
+
+def test_the_smallest_change_that_could_be_seen_is_half_the_interval():
+    assert of_ratio(1.0, 1 / 1.03, 1.03).smallest_seen == pytest.approx(0.03)
+
+
+def test_a_side_that_fails_is_named(badly):
+    with pytest.raises(CandidateError, match=r"the new bundle: .* code 7$"):
+        compare.compare(badly("exits_when_opened"), badly("steady"), FRAMES, compare.wall, BRIEF)
+
+
+def test_a_bundle_against_itself_runs_on_all_that_is_here(tiny_bundle):
+    ended = bench("compare", tiny_bundle, "--against", tiny_bundle, "--threads", 1)
+    assert ended.exit_code in (0, 1), ended.output  # 1: three launches of a tenth of a second prove nothing
+    assert "onnxruntime-cpu fp32: " in ended.stdout
+    assert "could have been seen" in ended.stdout
+    assert "not compared: " in ended.stderr
+
+
+def test_bundles_for_other_frames_cannot_be_compared(tiny_bundle, make_bundle, tiny_contract):
+    colour = dataclasses.replace(tiny_contract.source, colour="bgr")
+    other = make_bundle("other.mde", contract=dataclasses.replace(tiny_contract, source=colour))
+    ended = bench("compare", tiny_bundle, "--against", other)
+    assert ended.exit_code == 3
+    assert "other frames" in ended.stderr
+
+
+@pytest.fixture
+def baseline(tiny_bundle, tiny_data, tmp_path):
+    plan = plan_run(tiny_bundle, tiny_data, None, None, 4, "seed", 1, BRIEF)
+    here = tuple(candidate for candidate in plan.candidates if candidate.backend == "onnxruntime-cpu")
+    result = carry_out(dataclasses.replace(plan, candidates=here)).result
+    result = dataclasses.replace(result, invalid_because=())
+
+    def write(**changes):
+        (tmp_path / "base.json").write_text(records.dumps(dataclasses.replace(result, **changes)))
+        return tmp_path / "base.json"
+
+    return write, result
+
+
+def test_a_baseline_of_another_machine_is_refused(baseline, tiny_bundle):
+    write, result = baseline
+    machine = dataclasses.replace(result.conditions.machine, cpu="another")
+    path = write(conditions=dataclasses.replace(result.conditions, machine=machine))
+    ended = bench("compare", tiny_bundle, "--baseline", path)
+    assert ended.exit_code == 3
+    assert "not this machine" in ended.stderr
+
+
+def test_a_baseline_that_is_not_valid_is_refused(baseline, tiny_bundle):
+    ended = bench("compare", tiny_bundle, "--baseline", baseline[0](invalid_because=("it drifted",)))
+    assert ended.exit_code == 3
+    assert "it drifted" in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--against", "a.mde", "--baseline", "b.json")])
+def test_one_side_to_compare_with_is_needed(tiny_bundle, arguments):
+    assert bench("compare", tiny_bundle, *arguments).exit_code == 2
