@@ -7,6 +7,7 @@ from typing import Any
 import numpy.typing as npt
 
 from mde_runtime.backends import Arrays, Session
+from mde_runtime.backends.unsigned import with_unsigned_activations
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.machine import gpu_name, this_machine
@@ -44,6 +45,8 @@ def open(graph: bytes, variant: str, num_threads: int | None) -> Session:
             f"onnxruntime {ort.__version__} here has no {provider}; "
             f"install the extra that has: pip install 'mde-toolchain[{EXTRAS[variant]}]'"
         )
+    if variant == "cpu":
+        graph = with_unsigned_activations(graph)
     try:
         session = ort.InferenceSession(graph, _options(num_threads), providers=[provider])
     except FAILURES as error:

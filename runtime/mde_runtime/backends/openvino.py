@@ -1,6 +1,7 @@
 """OpenVINO on the CPU: latency first, and the precision that it was asked for, which it would else lower by itself."""
 
 import io
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.backends import Arrays, Session
+from mde_runtime.backends.unsigned import with_unsigned_activations
 from mde_runtime.cache import get_blob, put_blob
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import BadInputError, MachineError
@@ -21,7 +23,9 @@ except ImportError as error:
         f"openvino does not load here ({error}); install it: pip install 'mde-toolchain[openvino]'"
     ) from error
 
-NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}  # OpenVINO's names of precisions, and ours
+# OpenVINO's names of precisions, and ours.
+NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8"}
+LAYERS_OF_WORK = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
 
 
 def open(graph: bytes, variant: str, num_threads: int | None) -> Session:
@@ -36,7 +40,7 @@ def open(graph: bytes, variant: str, num_threads: int | None) -> Session:
     if num_threads is not None:
         config["INFERENCE_NUM_THREADS"] = num_threads
     try:
-        return OpenVinoSession(_compiled(core, graph, config), variant)
+        return OpenVinoSession(_compiled(core, with_unsigned_activations(graph), config), variant)
     except RuntimeError as error:
         raise BadInputError(f"openvino {ov.__version__} refuses the graph: {_one_line(error)}") from error
 
@@ -49,11 +53,15 @@ class OpenVinoSession:
         self._names = [output.get_any_name() for output in self._outputs]
         batch = compiled.inputs[0].get_partial_shape()[0]
         self.max_batch = batch.get_length() if batch.is_static else None
-        real = NAMES[compiled.get_property("INFERENCE_PRECISION_HINT").type_name]
-        if real != NAMES[variant]:  # a chip without it takes another one in silence
-            raise MachineError(f"openvino compiled for {real}, not {NAMES[variant]}; take another backend")
-        self.arithmetic: Mapping[Precision, str] = {"fp32": real, "fp16": real, "int8": "int8"}
-        self.executor = f"openvino {ov.__version__.split('-')[0]} CPU, computed in {real}"
+        hint = NAMES[compiled.get_property("INFERENCE_PRECISION_HINT").type_name]
+        if hint != NAMES[variant]:  # a chip without it takes another one in silence
+            raise MachineError(f"openvino compiled for {hint}, not {NAMES[variant]}; take another backend")
+        counts = _layers_by_precision(compiled) or Counter({hint: 1})
+        ((most, _),) = counts.most_common(1)
+        real = most if len(counts) == 1 else f"mostly {most}"
+        self.arithmetic: Mapping[Precision, str] = {"fp32": real, "fp16": real, "int8": real}
+        layers = ", ".join(f"{count} layers in {name}" for name, count in counts.most_common() if counts.total() > 1)
+        self.executor = f"openvino {ov.__version__.split('-')[0]} CPU, at {hint}{', ' if layers else ''}{layers}"
         self.device = this_machine().cpu
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
@@ -90,6 +98,17 @@ def _compiled(core: ov.Core, graph: bytes, config: dict[str, Any]) -> ov.Compile
     exported = compiled.export_model()
     put_blob("openvino", key, exported if isinstance(exported, bytes) else exported.getvalue())
     return compiled
+
+
+def _layers_by_precision(compiled: ov.CompiledModel) -> "Counter[str]":
+    """How many of the layers that do the work were compiled for each precision; a hint may be passed over."""
+    counts: Counter[str] = Counter()
+    for layer in compiled.get_runtime_model().get_ordered_ops():
+        told = layer.get_rt_info()
+        if "layerType" in told and told["layerType"].astype(str) in LAYERS_OF_WORK:
+            precision = told["runtimePrecision"].astype(str)
+            counts[NAMES.get(precision, precision)] += 1
+    return counts
 
 
 def _one_line(error: Exception) -> str:
