@@ -25,7 +25,7 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "environment.json"  # what a finished set-up was made from
 UNFINISHED = VENV / "unfinished"  # there from the start of a set-up to its end
 INPUTS = ("setup.cfg", "constraints.txt", "scripts/environment.py")
-EXTRAS = "train,export,openvino,dev"
+EXTRAS = "train,export,openvino,video,bench,dev"
 OLDEST = (3, 10)
 CANNOT = 4  # exit code: this machine cannot
 INTERRUPTED = 130
@@ -82,6 +82,9 @@ def set_up() -> None:
 
 def announce() -> None:
     """Say what this will download, need on disk and take. Raises SetupError when the disk is too small."""
+    if STAMP.exists():
+        say(f"Bringing {VENV.name} up to date: only what changed is downloaded, in a minute or less")
+        return
     has_gpu = shutil.which("nvidia-smi") is not None
     builds = ["CUDA"] if has_gpu else ["CPU"] if sys.platform == "darwin" else ["CPU", "CUDA"]
     download, disk = (
@@ -92,12 +95,12 @@ def announce() -> None:
     say(f"  download  about {download}")
     say(f"  disk      about {disk}")
     say("  time      2 to 5 minutes on a fast line; interrupt it when you like, the same make goes on")
-    if len(builds) == 2 and not PYTHON.exists():
+    if len(builds) == 2:
         say("  no NVIDIA GPU here: the CUDA build of torch, which pip may take, works too, but is large. For the CPU")
         say("  build, look up its package index on https://pytorch.org/get-started/locally/ (Compute Platform: CPU):")
         say("  PIP_EXTRA_INDEX_URL=<that index> make ...")
     free_gb, needed_gb = shutil.disk_usage(ROOT).free / 1e9, DISK_GB[builds[0]]
-    if free_gb < needed_gb and not PYTHON.exists():
+    if free_gb < needed_gb and not VENV.exists():
         raise SetupError(f"{ROOT}: {free_gb:.1f} GB free, about {needed_gb} GB needed; make room and run make again")
 
 
