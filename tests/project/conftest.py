@@ -2,6 +2,7 @@
 
 import configparser
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("mde-data", "mde-train", "mde-export", "mde-bundle", "mde-predict", "mde-bench")
+SETTINGS = configparser.ConfigParser()
+SETTINGS.read(ROOT / "setup.cfg")
+COMMANDS = re.findall(r"^(mde-\w+) =", SETTINGS["options.entry_points"]["console_scripts"], flags=re.MULTILINE)
 
 
 @pytest.fixture
@@ -22,14 +25,18 @@ def root() -> Path:
 @pytest.fixture
 def settings() -> configparser.ConfigParser:
     """setup.cfg."""
-    settings = configparser.ConfigParser()
-    settings.read(ROOT / "setup.cfg")
-    return settings
+    return SETTINGS
 
 
 @pytest.fixture(params=COMMANDS)
 def command(request: pytest.FixtureRequest) -> str:
     """Each command in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(params=[name for name in COMMANDS if name != "mde-doctor"])
+def demanding_command(request: pytest.FixtureRequest) -> str:
+    """Each command that cannot do anything without arguments."""
     return str(request.param)
 
 

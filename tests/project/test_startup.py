@@ -36,8 +36,8 @@ def test_an_unknown_option_is_wrong_usage(call, command):
     assert "--no-such-option" in ended.stderr
 
 
-def test_too_little_on_the_command_line_is_wrong_usage_and_teaches(call, command):
-    ended = call(command)
+def test_too_little_on_the_command_line_is_wrong_usage_and_teaches(call, demanding_command):
+    ended = call(demanding_command)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "Usage:" in ended.stderr or "--help" in ended.stderr
 
