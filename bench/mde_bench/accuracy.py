@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mde_bench.anatomy import Flicker
 from mde_bench.beside_seed import BesideSeed
 from mde_bench.candidates import Subject
 from mde_bench.conditions import num_idle_cores
@@ -44,6 +45,7 @@ class FileAccuracy:
     data_sha256: str
     figures: Figures
     beside: dict[str, float]  # other ways to average the same, see `mde_bench.beside_seed`
+    flicker_m: float | None  # between neighbouring frames, see `mde_bench.anatomy`; for splits that are sequences
 
 
 def accuracy_of(depth_m: Maps, truth_m: Maps, protocol: str) -> Figures:
@@ -63,11 +65,15 @@ def judge_file(
     """
     accumulator, frames = open_protocol(protocol), held_out(data, split)
     beside = BesideSeed(is_clipped=protocol == CLIPPED) if protocol in (CLIPPED, RAW) else None
+    flicker = Flicker()
     model = _open(path, protocol, backend, precision)
+    wanted = model.contract.from_network
     with progress("judging", len(frames)) as moved_on:
         for sample in frames:
             depth_m = model.answer(as_the_camera_gives_it(sample, model.contract.source)).depth_m
             accumulator.add(depth_m, sample.depth_m)
+            if depth_m.shape == sample.depth_m.shape:
+                flicker.add(depth_m, np.clip(sample.depth_m, wanted.near_m, wanted.far_m), sample.valid)
             if beside:
                 beside.add(depth_m, sample.depth_m)
             moved_on()
@@ -81,6 +87,7 @@ def judge_file(
         data_sha256=frames.sha256,
         figures=accumulator.result(),
         beside=beside.values() if beside else {},
+        flicker_m=flicker.mean_m(),
     )
 
 

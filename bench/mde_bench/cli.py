@@ -111,7 +111,8 @@ def accuracy(
     if json_path:
         files.write_text(json_path, records.dumps(judged))
     say(f"{judged.model} ({judged.executor}), {judged.num_frames} frames of {judged.split!r}, protocol {protocol}")
-    for name, value in (judged.figures.values | judged.beside).items():
+    flicker = {} if judged.flicker_m is None else {"flicker_m": judged.flicker_m}
+    for name, value in (judged.figures.values | judged.beside | flicker).items():
         click.echo(f"{name:18} {value:.5f}")
 
 

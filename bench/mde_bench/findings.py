@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 import mde_runtime
 from mde_bench.accuracy import accuracy_of
+from mde_bench.anatomy import Anatomy, anatomy
 from mde_bench.candidates import Candidate
 from mde_bench.conditions import Moment, conditions, moment
 from mde_bench.interleave import Window
@@ -36,6 +37,7 @@ class Judgement:
 
     parity: Parity | None
     accuracy: Figures
+    anatomy: Anatomy
     frames: tuple[FrameError, ...]
 
 
@@ -55,7 +57,12 @@ def judge(predictions: Predictions, reference: Predictions | None, plan: Plan) -
         )
         for i, name in enumerate(scene.names)
     )
-    return Judgement(compared, accuracy_of(predictions.depth_m, scene.truth_m, plan.protocol), frames)
+    return Judgement(
+        parity=compared,
+        accuracy=accuracy_of(predictions.depth_m, scene.truth_m, plan.protocol),
+        anatomy=anatomy(predictions.depth_m, truth_m, scene.valid, from_network.near_m, from_network.far_m),
+        frames=frames,
+    )
 
 
 @dataclass
@@ -109,6 +116,7 @@ class Findings:
             parity=compared,
             parity_breaches=tuple(compared.breaches(limits)) if compared else (),
             accuracy=judged.accuracy if judged else None,
+            anatomy=judged.anatomy if judged else None,
             frames=judged.frames if judged else (),
         )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mde_bench.anatomy import Anatomy
 from mde_bench.conditions import Conditions
 from mde_bench.samples import Samples
 from mde_bench.statistics import Latency, Ratio
@@ -53,6 +54,7 @@ class Row:
     parity: Parity | None  # None for the reference itself
     parity_breaches: tuple[str, ...]  # limits of its precision that it does not keep
     accuracy: Figures | None
+    anatomy: Anatomy | None  # where the error against the truth sits
     frames: tuple[FrameError, ...]  # in the order of the data
 
 

@@ -77,7 +77,7 @@ def test_a_checkpoint_is_judged_clipped_and_raw(tiny_checkpoint, tiny_data):
         assert result.exit_code == 0, result.output
         values[protocol] = dict(line.split() for line in result.stdout.splitlines())
     assert float(values["seed"]["rmse_m"]) > 0
-    assert set(values["seed"]) == {"rmse_m", "ssim", "ssim_float32", "rmse_pooled_m", "rmse_below_far_m"}
+    assert set(values["seed"]) == {"rmse_m", "ssim", "ssim_float32", "rmse_pooled_m", "rmse_below_far_m", "flicker_m"}
     assert values["seed"] != values["seed-raw"]  # some of the depth is beyond 20 m: only one of them sees it
 
 

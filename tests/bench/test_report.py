@@ -74,6 +74,7 @@ def test_every_figure_can_be_saved(written, browser, tmp_path):
         download.value.save_as(tmp_path / download.value.suggested_filename)
     saved = sorted(path.name for path in tmp_path.iterdir() if path.suffix in (".csv", ".json", ".svg"))
     assert saved == [
+        "anatomy.csv",
         "certificates.csv",
         "latency.svg",
         "pareto.svg",

@@ -29,7 +29,30 @@ def fidelity(result: Result) -> str:
         f'<p class="soft">Parity is against {escape(judged.reference)}, over every pixel of {judged.num_frames} '
         f"frames. Accuracy is against ground truth under the protocol <b>{escape(protocol)}</b>, over the same frames; "
         f"figures of another protocol or of other frames do not compare.</p>{table('parity-table', headings, rows)}"
+        f"<h3>Where the error against the truth sits</h3>{_anatomy(result)}"
     )
+
+
+def _anatomy(result: Result) -> str:
+    taken_apart = [(row.name, row.anatomy) for row in result.rows if row.anatomy]
+    if not taken_apart:
+        return "<p>No candidate gave depth.</p>"
+    bins = taken_apart[0][1].bins
+    headings = (
+        "candidate, RMSE m (bias m)",
+        *(f"{part.near_m:g} to {part.far_m:g} m, {part.share:.0%} of the pixels" for part in bins),
+        f"at edges of depth, {taken_apart[0][1].edge_share:.0%}",
+        "elsewhere",
+    )
+    rows = [
+        (
+            escape(name),
+            *(DASH if part.rmse_m is None else f"{part.rmse_m:.3f} ({part.bias_m:+.3f})" for part in apart.bins),
+            *(DASH if rmse_m is None else f"{rmse_m:.3f}" for rmse_m in (apart.edge_rmse_m, apart.elsewhere_rmse_m)),
+        )
+        for name, apart in taken_apart
+    ]
+    return table("anatomy", headings, rows)
 
 
 def _parity_cells(row: Row) -> tuple[str, ...]:

@@ -1,0 +1,82 @@
+"""Where the error sits: by distance, at the edges of things, and from one frame to the next."""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Maps = npt.NDArray[np.floating]
+Masks = npt.NDArray[np.bool_]
+
+BIN_ENDS = (0.0, 0.1, 0.25, 0.5, 1.0)  # of the depth range: error grows with distance, so near bins are narrower
+EDGE_JUMP = 0.1  # of the nearer depth, between neighbouring pixels: a tenth is an outline, less is a slope
+
+
+@dataclass(frozen=True)
+class DepthBin:
+    """The error over the pixels whose truth lies from near (included) to far (excluded, but for the last bin)."""
+
+    near_m: float
+    far_m: float
+    share: float  # of all valid pixels
+    rmse_m: float | None  # None: no pixel is there
+    bias_m: float | None
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The error against the truth, taken apart."""
+
+    bins: tuple[DepthBin, ...]
+    edge_share: float  # of the valid pixels
+    edge_rmse_m: float | None
+    elsewhere_rmse_m: float | None
+
+
+def anatomy(depth_m: Maps, truth_m: Maps, valid: Masks, near_m: float, far_m: float) -> Anatomy:
+    """Take the error of (N, H, W) depth apart; truth lies within near to far already."""
+    error = (depth_m.astype(np.float64) - truth_m)[valid]
+    truth, at_edge = truth_m[valid], depth_edges(truth_m)[valid]
+    ends = [near_m + end * (far_m - near_m) for end in BIN_ENDS]
+    bins = []
+    for begin, end in itertools.pairwise(ends):
+        inside = (truth >= begin) & ((truth < end) | (end == ends[-1]))
+        bias_m = float(error[inside].mean()) if inside.any() else None
+        bins.append(DepthBin(begin, end, float(inside.mean()), _rmse(error[inside]), bias_m))
+    return Anatomy(tuple(bins), float(at_edge.mean()), _rmse(error[at_edge]), _rmse(error[~at_edge]))
+
+
+def depth_edges(truth_m: Maps) -> Masks:
+    """The pixels of (..., H, W) maps next to a jump in depth, on both of its sides."""
+    edges = np.zeros(truth_m.shape, bool)
+    for axis in (-1, -2):
+        here, there = (np.moveaxis(truth_m, axis, 0)[part] for part in (slice(None, -1), slice(1, None)))
+        jump = np.abs(here - there) > EDGE_JUMP * np.minimum(here, there)
+        along = np.moveaxis(edges, axis, 0)  # a view: what is set in it is set in `edges`
+        along[:-1] |= jump
+        along[1:] |= jump
+    return edges
+
+
+class Flicker:
+    """How much depth changes from frame to frame beyond what the truth does; frames in the order of a sequence."""
+
+    def __init__(self) -> None:
+        self._last: Maps | None = None
+        self._changes: list[float] = []
+
+    def add(self, depth_m: Maps, truth_m: Maps, valid: Masks) -> None:
+        """The next frame of the sequence, (H, W)."""
+        error = np.where(valid, depth_m.astype(np.float64) - truth_m, np.nan)
+        if self._last is not None and self._last.shape == error.shape:
+            self._changes.append(float(np.nanmean(np.abs(error - self._last))))
+        self._last = error
+
+    def mean_m(self) -> float | None:
+        """The mean change of the error between neighbouring frames, metres; None with fewer than two frames."""
+        return float(np.mean(self._changes)) if self._changes else None
+
+
+def _rmse(error: npt.NDArray[np.float64]) -> float | None:
+    return float(np.sqrt(np.mean(error**2))) if error.size else None
