@@ -9,7 +9,7 @@ from mde_runtime.backends.unsigned import with_unsigned_activations
 INT8, UINT8 = onnx.TensorProto.INT8, onnx.TensorProto.UINT8
 
 
-def graph_of(before: str, *, weights: np.ndarray | None = None) -> bytes:
+def graph_of(before: str, *, weights: np.ndarray | None = None, zero: int = 0) -> bytes:
     """x -> `before` (gives `a`) -> Q/DQ -> 1x1 convolution with Q/DQ weights -> y."""
     model = onnx.parser.parse_model(f"""
         <ir_version: 10, opset_import: ["": 20]>
@@ -25,7 +25,7 @@ def graph_of(before: str, *, weights: np.ndarray | None = None) -> bytes:
     channels = weights if weights is not None else chance.integers(-127, 128, (3, 2, 1, 1))
     for name, value in {
         "scale": np.float32(4 / 127),
-        "zero": np.int8(0),
+        "zero": np.int8(zero),
         "weights": channels.astype(np.int8),
         "weight_scale": np.full(3, 0.01, np.float32),
         "weight_zero": np.zeros(3, np.int8),
@@ -76,6 +76,11 @@ def test_what_is_never_negative_becomes_unsigned_and_weights_stay(case):
 def test_what_may_be_negative_is_left_alone(case):
     found = zero_point_types(with_unsigned_activations(graph_of(MAY_BE_NEGATIVE[case])))
     assert found == {"q": INT8, "d": INT8, "w": INT8}
+
+
+def test_an_asymmetric_zero_point_is_left_alone():
+    graph = graph_of("a = Relu (x)", zero=-128)
+    assert with_unsigned_activations(graph) == graph
 
 
 def test_the_graph_means_the_same_inside_its_range():

@@ -15,6 +15,8 @@ MODEL_GRAPH = 7
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_VALUE_INFO = 1, 5, 13
 NODE_INPUT, NODE_OUTPUT, NODE_OPERATOR, NODE_ATTRIBUTE = 1, 2, 4, 5
 TENSOR_TYPE, TENSOR_NAME = 2, 8
+TENSOR_VALUES = (5, 9)  # int32_data, raw_data
+MAX_ZERO_POINT_BYTES = 1 << 16  # a value for each of a layer's channels, at most: weights are larger
 ATTRIBUTE_NAME, ATTRIBUTE_TEXT = 1, 4
 INT8, UINT8 = 3, 2
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
@@ -22,7 +24,8 @@ NEVER_NEGATIVE = ("Relu", "Sigmoid", "Abs")
 KEEPS_SIGN = ("Add", "Concat", "MaxPool", "Resize", "Slice", QUANTIZE, DEQUANTIZE)  # of all or its first input
 OF_ALL_INPUTS = ("Add", "Concat")
 
-Field = tuple[int, int, bytes]  # number, wire type, content
+Bytes = bytes | memoryview  # views, so that the weights, most of a graph, are never copied nor looked at
+Field = tuple[int, int, Bytes]  # number, wire type, content
 
 
 @dataclass(frozen=True)
@@ -33,42 +36,48 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     is_cubic: bool  # a resize that overshoots, also below 0
-    content: bytes
+    content: Bytes
 
 
 def with_unsigned_activations(graph: bytes) -> bytes:
     """The ONNX graph with unsigned zero points where an activation is never negative; other graphs as they are."""
-    if QUANTIZE.encode() not in graph:
-        return graph
     try:
-        fields = [
-            (number, wire, _rewritten(content) if number == MODEL_GRAPH else content)
-            for number, wire, content in _fields(graph)
-        ]
+        model = list(_fields(memoryview(graph)))
+        rewritten = {
+            index: _rewritten(content) for index, (number, _, content) in enumerate(model) if number == MODEL_GRAPH
+        }
     except (IndexError, KeyError, UnicodeDecodeError, RecursionError):  # no graph at all: the runtime says so better
         return graph
+    if not any(rewritten.values()):
+        return graph
+    fields = ((number, wire, rewritten.get(index, content)) for index, (number, wire, content) in enumerate(model))
     return b"".join(map(_encoded, fields))
 
 
-def _rewritten(graph: bytes) -> bytes:
+def _rewritten(graph: Bytes) -> bytes:
+    """The rewritten graph; empty where there is nothing to rewrite."""
     fields = list(_fields(graph))
     nodes = [_node(content) for number, _, content in fields if number == GRAPH_NODE]
-    tensors = {_text(content, TENSOR_NAME): content for number, _, content in fields if number == GRAPH_INITIALIZER}
+    tensors = [content for number, _, content in fields if number == GRAPH_INITIALIZER]
+    int8_zeros = {_text(tensor, TENSOR_NAME): tensor for tensor in tensors if _is_int8_zero(tensor)}
     by_output = {output: node for node in nodes for output in node.outputs}
     known: dict[str, bool] = {}
     unsigned = {
         node.outputs[0]
         for node in nodes
-        if node.operator == QUANTIZE and len(node.inputs) == 3 and _is_never_negative(node.inputs[0], by_output, known)
+        if node.operator == QUANTIZE
+        and node.inputs[2:] in {(name,) for name in int8_zeros}
+        and _is_never_negative(node.inputs[0], by_output, known)
     }
-    zero_points: dict[str, bytes] = {}
-    rewritten: list[bytes] = []
+    if not unsigned:
+        return b""
+    zero_points: dict[str, Bytes] = {}
+    rewritten: list[Bytes] = []
     for node in nodes:
         concerned = node.outputs[:1] if node.operator == QUANTIZE else node.inputs[:1]
-        zero_point = node.inputs[2] if len(node.inputs) == 3 else ""
-        signed = tensors.get(zero_point)
-        if node.operator in (QUANTIZE, DEQUANTIZE) and unsigned.issuperset(concerned) and signed is not None:
-            zero_points[zero_point] = signed
+        if node.operator in (QUANTIZE, DEQUANTIZE) and unsigned.issuperset(concerned):
+            zero_point = node.inputs[2]
+            zero_points[zero_point] = int8_zeros[zero_point]
             node = replace(node, content=_with_zero_point(node, _unsigned_name(zero_point)))
         rewritten.append(node.content)
     added = [_unsigned(name, content) for name, content in zero_points.items()]
@@ -93,13 +102,20 @@ def _is_never_negative(tensor: str, by_output: dict[str, Node], known: dict[str,
     return known[tensor]
 
 
+def _is_int8_zero(tensor: Bytes) -> bool:
+    """Whether a tensor is int8 and 0 everywhere. Its values stand in one of two fields, as the writer liked."""
+    fields = list(_fields(tensor)) if len(tensor) < MAX_ZERO_POINT_BYTES else []
+    is_int8 = (TENSOR_TYPE, _varint(INT8)) in ((number, bytes(content)) for number, _, content in fields)
+    return is_int8 and not any(any(content) for number, _, content in fields if number in TENSOR_VALUES)
+
+
 def _unsigned_name(name: str) -> str:
     return f"{name}/unsigned"
 
 
-def _unsigned(name: str, tensor: bytes) -> bytes:
+def _unsigned(name: str, tensor: Bytes) -> bytes:
     """A copy of an int8 zero point as uint8, under its new name. A 0 has the same bytes in both."""
-    changed = {TENSOR_TYPE: _varint(UINT8), TENSOR_NAME: _unsigned_name(name).encode()}
+    changed: dict[int, Bytes] = {TENSOR_TYPE: _varint(UINT8), TENSOR_NAME: _unsigned_name(name).encode()}
     return b"".join(_encoded((number, wire, changed.get(number, content))) for number, wire, content in _fields(tensor))
 
 
@@ -115,20 +131,20 @@ def _with_zero_point(node: Node, name: str) -> bytes:
     return b"".join(parts)
 
 
-def _node(content: bytes) -> Node:
+def _node(content: Bytes) -> Node:
     fields = list(_fields(content))
-    texts = {kind: tuple(c.decode() for n, _, c in fields if n == kind) for kind in (NODE_INPUT, NODE_OUTPUT)}
+    texts = {kind: tuple(str(c, "utf-8") for n, _, c in fields if n == kind) for kind in (NODE_INPUT, NODE_OUTPUT)}
     modes = [
         _text(c, ATTRIBUTE_TEXT) for n, _, c in fields if n == NODE_ATTRIBUTE and _text(c, ATTRIBUTE_NAME) == "mode"
     ]
     return Node(_text(content, NODE_OPERATOR), texts[NODE_INPUT], texts[NODE_OUTPUT], "cubic" in modes, content)
 
 
-def _text(message: bytes, number: int) -> str:
-    return next((content.decode() for found, _, content in _fields(message) if found == number), "")
+def _text(message: Bytes, number: int) -> str:
+    return next((str(content, "utf-8") for found, _, content in _fields(message) if found == number), "")
 
 
-def _fields(message: bytes) -> Iterator[Field]:
+def _fields(message: Bytes) -> Iterator[Field]:
     """The fields of a protobuf message in order. Wire types: 0 varint, 1 eight bytes, 2 counted bytes, 5 four bytes."""
     at = 0
     while at < len(message):
@@ -154,7 +170,7 @@ def _encoded(field: Field) -> bytes:
     return _varint(number << 3 | wire) + count + content
 
 
-def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+def _read_varint(message: Bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = message[at]
