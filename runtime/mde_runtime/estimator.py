@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.ahead import reading_ahead
-from mde_runtime.backends import Session
+from mde_runtime.backends import DeviceSession, Session
 from mde_runtime.bundle import read_bundle
 from mde_runtime.choosing import AUTO, Choice, choose
 from mde_runtime.colour_orders import convert
 from mde_runtime.contract import Contract
+from mde_runtime.cuda.device_arrays import pointer_of
 from mde_runtime.errors import BadInputError, UsageError
 
 Frame = npt.NDArray[np.uint8]
@@ -125,6 +126,26 @@ class DepthEstimator:
         with reading_ahead(frames, AHEAD) as ahead:
             for frame in ahead:
                 yield self(frame, color=color)
+
+    def on_device(self, frame: object, out: object, stream: int) -> None:
+        """Queue a frame that is on the GPU already, and write its depth there. Waits for nothing.
+
+        frame, out: uint8 (H, W, 3) and float32 (H, W) of any library that shows `__cuda_array_interface__` or DLPack.
+        stream: the CUDA stream on which the frame is being made, e.g. `torch.cuda.current_stream().cuda_stream`; what
+        is queued there afterwards sees the depth. Raises UsageError where the backend is not on a GPU.
+        """
+        session = self._opened()
+        if not isinstance(session, DeviceSession) or session.max_batch != 1:
+            raise UsageError(
+                f"{self.choice.backend} cannot run on data of the GPU; open the bundle with backend='tensorrt' and an "
+                "engine of batch 1"
+            )
+        height_px, width_px, _ = self._shape
+        pointers = {
+            "frame": pointer_of(frame, "the frame", self._shape, "uint8"),
+            "depth_m": pointer_of(out, "out", (height_px, width_px), "float32"),
+        }
+        session.run_on(stream, pointers)
 
     def close(self) -> None:
         """Give back the device's memory. Closing twice is harmless."""

@@ -6,7 +6,10 @@ import pytest
 from mde_runtime import DepthEstimator, MachineError
 from mde_runtime.backends import open_session
 from mde_runtime.cli.bundle import main
-from mde_runtime.cuda import open_cuda
+from mde_runtime.cuda import Gpu, open_cuda
+from mde_runtime.engines import store
+from mde_runtime.engines.build import DEFAULTS, build_engine
+from mde_runtime.engines.keys import key_for
 
 FLOAT32_STEP_AT_20_M = 4e-6
 FLAVOURS = ("tensorrt", "tensorrt-rtx")
@@ -27,6 +30,32 @@ def flavour(request):
 def test_an_engine_that_was_never_built_is_an_error_that_names_the_gap(tiny_graph):
     with pytest.raises(MachineError, match=r"tensorrt does not load here|no CUDA here|no engine of this graph"):
         open_session("tensorrt", tiny_graph())
+
+
+class DescribedGpu:
+    """CUDA that can say which GPU it has, which is as far as it comes here."""
+
+    def gpu(self):
+        return Gpu("H200", "9.0", 132, 1 << 37, False, 13000)
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_an_engine_that_the_library_refuses_is_one_line_with_its_reason(tiny_graph, is_cut):
+    library = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no package for this platform")
+    from mde_runtime.backends.tensorrt import EngineSession
+
+    key = key_for(tiny_graph(), "tensorrt-rtx", DEFAULTS)
+    engine = build_engine(tiny_graph(), "tensorrt-rtx")
+    record = store.put(key, engine[: len(engine) // 2] if is_cut else engine, 0.1)
+    content, _ = store.find(key)
+    try:
+        open_cuda()
+    except MachineError:  # without a driver even a sound engine is refused
+        with pytest.raises(MachineError, match=r"tensorrt-rtx .* refuses the engine \(.+\); build it again") as caught:
+            EngineSession(DescribedGpu(), library, content, record)
+        assert "\n" not in str(caught.value)
+    else:
+        pytest.skip("this machine has a driver")
 
 
 @pytest.mark.gpu

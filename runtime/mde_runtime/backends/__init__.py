@@ -6,7 +6,7 @@ No backend measures, resizes or picks a fallback.
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
@@ -33,6 +33,15 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Give back the device's memory. The session cannot run afterwards."""
+        ...
+
+
+@runtime_checkable
+class DeviceSession(Session, Protocol):
+    """A session that can run on data that is on its device already."""
+
+    def run_on(self, stream: int, pointers: Mapping[str, int]) -> None:
+        """Queue one run on the caller's stream, from and to device memory by tensor name. Waits for nothing."""
         ...
 
 

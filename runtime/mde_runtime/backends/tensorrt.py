@@ -14,7 +14,7 @@ from mde_runtime.cache import get_blob, put_blob
 from mde_runtime.certificate import Precision
 from mde_runtime.cuda import Cuda, open_cuda
 from mde_runtime.engines import store
-from mde_runtime.engines.build import DEFAULTS, UNRELATED
+from mde_runtime.engines.build import DEFAULTS
 from mde_runtime.engines.flavours import Flavour, library_of
 from mde_runtime.engines.inspecting import arithmetic_of
 from mde_runtime.engines.keys import EngineRecord, key_for
@@ -42,13 +42,13 @@ class EngineSession:
         engine = runtime.deserialize_cuda_engine(content)
         if engine is None:
             raise MachineError(
-                f"{flavour} {library.__version__} refuses the engine ({log.cause(UNRELATED)}); build it again here: "
+                f"{flavour} {library.__version__} refuses the engine ({log.cause()}); build it again here: "
                 "mde-bundle engine MODEL"
             )
         compiled_kernels = _KernelCache(record, gpu.name) if flavour == "tensorrt-rtx" else None
         context = compiled_kernels.context(engine) if compiled_kernels else engine.create_execution_context()
         if context is None:
-            raise MachineError(f"{flavour} cannot make a context: {log.cause(UNRELATED)}")
+            raise MachineError(f"{flavour} cannot make a context: {log.cause()}")
         tensors = _tensors(library, engine, context)
         self._runner: Runner | None = Runner(
             cuda, tensors, context.set_tensor_address, context.execute_async_v3, is_mapped=gpu.is_integrated

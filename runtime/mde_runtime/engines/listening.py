@@ -17,10 +17,11 @@ class BuildLog:
         """The whole log, a line an entry."""
         return "".join(f"{severity}: {message}\n" for severity, message in self._lines)
 
-    def cause(self, unrelated: re.Pattern[str]) -> str:
-        """The first error that is none of the `unrelated` ones, on one line."""
+    def cause(self, unrelated: re.Pattern[str] | None = None) -> str:
+        """The first error, on one line, that is none of the `unrelated` ones."""
         for severity, message in self._lines:
-            if severity in ("ERROR", "INTERNAL_ERROR") and not unrelated.search(message):
+            is_error = severity in ("ERROR", "INTERNAL_ERROR")
+            if is_error and not (unrelated is not None and unrelated.search(message)):
                 return " ".join(message.split())
         return "it gave no reason"
 

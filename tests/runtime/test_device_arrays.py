@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from mde_runtime import BadInputError, DepthEstimator, UsageError
+from mde_runtime.cuda.device_arrays import pointer_of
+
+
+class Shown:
+    """An array of another library, as it shows itself; its memory is the host's."""
+
+    def __init__(self, array: np.ndarray, **changes: object):
+        interface = {"shape": array.shape, "typestr": array.dtype.str, "data": (array.ctypes.data, False), "version": 3}
+        self.__cuda_array_interface__ = {**interface, "strides": array.strides, **changes}
+
+
+class Packed:
+    """An array that says it is on the GPU, in DLPack."""
+
+    def __init__(self, array: np.ndarray, device: int = 2):
+        self._array, self._device = array, device
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._device, 0
+
+    def __dlpack__(self) -> object:
+        return self._array.__dlpack__()
+
+
+@pytest.fixture(params=[Shown, Packed])
+def shown(request):
+    return request.param
+
+
+def test_an_array_of_the_right_form_is_found_where_it_is(shown):
+    array = np.zeros((4, 5, 3), np.uint8)
+    assert pointer_of(shown(array), "the frame", (4, 5, 3), "uint8") == array.ctypes.data
+
+
+def test_a_part_of_an_array_is_found_at_its_own_place(shown):
+    array = np.zeros((8, 5), np.float32)
+    assert pointer_of(shown(array[2:6]), "out", (4, 5), "float32") == array.ctypes.data + 2 * 5 * 4
+
+
+def test_no_strides_are_c_order():
+    array = np.zeros((4, 5), np.float32)
+    assert pointer_of(Shown(array, strides=None), "out", (4, 5), "float32") == array.ctypes.data
+
+
+@pytest.mark.parametrize(
+    ("array", "complaint"),
+    [
+        (np.zeros((4, 6), np.float32), r"out is float32 \(4, 6\); it has to be float32 \(4, 5\) on the GPU"),
+        (np.zeros((4, 5), np.float64), "out is float64"),
+        (np.zeros((4, 5), np.int32), "out is int32"),
+        (np.zeros((4, 10), np.float32)[:, ::2], "out is not contiguous"),
+        (np.zeros((5, 4), np.float32).T, "out is not contiguous"),
+    ],
+)
+def test_an_array_of_another_form_is_refused(shown, array, complaint):
+    with pytest.raises(BadInputError, match=complaint):
+        pointer_of(shown(array), "out", (4, 5), "float32")
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 5), np.float32), Packed(np.zeros((4, 5), np.float32), device=1)])
+def test_an_array_on_the_host_is_refused(array):
+    with pytest.raises(BadInputError, match="out is not on a GPU"):
+        pointer_of(array, "out", (4, 5), "float32")
+
+
+def test_what_is_no_array_is_refused():
+    with pytest.raises(BadInputError, match="out is a list"):
+        pointer_of([1.0], "out", (4, 5), "float32")
+
+
+def test_a_backend_of_the_host_says_that_it_cannot(tiny_bundle, tiny_frames):
+    with (
+        DepthEstimator.open(tiny_bundle, backend="onnxruntime-cpu") as estimate,
+        pytest.raises(UsageError, match="onnxruntime-cpu cannot run on data of the GPU; open the bundle with"),
+    ):
+        estimate.on_device(Shown(tiny_frames[0]), Shown(np.zeros((24, 32), np.float32)), 0)
