@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.backends import Arrays, Session
@@ -93,7 +92,7 @@ def _compiled(core: ov.Core, graph: bytes, config: dict[str, Any]) -> ov.Compile
     }
     known = get_blob("openvino", key)
     if known is not None:
-        return core.import_model(ov.Tensor(np.frombuffer(known, np.uint8)), "CPU", config)
+        return core.import_model(known, "CPU", config)
     compiled = core.compile_model(core.read_model(io.BytesIO(graph)), "CPU", config)
     exported = compiled.export_model()
     put_blob("openvino", key, exported if isinstance(exported, bytes) else exported.getvalue())
