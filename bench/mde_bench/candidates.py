@@ -25,10 +25,19 @@ class Answer:
     backend_ns: int  # how long the backend's own call took
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What a candidate turned out to be."""
+
+    executor: str
+    arithmetic: str
+
+
 class Subject(Protocol):
     """A candidate opened in its worker: frame in, depth out, as a user of it would call it."""
 
     executor: str  # what really runs, in words, with its version
+    arithmetic: str  # what it computes in: fp32, bf16 ...
 
     def answer(self, frame: Frame) -> Answer:
         """The depth of one frame, uint8 (H, W, 3)."""
@@ -48,6 +57,11 @@ class Candidate:
     precision: Precision
     opener: str
     options: Mapping[str, str | int]
+
+    @property
+    def is_on_cpu(self) -> bool:
+        """Whether it computes on the CPU, whose peak is known."""
+        return self.backend not in BACKENDS or BACKENDS[self.backend].device == "cpu"
 
 
 TORCH = "torch eager"

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import mde_runtime
 from mde_bench.accuracy import accuracy_of
 from mde_bench.anatomy import Anatomy, anatomy
-from mde_bench.candidates import Candidate
+from mde_bench.candidates import Candidate, Opened
 from mde_bench.conditions import Moment, conditions, moment
 from mde_bench.interleave import Window
+from mde_bench.physics import Physics, peak_macs_per_s, physics
 from mde_bench.plan import Plan
 from mde_bench.result import SCHEMA, FrameError, Result, Row, Speed
 from mde_bench.statistics import latency, percentile, ratio
@@ -69,7 +70,7 @@ def judge(predictions: Predictions, reference: Predictions | None, plan: Plan) -
 class Findings:
     """Grows while a run goes on; everything is by the candidate's name."""
 
-    executors: dict[str, str] = field(default_factory=dict)
+    opened: dict[str, Opened] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     predictions: dict[str, Predictions] = field(default_factory=dict)
@@ -106,19 +107,31 @@ class Findings:
         judged = self.judged.get(candidate.name)
         compared = judged.parity if judged else None
         limits = Limits.of(candidate.precision, plan.judged.contract.from_network)
+        opened, speed = self.opened.get(candidate.name), self._speed(candidate, plan)
+        checked = self._physics(candidate, plan, speed)
+        is_impossible = checked is not None and checked.impossible_because is not None
         return Row(
             name=candidate.name,
             backend=candidate.backend,
             precision=candidate.precision,
-            executor=self.executors.get(candidate.name),
-            failure=self.failures.get(candidate.name),
-            speed=self._speed(candidate, plan),
+            executor=opened.executor if opened else None,
+            failure=checked.impossible_because if checked and is_impossible else self.failures.get(candidate.name),
+            speed=None if is_impossible else speed,
+            physics=checked,
             parity=compared,
             parity_breaches=tuple(compared.breaches(limits)) if compared else (),
             accuracy=judged.accuracy if judged else None,
             anatomy=judged.anatomy if judged else None,
             frames=judged.frames if judged else (),
         )
+
+    def _physics(self, candidate: Candidate, plan: Plan, speed: Speed | None) -> Physics | None:
+        """What a figure means for the hardware; None where that cannot be said: no figure, a GPU, no onnx."""
+        work, peak = plan.work.get(candidate.precision), peak_macs_per_s(conditions(plan.num_threads, self.before))
+        if speed is None or work is None or peak is None or not candidate.is_on_cpu:
+            return None
+        arithmetic = self.opened[candidate.name].arithmetic
+        return physics(work, peak, arithmetic, speed.backend.p50_s, speed.host.p50_s, speed.end_to_end.min_s)
 
     def _speed(self, candidate: Candidate, plan: Plan) -> Speed | None:
         samples = self.window.samples.get(candidate.name) if self.window else None

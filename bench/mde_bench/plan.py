@@ -8,8 +8,10 @@ from mde_bench.frames import Scene, open_scene
 from mde_bench.interleave import Effort
 from mde_bench.remote import CALL_TIMEOUT_S
 from mde_bench.result import Judged
+from mde_bench.work import Work, work_of
 from mde_runtime import files
 from mde_runtime.bundle import graph_name, read_bundle
+from mde_runtime.certificate import Precision
 from mde_runtime.machine import this_machine
 
 FALLBACK_REFERENCE = "onnxruntime-cpu"
@@ -22,6 +24,7 @@ class Plan:
     candidates: tuple[Candidate, ...]
     scene: Scene
     judged: Judged
+    work: dict[Precision, Work]  # of each graph; empty where it cannot be counted
     protocol: str  # of accuracy
     effort: Effort
     num_threads: int
@@ -65,4 +68,5 @@ def plan_run(
         certificates={precision: bundle.certificate(precision) for precision in bundle.precisions},
         provenance=bundle.manifest.provenance,
     )
-    return Plan(tuple(candidates), scene, judged, protocol, effort, num_threads)
+    work = {precision: counted for precision in bundle.precisions if (counted := work_of(bundle.graph(precision)))}
+    return Plan(tuple(candidates), scene, judged, work, protocol, effort, num_threads)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mde_bench.candidates import Answer, Candidate
+from mde_bench.candidates import Answer, Candidate, Opened
 from mde_bench.samples import Call
 from mde_bench.worker import serve
 
@@ -43,10 +43,10 @@ class Worker:
         self._process.start()
         theirs.close()
 
-    def opened(self) -> str:
-        """Wait until the candidate is open; what really runs, in words."""
-        executor: str = self._receive(OPEN_TIMEOUT_S)
-        return executor
+    def opened(self) -> Opened:
+        """Wait until the candidate is open; what it turned out to be."""
+        opened: Opened = self._receive(OPEN_TIMEOUT_S)
+        return opened
 
     def answer(self, index: int) -> Answer:
         """The answer for one of the frames."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mde_bench.anatomy import Anatomy
 from mde_bench.conditions import Conditions
+from mde_bench.physics import Physics
 from mde_bench.samples import Samples
 from mde_bench.statistics import Latency, Ratio
 from mde_runtime import files, records
@@ -51,6 +52,7 @@ class Row:
     executor: str | None  # what really ran, in words; None: it never opened
     failure: str | None
     speed: Speed | None
+    physics: Physics | None  # None: a GPU, or a graph that could not be counted
     parity: Parity | None  # None for the reference itself
     parity_breaches: tuple[str, ...]  # limits of its precision that it does not keep
     accuracy: Figures | None

@@ -55,13 +55,13 @@ def _opened(plan: Plan, folder: Path, stack: ExitStack, findings: Findings) -> d
         for worker in workers.values():
             _open(worker, findings)
             moved_on()
-    return {name: worker for name, worker in workers.items() if name in findings.executors}
+    return {name: worker for name, worker in workers.items() if name in findings.opened}
 
 
 def _open(worker: Worker, findings: Findings) -> None:
     name = worker.candidate.name
     try:
-        findings.executors[name] = worker.opened()
+        findings.opened[name] = worker.opened()
     except AbsentError as error:
         findings.absent[name] = str(error)
     except CandidateError as error:

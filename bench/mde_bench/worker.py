@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mde_bench.candidates import Answer, Candidate, Frame, Subject
+from mde_bench.candidates import Answer, Candidate, Frame, Opened, Subject
 from mde_bench.samples import Call
 from mde_runtime.errors import MachineError
 
@@ -35,7 +35,7 @@ def serve(pipe: Connection, candidate: Candidate, folder: Path) -> None:
     faulthandler.enable()
     try:
         duty = _Duty(_open(candidate), np.load(folder / FRAMES))
-        pipe.send(("done", duty.subject.executor))
+        pipe.send(("done", Opened(duty.subject.executor, duty.subject.arithmetic)))
         while True:
             verb, arguments = pipe.recv()
             pipe.send(("done", getattr(duty, verb)(*arguments)))

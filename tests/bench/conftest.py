@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from mde_bench.candidates import Candidate
+from mde_bench.interleave import Effort
+from mde_bench.plan import Plan, plan_run
 from mde_runtime.backends import BACKENDS
 
 
@@ -59,3 +61,17 @@ def _two_backends(monkeypatch: pytest.MonkeyPatch) -> None:
     """One backend that is here and one that is not: every further one costs each test two processes."""
     for name in set(BACKENDS) - {"onnxruntime-cpu", "onnxruntime-cuda"}:
         monkeypatch.delitem(BACKENDS, name)
+
+
+BRIEF = Effort(num_rounds=4, block_s=0.002, min_calls=2, max_windows=1, max_warm_up_s=0.05)
+
+
+@pytest.fixture
+def tiny_plan(tiny_bundle: Path, tiny_data: Path) -> Callable[..., Plan]:
+    """A function that plans a brief run of candidates over the tiny data's eight frames."""
+
+    def plan(*candidates: Candidate, call_timeout_s: float = 20) -> Plan:
+        planned = plan_run(tiny_bundle, tiny_data, None, None, 8, "seed", 1, BRIEF)
+        return dataclasses.replace(planned, candidates=candidates, call_timeout_s=call_timeout_s)
+
+    return plan

@@ -15,6 +15,7 @@ class Subject:
     """Answers a steady ramp after so much computing, until a fault strikes on call number `fault_at`."""
 
     executor = "made for tests"
+    arithmetic = "fp32"
 
     def __init__(self, fault="none", fault_at=0, delay_us=200):
         self._fault, self._fault_at, self._delay_s, self._num_calls = fault, fault_at, delay_us / 1e6, 0

@@ -5,26 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mde_bench.candidates import Candidate
-from mde_bench.interleave import Effort
-from mde_bench.plan import Plan, plan_run
 from mde_bench.run import carry_out
 
-BRIEF = Effort(num_rounds=4, block_s=0.002, min_calls=2, max_windows=1, max_warm_up_s=0.05)
 PREDICTED = 8  # the tiny data's frames: a fault after so many calls strikes in the middle of the measurement
 
 
-@pytest.fixture
-def plan_with(tiny_bundle, tiny_data):
-    def plan(*candidates: Candidate, call_timeout_s: float = 20) -> Plan:
-        planned = plan_run(tiny_bundle, tiny_data, None, None, 8, "seed", 1, BRIEF)
-        return dataclasses.replace(planned, candidates=candidates, call_timeout_s=call_timeout_s)
-
-    return plan
-
-
-def test_one_that_behaves_is_measured(plan_with, badly):
-    (row,) = carry_out(plan_with(badly("steady"))).result.rows
+def test_one_that_behaves_is_measured(tiny_plan, badly):
+    (row,) = carry_out(tiny_plan(badly("steady"))).result.rows
     assert row.failure is None
     assert row.speed.end_to_end.num_samples >= 8
     assert 150e-6 < row.speed.backend.p50_s <= row.speed.end_to_end.p50_s
@@ -40,71 +27,71 @@ def test_one_that_behaves_is_measured(plan_with, badly):
         ("wrong_dtype", "gave float64 (24, 32)"),
     ],
 )
-def test_a_fault_costs_only_its_own_row(plan_with, badly, fault, reason):
+def test_a_fault_costs_only_its_own_row(tiny_plan, badly, fault, reason):
     bad = dataclasses.replace(badly("steady", fault=fault, fault_at=3), name="bad")
-    good, failed = carry_out(plan_with(badly("steady"), bad)).result.rows
+    good, failed = carry_out(tiny_plan(badly("steady"), bad)).result.rows
     assert good.failure is None
     assert good.speed is not None
     assert reason in failed.failure
     assert failed.speed is None
 
 
-def test_one_that_hangs_is_ended_and_named(plan_with, badly):
+def test_one_that_hangs_is_ended_and_named(tiny_plan, badly):
     bad = dataclasses.replace(badly("steady", fault="hang", fault_at=3), name="bad")
-    good, failed = carry_out(plan_with(badly("steady"), bad, call_timeout_s=1.5)).result.rows
+    good, failed = carry_out(tiny_plan(badly("steady"), bad, call_timeout_s=1.5)).result.rows
     assert "did not answer" in failed.failure
     assert good.speed is not None
 
 
 @pytest.mark.parametrize(("fault", "reason"), [("crash", "SIGSEGV"), ("raise", "RuntimeError")])
-def test_one_that_fails_while_it_is_measured_keeps_what_was_found_before(plan_with, badly, fault, reason):
+def test_one_that_fails_while_it_is_measured_keeps_what_was_found_before(tiny_plan, badly, fault, reason):
     bad = dataclasses.replace(badly("steady", fault=fault, fault_at=PREDICTED + 5), name="bad")
-    good, failed = carry_out(plan_with(badly("steady"), bad)).result.rows
+    good, failed = carry_out(tiny_plan(badly("steady"), bad)).result.rows
     assert reason in failed.failure
     assert failed.speed is None
     assert failed.parity.rmse_m == 0
     assert good.speed is not None
 
 
-def test_a_wrong_depth_is_a_breach_of_its_precisions_limits(plan_with, badly):
+def test_a_wrong_depth_is_a_breach_of_its_precisions_limits(tiny_plan, badly):
     bad = dataclasses.replace(badly("steady", fault="wrong_depth"), name="bad")
-    good, wrong = carry_out(plan_with(badly("steady"), bad)).result.rows
+    good, wrong = carry_out(tiny_plan(badly("steady"), bad)).result.rows
     assert wrong.parity.bias_m == pytest.approx(0.5, abs=1e-6)
     assert any("RMSE of the worst frame is 0.5000 m" in breach for breach in wrong.parity_breaches)
     assert good.parity_breaches == ()
 
 
-def test_one_that_dies_while_it_opens_is_named(plan_with, badly):
-    good, failed = carry_out(plan_with(badly("steady"), badly("exits_when_opened"))).result.rows
+def test_one_that_dies_while_it_opens_is_named(tiny_plan, badly):
+    good, failed = carry_out(tiny_plan(badly("steady"), badly("exits_when_opened"))).result.rows
     assert failed.failure == "its process ended with exit code 7"
     assert failed.executor is None
     assert good.speed is not None
 
 
-def test_one_that_this_machine_cannot_run_is_no_failure(plan_with, badly):
-    result = carry_out(plan_with(badly("steady"), badly("absent"))).result
+def test_one_that_this_machine_cannot_run_is_no_failure(tiny_plan, badly):
+    result = carry_out(tiny_plan(badly("steady"), badly("absent"))).result
     assert result.absent == {"absent": "this machine has no abacus; buy one"}
     assert [row.name for row in result.rows] == ["steady"]
 
 
-def test_what_a_library_prints_stays_out_of_the_results(plan_with, badly, capfd):
-    carry_out(plan_with(badly("talks")))
+def test_what_a_library_prints_stays_out_of_the_results(tiny_plan, badly, capfd):
+    carry_out(tiny_plan(badly("talks")))
     assert "banner" not in "".join(capfd.readouterr())
 
 
-def test_without_its_reference_a_run_still_says_how_fast_and_how_right(plan_with, badly):
+def test_without_its_reference_a_run_still_says_how_fast_and_how_right(tiny_plan, badly):
     bad = dataclasses.replace(badly("steady", fault="crash"), name="bad")
-    failed, good = carry_out(plan_with(bad, badly("steady"))).result.rows
+    failed, good = carry_out(tiny_plan(bad, badly("steady"))).result.rows
     assert failed.failure is not None
     assert good.parity is None
     assert good.speed.ratio is None
     assert np.isfinite(good.accuracy.values["rmse_m"])
 
 
-def test_a_run_that_is_ended_half_way_has_given_what_it_had(plan_with, badly):
+def test_a_run_that_is_ended_half_way_has_given_what_it_had(tiny_plan, badly):
     given = []
     with pytest.raises(KeyboardInterrupt):
-        carry_out(plan_with(badly("steady")), lambda result: given.append(result) or interrupt())
+        carry_out(tiny_plan(badly("steady")), lambda result: given.append(result) or interrupt())
     assert given[0].is_complete is False
     assert given[0].rows[0].accuracy is not None
 
@@ -113,7 +100,7 @@ def interrupt():
     raise KeyboardInterrupt
 
 
-def test_frames_reach_a_worker_as_the_data_set_has_them(plan_with, badly):
-    plan = plan_with(badly("steady"))
+def test_frames_reach_a_worker_as_the_data_set_has_them(tiny_plan, badly):
+    plan = tiny_plan(badly("steady"))
     predicted = carry_out(plan).predictions["steady"].depth_m
     np.testing.assert_allclose(predicted, plan.scene.frames.mean(axis=-1) * (20 / 255), atol=1e-4)  # float32 of 20 m

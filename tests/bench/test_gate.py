@@ -9,7 +9,6 @@ from mde_bench import cli, interleave
 from mde_bench.ci import benchmark, junit, summary
 from mde_bench.gate import Check, checks, read_gate
 from mde_bench.interleave import Effort
-from mde_bench.plan import plan_run
 from mde_bench.run import carry_out
 from mde_runtime.errors import BadInputError
 
@@ -26,12 +25,11 @@ def gate(tmp_path):
 
 
 @pytest.fixture
-def result(tiny_bundle, tiny_data, badly):
+def result(tiny_plan, badly):
     """One that is right and takes 0.2 ms, one that is half a metre off, one that crashes."""
-    plan = plan_run(tiny_bundle, tiny_data, None, None, 8, "seed", 1, BRIEF)
     wrong = dataclasses.replace(badly("steady", fault="wrong_depth"), name="wrong")
     crash = dataclasses.replace(badly("steady", fault="crash"), name="crash")
-    return carry_out(dataclasses.replace(plan, candidates=(badly("steady"), wrong, crash))).result
+    return carry_out(tiny_plan(badly("steady"), wrong, crash)).result
 
 
 def breaches(result, gate):

@@ -76,6 +76,7 @@ def test_every_figure_can_be_saved(written, browser, tmp_path):
     assert saved == [
         "anatomy.csv",
         "certificates.csv",
+        "costs.csv",
         "latency.svg",
         "pareto.svg",
         "parity-table.csv",

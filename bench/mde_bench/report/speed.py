@@ -5,64 +5,61 @@ from html import escape
 from mde_bench.report.html import save_button, table, thousandths
 from mde_bench.report.latency_plot import latency_plot
 from mde_bench.report.pareto_plot import pareto_plot
-from mde_bench.result import Result
+from mde_bench.result import Result, Row, Speed
+from mde_bench.table import DASH
 
 
 def speed(result: Result) -> str:
     """The section's body."""
     measured = [(row, row.speed) for row in result.rows if row.speed]
-    headings = (
-        "candidate",
-        "p50 ms",
-        "interval",
-        f"time over {result.rows[0].name if result.rows else ''}",
-        "p90",
-        "p95",
-        "p99",
-        "max",
-        "mean",
-        "σ",
-        "min",
-        "backend p50",
-        "host p50",
-        "CPU p50",
-        "preempted",
-        "MiB",
-    )
-    rows = []
-    for row, speed in measured:
-        times, mib = speed.end_to_end, speed.peak_memory_bytes / 2**20
-        interval = f"{thousandths(times.p50_interval_s.low)} to {thousandths(times.p50_interval_s.high)}"
-        ratio = speed.ratio
-        share = (
-            f"{ratio.value:.3f} <small>{ratio.interval.low:.3f} to {ratio.interval.high:.3f}</small>" if ratio else "1"
-        )
-        seconds = (times.p90_s, times.p95_s, times.p99_s, times.max_s, times.mean_s, times.std_s, times.min_s)
-        rows.append(
-            (
-                escape(row.name),
-                thousandths(times.p50_s),
-                interval,
-                *map(thousandths, seconds),
-                thousandths(speed.backend.p50_s),
-                thousandths(speed.host.p50_s),
-                thousandths(speed.cpu_s),
-                f"{speed.preempted_share:.0%}",
-                f"{mib:.0f}",
-                share,
-            )
-        )
     if not measured:
         return "<p>No candidate was measured.</p>"
     num_samples = min(speed.end_to_end.num_samples for _, speed in measured)
     return (
         f'<p class="soft">Frame in, depth out, as a user calls it; at least {num_samples} calls a candidate, all '
-        "candidates in turns. Intervals are 95 %, by bootstrap over the rounds. Backend: inside the backend's own "
-        "call; host: the rest; CPU: processor time of all threads; preempted: calls that the system interrupted.</p>"
+        "candidates in turns. Intervals are 95 %, by bootstrap over the rounds.</p>"
         f'<div class="plots"><figure>{latency_plot(measured)}<figcaption>Line: median; bar: its interval; dots: p90 '
         f"and p99. {save_button('svg', 'latency', 'Save SVG')}</figcaption></figure>{_pareto(result)}</div>"
-        f"{table('speed-table', headings, rows)}"
+        f"{_latencies(result, measured)}<h3>What a frame costs</h3>"
+        '<p class="soft">Backend: inside the backend\'s own call; host: the rest. CPU: processor time of all threads. '
+        "Preempted: calls that the system interrupted. Of peak: multiply-adds a second over the processor's FP32 peak "
+        f"at the clock that it tells.</p>{_costs(measured)}"
     )
+
+
+def _latencies(result: Result, measured: list[tuple[Row, Speed]]) -> str:
+    headings = ("candidate", "p50 ms", "interval", f"time over {result.rows[0].name}", "p90", "p95", "p99", "max")
+    rows = []
+    for row, speed in measured:
+        times, ratio = speed.end_to_end, speed.ratio
+        rows.append(
+            (
+                escape(row.name),
+                thousandths(times.p50_s),
+                f"{thousandths(times.p50_interval_s.low)} to {thousandths(times.p50_interval_s.high)}",
+                f"{ratio.value:.3f} ({ratio.interval.low:.3f} to {ratio.interval.high:.3f})" if ratio else "1",
+                *map(thousandths, (times.p90_s, times.p95_s, times.p99_s, times.max_s)),
+                *map(thousandths, (times.mean_s, times.std_s, times.min_s)),
+            )
+        )
+    return table("speed-table", (*headings, "mean", "σ", "min"), rows)
+
+
+def _costs(measured: list[tuple[Row, Speed]]) -> str:
+    headings = ("candidate", "backend p50 ms", "host p50 ms", "CPU p50 ms", "preempted", "peak memory MiB")
+    rows = [
+        (
+            escape(row.name),
+            *map(thousandths, (speed.backend.p50_s, speed.host.p50_s, speed.cpu_s)),
+            f"{speed.preempted_share:.0%}",
+            f"{speed.peak_memory_bytes / 2**20:.0f}",
+            f"{row.physics.work.num_macs / 1e9:.3g}" if row.physics else DASH,
+            f"{row.physics.share_of_peak:.0%}" if row.physics else DASH,
+            row.physics.near if row.physics else DASH,
+        )
+        for row, speed in measured
+    ]
+    return table("costs", (*headings, "G multiply-adds", "of peak", "near the bound of"), rows)
 
 
 def _pareto(result: Result) -> str:

@@ -38,7 +38,9 @@ def open_chosen(bundle: Path, backend: str, precision: str) -> "Estimator":
 def _estimator(bundle: Bundle, session: Session, choice: Choice) -> "Estimator":
     timed = TimedSession(session)
     executor = f"{choice.verification.in_words}, {session.executor}"
-    return Estimator(DepthEstimator(timed, bundle.contract, choice), timed, executor)
+    return Estimator(
+        DepthEstimator(timed, bundle.contract, choice), timed, executor, session.arithmetic[choice.precision]
+    )
 
 
 class TimedSession:
@@ -47,6 +49,7 @@ class TimedSession:
     def __init__(self, session: Session):
         self._session = session
         self.executor, self.device, self.arithmetic = session.executor, session.device, session.arithmetic
+        self.max_batch = session.max_batch
         self.max_batch = session.max_batch
         self.backend_ns = 0
         self.outputs: Arrays = {}
@@ -66,8 +69,8 @@ class TimedSession:
 class Estimator:
     """A `DepthEstimator` over a session with a clock."""
 
-    def __init__(self, estimate: DepthEstimator, session: TimedSession, executor: str):
-        self._estimate, self._session, self.executor = estimate, session, executor
+    def __init__(self, estimate: DepthEstimator, session: TimedSession, executor: str, arithmetic: str):
+        self._estimate, self._session, self.executor, self.arithmetic = estimate, session, executor, arithmetic
 
     @property
     def contract(self) -> Contract:

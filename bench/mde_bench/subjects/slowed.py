@@ -20,7 +20,8 @@ class Slowed:
     """An estimator that lingers after every call."""
 
     def __init__(self, estimator: Estimator, share: float):
-        self._estimator, self._share, self.executor = estimator, share, estimator.executor
+        self._estimator, self._share = estimator, share
+        self.executor, self.arithmetic = estimator.executor, estimator.arithmetic
 
     def answer(self, frame: Frame) -> Answer:
         """The estimator's answer, late."""

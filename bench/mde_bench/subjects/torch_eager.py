@@ -40,6 +40,8 @@ def open_raw(checkpoint: str, num_threads: int) -> "TorchEager":
 class TorchEager:
     """A model on the CPU; the backend's call is its forward pass."""
 
+    arithmetic = "fp32"
+
     def __init__(self, model: Model, contract: Contract, remark: str):
         self._model, self.contract = model, contract
         self.executor = f"torch {torch.__version__} eager, fp32{remark}"
