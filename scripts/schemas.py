@@ -14,11 +14,12 @@ import typing
 from pathlib import Path
 from typing import Any, Literal, Union
 
+from mde_bench.result import Result
 from mde_runtime.bundle import Manifest
 from mde_runtime.certificate import Certificate
 from mde_runtime.contract import Contract
 
-RECORDS = {"contract": Contract, "manifest": Manifest, "certificate": Certificate}
+RECORDS = {"contract": Contract, "manifest": Manifest, "certificate": Certificate, "bench": Result}
 SCALARS = {int: "integer", float: "number", str: "string", bool: "boolean"}
 Schema = dict[str, Any]  # Any: JSON
 

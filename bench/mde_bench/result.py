@@ -1,4 +1,4 @@
-"""What a run of the bench found, as it is kept: `mde-bench run --json FILE`. Format: docs/formats.md, `bench.json`."""
+"""What a run of the bench found, as it is kept: `mde-bench run --json FILE`. Format: docs/schema/."""
 
 from dataclasses import dataclass
 from pathlib import Path
