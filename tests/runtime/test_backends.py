@@ -6,8 +6,14 @@ import pytest
 from mde_runtime import BadInputError, MachineError, UsageError
 from mde_runtime.backends import BACKENDS, open_session
 from mde_runtime.cache import cache_dir
+from mde_runtime.machine import this_machine
 
-REAL = [name for name, row in BACKENDS.items() if row.device != "none"]
+HAS_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"} & set(this_machine().instruction_set)
+REAL = [
+    pytest.param(name, marks=[pytest.mark.gpu] if row.device == "cuda" else [])
+    for name, row in BACKENDS.items()
+    if row.device != "none" and (name != "openvino-bf16" or HAS_BFLOAT16)
+]
 # 8 bits of mantissa at 20 m, and half of that once more for the sum before it. The others: float32's step at 20 m.
 TOLERANCES_M = {"openvino-bf16": 0.12, "openvino": 4e-6, "onnxruntime-cpu": 4e-6}
 
