@@ -4,12 +4,16 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mde_runtime import DepthEstimator
 from mde_runtime.cli.predict import main
+from mde_runtime.predict import predict
+from mde_runtime.sources import open_sources
 
 FLOAT32_STEP_AT_20_M = 2e-6
 HALF_A_MILLIMETRE_M = 0.0005 + FLOAT32_STEP_AT_20_M
@@ -235,6 +239,18 @@ def test_a_wrong_call_is_one_line_with_its_exit_code(
     ended = command(main, tiny_bundle, *arguments, "-o", tmp_path / "out")
     assert ended.exit_code == exit_code
     assert complaint in ended.stderr
+
+
+def test_memory_stays_flat_however_many_frames_there_are(tiny_bundle, tiny_frames, save_picture, tmp_path):
+    for index in range(300):
+        save_picture(tmp_path / "in" / f"{index}.bmp", tiny_frames[0])
+    sources = open_sources([str(tmp_path / "in")])
+    with DepthEstimator.open(tiny_bundle, backend="onnxruntime-cpu") as estimate:
+        tracemalloc.start()
+        held = [tracemalloc.get_traced_memory()[0] for _ in predict(estimate, sources, tmp_path / "out", ["npy"])]
+        tracemalloc.stop()
+    one_depth_map = 24 * 32 * 4
+    assert held[299] - held[99] < 20 * one_depth_map  # 200 frames later
 
 
 def test_ctrl_c_leaves_whole_files_and_exits_130(tiny_bundle, tiny_frames, save_picture, tmp_path):

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mde_runtime.cli.engine import cache, engine
+from mde_runtime.cli.cache import cache
+from mde_runtime.cli.engine import engine
 from mde_runtime.cli.tables import table
 from mde_runtime.command import PATH, Group, say
 from mde_runtime.errors import VerdictError

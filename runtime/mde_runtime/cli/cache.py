@@ -1,0 +1,82 @@
+"""`mde-bundle cache`: what this machine keeps, and why it has no engine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mde_runtime.cli.tables import table
+from mde_runtime.command import PATH, Group
+from mde_runtime.engines.build import DEFAULTS
+from mde_runtime.errors import MachineError
+
+if TYPE_CHECKING:
+    from mde_runtime.certificate import Precision
+    from mde_runtime.engines.flavours import Flavour
+
+
+@click.group(cls=Group)
+def cache() -> None:
+    """What this machine keeps: engines, compiled models, verifications, rankings."""
+
+
+@cache.command(name="list")
+def list_() -> None:
+    """List the engines, and how much else is kept."""
+    from mde_runtime.cache import cache_dir
+    from mde_runtime.engines import store
+
+    rows = [
+        (
+            entry.path.stem[:12],
+            f"{entry.path.stat().st_size / 1e6:.1f} MB",
+            entry.record.key.graph_sha256[:12] if entry.record else "",
+            entry.record.key.in_words if entry.record else "without a record: never used",
+        )
+        for entry in store.entries()
+    ]
+    click.echo(table(("engine", "size", "graph", "built by"), rows))
+    for kind in sorted(path for path in cache_dir().iterdir() if path.is_dir() and path != store.folder()):
+        sizes = [path.stat().st_size for path in kind.iterdir()]
+        click.echo(f"{kind.name}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB")
+    click.echo(cache_dir())
+
+
+@cache.command()
+@click.argument("bundle", type=PATH)
+def why(bundle: Path) -> None:
+    """Say for each graph of BUNDLE whether this machine has an engine, and if not, why not."""
+    from mde_runtime.bundle import read_bundle
+    from mde_runtime.engines import store
+    from mde_runtime.engines.flavours import MODULES
+    from mde_runtime.engines.keys import key_for
+
+    def row(precision: "Precision", flavour: "Flavour") -> tuple[str, str, str, str]:
+        try:
+            _, record = store.find(key_for(opened.graph(precision), flavour, DEFAULTS))
+        except MachineError as error:
+            return precision, flavour, "no", str(error)
+        return precision, flavour, "yes", record.key.in_words
+
+    opened = read_bundle(bundle)
+    rows = [row(precision, flavour) for precision in opened.precisions for flavour in MODULES]
+    click.echo(table(("graph", "flavour", "engine", "why"), rows))
+
+
+@cache.command()
+@click.option("--all", "everything", is_flag=True, help="Everything: engines, compiled models, records.")
+def prune(everything: bool) -> None:
+    """Remove what can never be used again: altered engines, those of another library version, interrupted writes."""
+    from mde_runtime.cache import cache_dir
+    from mde_runtime.engines import store
+
+    if everything:
+        removed = [path for path in sorted(cache_dir().rglob("*")) if path.is_file()]
+    else:
+        unusable = [entry for entry in store.entries() if not store.is_usable(entry)]
+        removed = [*store.drafts(), *(entry.path for entry in unusable)]
+        for entry in unusable:
+            store.remove(entry)
+    for path in removed:
+        path.unlink(missing_ok=True)
+        click.echo(path)
