@@ -10,6 +10,7 @@ from mde_runtime.command import PATH, Command, say
 if TYPE_CHECKING:
     from mde_export.engine import EngineChoice
     from mde_export.export import Exported
+    from mde_export.fit import Fit
     from mde_runtime.certificate import Certificate, Precision
 
 ENGINES = ("auto", "none", "tensorrt", "tensorrt-rtx")
@@ -38,6 +39,12 @@ def _size(_context: click.Context, _option: click.Parameter, value: str | None) 
 @click.option("--scale", type=float, help="Multiply the network's quantity: fitted to your camera.")
 @click.option("--shift", type=float, help="Add to the network's quantity, after --scale.")
 @click.option(
+    "--measured",
+    type=PATH,
+    metavar="FILE|DIR",
+    help="Fit scale and shift to distances: a CSV of image,x,y,metres (px, m), or a data set with depth.",
+)
+@click.option(
     "--engine",
     type=click.Choice(ENGINES),
     default="auto",
@@ -57,6 +64,7 @@ def main(
     source_size: tuple[int, int] | None,
     scale: float | None,
     shift: float | None,
+    measured: Path | None,
     engine: "EngineChoice",
     emit: Path | None,
 ) -> None:
@@ -73,6 +81,7 @@ def main(
     mde-export runs/street/model.ckpt --fp16
     mde-export model.ckpt --fp16 --engine tensorrt-rtx --emit plain/
     mde-export midas.onnx --contract midas.json --frames pictures/ --scale 0.02 --shift 0.05
+    mde-export model.mde --measured points.csv -o mycamera.mde
     mde-export model.mde --source-size 480x640 --frames pictures/ -o vga.mde
     """
     from mde_export.export import export
@@ -91,6 +100,7 @@ def main(
         source_size=source_size,
         scale=scale,
         shift=shift,
+        measured=measured,
         engine=engine,
         emit=emit,
     )
@@ -100,7 +110,7 @@ def main(
 
 
 def _as_text(exported: "Exported") -> str:
-    lines = []
+    lines = [_fit_as_text(exported.fit)] if exported.fit else []
     for certificate in exported.certificates:
         parity, kept = (
             certificate.parity,
@@ -113,6 +123,13 @@ def _as_text(exported: "Exported") -> str:
             f"{f', {kept} blocks kept in FP32' if kept else ''}{_accuracy(certificate)}"
         )
     return "\n".join([*lines, *map(str, exported.emitted), str(exported.bundle)])
+
+
+def _fit_as_text(fit: "Fit") -> str:
+    return (
+        f"scale {fit.scale:.6g}, shift {fit.shift:.6g}: RMSE on measured distances held out {fit.rmse_m:.3f} m, "
+        f"{fit.rmse_before_m:.3f} m before ({fit.num_points} distances)"
+    )
 
 
 def _accuracy(certificate: "Certificate") -> str:

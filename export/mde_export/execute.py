@@ -12,6 +12,8 @@ from mde_export.stages import DEPTH, FRAME, NUM_NONFINITE
 from mde_runtime.backends.onnxruntime import FAILURES
 from mde_runtime.errors import BadInputError
 
+LITERALLY = f"onnxruntime {ort.__version__} CPUExecutionProvider, no optimisation"
+
 
 class Executor:
     """A graph in onnxruntime on the CPU.
@@ -30,8 +32,7 @@ class Executor:
         except FAILURES as error:
             reason = " ".join(str(error).split())[:300]
             raise BadInputError(f"onnxruntime {ort.__version__} refuses the graph: {reason}") from error
-        how = ", no optimisation" if literal else ""
-        self.in_words = f"onnxruntime {ort.__version__} CPUExecutionProvider{how}"
+        self.in_words = LITERALLY if literal else f"onnxruntime {ort.__version__} CPUExecutionProvider"
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Every output of the graph, by name."""

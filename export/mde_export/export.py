@@ -8,11 +8,13 @@ import numpy as np
 import onnx_ir as ir
 
 import mde_runtime
+from mde_export.calibrated import calibrated
 from mde_export.canonical import stripped, to_bytes
 from mde_export.certify import Trial, attempt, certificate_of
 from mde_export.engine import BuiltEngine, build_for
 from mde_export.evidence import Evidence, Pictures, evidence_of
 from mde_export.failure import verdict
+from mde_export.fit import Fit
 from mde_export.lower import lowered_to_fp16, lowered_to_int8
 from mde_export.pictures import pictures_from
 from mde_export.request import Request
@@ -38,6 +40,7 @@ class Exported:
     certificates: tuple[Certificate, ...]
     engine: BuiltEngine | None
     emitted: tuple[Path, ...]
+    fit: Fit | None  # of scale and shift to measured distances
 
 
 def export(request: Request, step: Step) -> Exported:
@@ -47,6 +50,7 @@ def export(request: Request, step: Step) -> Exported:
         raise UsageError(f"{out}: the bundle would replace the model that it is made of; name another with -o")
     with step("read the model"):
         source = open_source(request)
+    source, fit = calibrated(source, request, step)
     evidence = _evidence(source, request, step)
     trials = _trials(source, evidence, request, step)
     certificates = tuple(
@@ -63,14 +67,15 @@ def export(request: Request, step: Step) -> Exported:
             _golden(evidence),
         )
         emitted = _emit(request.emit, out, source.contract, trials, engine)
-    return Exported(out, certificates, engine, emitted)
+    return Exported(out, certificates, engine, emitted, fit)
 
 
 def _evidence(source: Source, request: Request, step: Step) -> Evidence:
     pictures = _pictures(source, request)
     pictures.check(source.contract)
+    depth_of = source.depth_by(source.contract)
     with step(f"reference: {source.reference}", len(pictures.frames)) as moved_on:
-        depth_m, num_nonfinite = source.depth(pictures.frames, moved_on)
+        depth_m, num_nonfinite = depth_of(pictures.frames, moved_on)
     return evidence_of(pictures, depth_m, num_nonfinite, source.reference)
 
 

@@ -24,16 +24,17 @@ def pictures_from(folder: Path, contract: Contract) -> Pictures:
         layout_of(folder)
     except BadInputError:
         frames = [frame for source in open_sources([str(folder)]) for frame in source.frames()]
-        chosen = np.stack([frame_of(frames[index].read(), contract) for index in _spread(len(frames))])
+        chosen = np.stack([frame_of(frames[index].read(), contract) for index in spread(len(frames))])
         return Pictures(chosen, None, f"{len(chosen)} pictures of {folder.name}")
     split = splits_of(folder)[-1]
     samples = open_split(folder, split)
-    picked = [samples[int(index)] for index in _spread(len(samples))]
+    picked = [samples[int(index)] for index in spread(len(samples))]
     chosen = np.stack([frame_of(sample.frame, contract) for sample in picked])
     fits = all(sample.depth_m.shape == chosen.shape[1:3] for sample in picked)
     truth_m = np.stack([np.where(sample.valid, sample.depth_m, 0) for sample in picked]) if fits else None
     return Pictures(chosen, truth_m, f"{len(chosen)} frames of {folder.name}/{split}")
 
 
-def _spread(count: int) -> npt.NDArray[np.int_]:
+def spread(count: int) -> npt.NDArray[np.int_]:
+    """MIN_FRAMES indices spread evenly over `count`, or all of them where there are fewer."""
     return np.unique(np.linspace(0, count - 1, min(MIN_FRAMES, count)).astype(int))

@@ -25,6 +25,7 @@ class Request:
     source_size: Size | None = None  # another size of the camera's frame
     scale: float | None = None  # of the network's quantity, fitted to a camera
     shift: float | None = None
+    measured: Path | None = None  # distances to fit scale and shift to: a CSV file, or a data set with depth
     engine: EngineChoice = "auto"
     emit: Path | None = None  # a folder for the plain graphs, the contract and the engine
 
@@ -44,5 +45,7 @@ class Request:
 
     def calibrated(self, contract: Contract) -> Contract:
         """The contract with the scale and shift that were asked for."""
-        fitted = {name: getattr(self, name) for name in ("scale", "shift") if getattr(self, name) is not None}
-        return replace(contract, from_network=replace(contract.from_network, **fitted))
+        wanted = contract.from_network
+        scale = wanted.scale if self.scale is None else self.scale
+        shift = wanted.shift if self.shift is None else self.shift
+        return replace(contract, from_network=replace(wanted, scale=scale, shift=shift))

@@ -18,7 +18,7 @@ from mde_runtime.contract import Contract, FromNetwork, Interpolation
 from mde_runtime.errors import BadInputError
 from mde_runtime.resampling import bicubic_matrix, bilinear_matrix
 
-FRAME, DEPTH, NUM_NONFINITE = "frame", "depth_m", "num_nonfinite"
+FRAME, DEPTH, NUM_NONFINITE, QUANTITY = "frame", "depth_m", "num_nonfinite", "quantity"
 TO_NETWORK, FROM_NETWORK = "to_network", "from_network"
 ROWS, COLUMNS = 2, 3  # axes of an NCHW tensor
 
@@ -39,14 +39,7 @@ def graft(network: ir.Model, contract: Contract) -> ir.Model:
     graph = model.graph
     batch, map_size = _check_network(graph, contract)
 
-    source = contract.source
-    frame = ir.val(FRAME, ir.DataType.UINT8, [batch, source.height_px, source.width_px, 3])
-    before = Ops(TO_NETWORK)
-    pixels = frame
-    for stage in (cast, to_colour_planes, resize_to_network, normalise, place):
-        pixels = stage(before, pixels, contract)
-    _prepend(graph, before, frame, pixels)
-
+    _graft_before(graph, batch, contract)
     after = Ops(FROM_NETWORK)
     quantity = scale_and_shift(after, _as_map(after, graph.outputs[0]), contract.from_network)
     num_nonfinite = count_nonfinite(after, quantity, map_size)
@@ -58,9 +51,26 @@ def graft(network: ir.Model, contract: Contract) -> ir.Model:
     _append(
         graph,
         after,
-        (depth, DEPTH, ir.DataType.FLOAT, [batch, source.height_px, source.width_px]),
+        (depth, DEPTH, ir.DataType.FLOAT, [batch, contract.source.height_px, contract.source.width_px]),
         (num_nonfinite, NUM_NONFINITE, ir.DataType.INT32, [batch]),
     )
+    return model
+
+
+def graft_quantity(network: ir.Model, contract: Contract) -> ir.Model:
+    """The network with its stages up to its own quantity, at the frame's size and before scale and shift.
+
+    `frame` in, `quantity` float32 (N, H, W) out: what scale and shift are fitted on.
+    """
+    model = network.clone()
+    graph = model.graph
+    batch, map_size = _check_network(graph, contract)
+    _graft_before(graph, batch, contract)
+    after = Ops(FROM_NETWORK)
+    quantity = to_source_size(after, _as_map(after, graph.outputs[0]), map_size, contract)
+    quantity = after("Squeeze", [quantity, after.int64s([1], "map_axis")], "squeeze")
+    size = (contract.source.height_px, contract.source.width_px)
+    _append(graph, after, (quantity, QUANTITY, ir.DataType.FLOAT, [batch, *size]))
     return model
 
 
@@ -239,7 +249,11 @@ def _as_map(ops: Ops, output: ir.Value) -> ir.Value:
     return ops("Unsqueeze", [output, ops.int64s([1], "channel_axis")], "unsqueeze")
 
 
-def _prepend(graph: ir.Graph, ops: Ops, frame: ir.Value, pixels: ir.Value) -> None:
+def _graft_before(graph: ir.Graph, batch: int | str, contract: Contract) -> None:
+    source, ops = contract.source, Ops(TO_NETWORK)
+    frame = pixels = ir.val(FRAME, ir.DataType.UINT8, [batch, source.height_px, source.width_px, 3])
+    for stage in (cast, to_colour_planes, resize_to_network, normalise, place):
+        pixels = stage(ops, pixels, contract)
     (network_input,) = graph.inputs
     pixels.type, pixels.shape = network_input.type, network_input.shape
     ir.convenience.replace_all_uses_with(network_input, pixels)

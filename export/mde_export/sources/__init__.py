@@ -19,6 +19,9 @@ CHECKPOINT, MODULE = "mde_export.sources.checkpoint", "mde_export.sources.module
 SUFFIXES = {".onnx": "mde_export.sources.onnx_file", ".mde": "mde_export.sources.bundle"}  # else it is a checkpoint
 
 
+DepthOf = Callable[[Frames, Callable[[], None]], tuple[Depth, int]]  # frames to metres, and how many were not finite
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """A model to export: its network in ONNX, and itself as the reference that every graph is measured against."""
@@ -28,11 +31,11 @@ class Source:
     sha256: str  # of the file
     data_sha256: str | None
     recipe: Any  # JSON, which only travels here
-    contract: Contract
+    contract: Contract  # before scale and shift are set
     network: Callable[[], ir.Model]  # makes the graph without stages: seconds, so not before the frames are known good
     pictures: Pictures | None  # that it brings along
-    reference: str  # what `depth` runs, in words
-    depth: Callable[[Frames, Callable[[], None]], tuple[Depth, int]]  # frames to metres, and how many were not finite
+    reference: str  # what `depth_by` runs, in words
+    depth_by: Callable[[Contract], DepthOf]  # the model itself with the stages of a contract
     tools: dict[str, str]  # name to version of what makes `network`
     precisions: tuple[Precision, ...] = ()  # beside FP32, that it already has
     derived_from: Parity | None = None  # of the FP32 graph that the reference is, to the model that it came from

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mde_export.canonical import from_bytes, stripped, to_bytes
 from mde_export.evidence import Pictures
-from mde_export.execute import Executor
+from mde_export.execute import LITERALLY, Executor
 from mde_export.request import Request, Size
 from mde_export.sources import Source
 from mde_export.stages import graft, ungraft
@@ -18,14 +18,15 @@ def open_source(request: Request) -> Source:
     """Take the FP32 network out of its stages, and put it into those of the new contract: that is the reference."""
     bundle = read_bundle(Path(request.model))
     network = ungraft(stripped(from_bytes(bundle.graph("fp32"))))
-    contract = request.calibrated(bundle.contract)
+    contract = bundle.contract
     if request.source_size is not None:
         contract = at_source_size(contract, request.source_size)
-    reference = Executor(to_bytes(graft(network, contract)), literal=True)
     golden, provenance = bundle.golden(), bundle.manifest.provenance
     is_same_work = request.source_size is None and not set(request.precisions) - set(bundle.precisions)
-    if is_same_work and (request.scale, request.shift) == (None, None):
-        raise UsageError(f"{bundle.path}: nothing to change; say --fp16, --source-size, --scale or --shift")
+    if is_same_work and (request.scale, request.shift, request.measured) == (None, None, None):
+        raise UsageError(
+            f"{bundle.path}: nothing to change; say --fp16, --int8, --source-size, --scale, --shift or --measured"
+        )
     return Source(
         origin="bundle",
         model=provenance.model,
@@ -35,8 +36,8 @@ def open_source(request: Request) -> Source:
         contract=contract,
         network=lambda: network,
         pictures=Pictures(golden.frames, None, "bundle's golden frames", len(golden.frames)) if is_same_work else None,
-        reference=f"the FP32 graph of {bundle.path.name}, in {reference.in_words}",
-        depth=reference.depth,
+        reference=f"the FP32 graph of {bundle.path.name}, in {LITERALLY}",
+        depth_by=lambda contract: Executor(to_bytes(graft(network, contract)), literal=True).depth,
         tools=provenance.tools,
         precisions=tuple(precision for precision in bundle.precisions if precision != "fp32"),
         derived_from=bundle.certificate("fp32").parity,

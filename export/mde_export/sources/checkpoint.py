@@ -10,7 +10,7 @@ from mde_export.evidence import Depth, Frames, Pictures
 from mde_export.from_torch import onnx_from_torch
 from mde_export.parallel import depth_of_all
 from mde_export.request import Request
-from mde_export.sources import Source
+from mde_export.sources import DepthOf, Source
 from mde_train.checkpoint import read_checkpoint
 from mde_train.depth_model import DepthModel
 
@@ -18,7 +18,6 @@ from mde_train.depth_model import DepthModel
 def open_source(request: Request) -> Source:
     """Read the checkpoint. Raises BadInputError as `read_checkpoint` does."""
     checkpoint = read_checkpoint(Path(request.model))
-    contract = request.calibrated(checkpoint.contract)
     count = len(checkpoint.heldout_frames)
     return Source(
         origin="checkpoint",
@@ -26,18 +25,18 @@ def open_source(request: Request) -> Source:
         sha256=checkpoint.sha256,
         data_sha256=checkpoint.data_sha256,
         recipe=checkpoint.recipe,
-        contract=contract,
-        network=lambda: onnx_from_torch(checkpoint.network, contract),
+        contract=checkpoint.contract,
+        network=lambda: onnx_from_torch(checkpoint.network, checkpoint.contract),
         pictures=Pictures(
             checkpoint.heldout_frames, checkpoint.heldout_depth_m, f"checkpoint's {count} held-out frames"
         ),
         reference=f"{checkpoint.model} in PyTorch {torch.__version__}, FP32",
-        depth=depth_of(DepthModel(checkpoint.network, contract)),
+        depth_by=lambda contract: depth_of(DepthModel(checkpoint.network, contract)),
         tools={name: version(name) for name in ("torch", "onnxscript")},
     )
 
 
-def depth_of(model: DepthModel) -> Callable[[Frames, Callable[[], None]], tuple[Depth, int]]:
+def depth_of(model: DepthModel) -> DepthOf:
     """The function that runs a model on frames, each alone as a robot would, in FP32 on the CPU."""
     model = model.eval()
 

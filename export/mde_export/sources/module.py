@@ -23,7 +23,7 @@ def open_source(request: Request) -> Source:
     """Build the network and fill it. Raises UsageError where weights or contract are not given."""
     if request.weights is None or request.contract is None:
         raise UsageError(f"{request.model}: needs --weights FILE and --contract FILE (docs/formats.md)")
-    contract = request.calibrated(Contract.loads(request.contract.read_bytes()))
+    contract = Contract.loads(request.contract.read_bytes())
     network = _build(request.model).eval()
     load_weights(network, request.weights)
     return Source(
@@ -36,7 +36,7 @@ def open_source(request: Request) -> Source:
         network=lambda: onnx_from_torch(network, contract),
         pictures=None,
         reference=f"{request.model} in PyTorch {torch.__version__}, FP32",
-        depth=depth_of(DepthModel(network, contract)),
+        depth_by=lambda contract: depth_of(DepthModel(network, contract)),
         tools={name: version(name) for name in ("torch", "onnxscript")},
     )
 

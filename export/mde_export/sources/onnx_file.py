@@ -4,7 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mde_export.canonical import to_bytes
-from mde_export.execute import Executor
+from mde_export.execute import LITERALLY, Executor
 from mde_export.foreign import network_from_onnx
 from mde_export.load_onnx import load_onnx
 from mde_export.request import Request
@@ -23,10 +23,9 @@ def open_source(request: Request) -> Source:
             f"{path}: an ONNX graph does not say its colours, scale, mean or unit; say them with --contract FILE "
             "(docs/formats.md)"
         )
-    contract = request.calibrated(Contract.loads(request.contract.read_bytes()))
+    contract = Contract.loads(request.contract.read_bytes())
     proto = load_onnx(path)
     network = network_from_onnx(proto, contract, request.output, str(path))
-    as_given = Executor(to_bytes(graft(network, contract)), literal=True)
     return Source(
         origin="onnx",
         model=path.stem,
@@ -36,7 +35,7 @@ def open_source(request: Request) -> Source:
         contract=contract,
         network=lambda: network,
         pictures=None,
-        reference=f"{path.name} as given, in {as_given.in_words}",
-        depth=as_given.depth,
+        reference=f"{path.name} as given, in {LITERALLY}",
+        depth_by=lambda contract: Executor(to_bytes(graft(network, contract)), literal=True).depth,
         tools={"onnxscript": version("onnxscript")},
     )

@@ -1,0 +1,111 @@
+"""A source with the scale and shift that were asked for, or that measured distances ask for."""
+
+import csv
+import functools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_export.canonical import to_bytes
+from mde_export.evidence import Frames
+from mde_export.execute import Executor
+from mde_export.fit import Fit, Measured, fit
+from mde_export.pictures import spread
+from mde_export.request import Request
+from mde_export.sources import Source
+from mde_export.stages import FRAME, QUANTITY, graft_quantity
+from mde_export.steps import Step
+from mde_runtime.contract import Contract
+from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.fitting import fit_of, frame_of
+from mde_runtime.sources.pictures import read_picture
+
+COLUMNS = ("image", "x", "y", "metres")
+POINTS_PER_FRAME = 500  # of a data set: neighbours tell the same
+
+Points = tuple[Frames, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]  # frame, rows, columns, m
+
+
+def calibrated(source: Source, request: Request, step: Step) -> tuple[Source, Fit | None]:
+    """The source with its contract's scale and shift set; the fit, where they were fitted."""
+    if request.measured is None:
+        return replace(source, contract=request.calibrated(source.contract)), None
+    if (request.scale, request.shift) != (None, None):
+        raise UsageError("--measured fits scale and shift: leave --scale and --shift out")
+    source = replace(source, network=functools.cache(source.network))
+    with step("scale and shift: network on the measured frames"):
+        graph = Executor(to_bytes(graft_quantity(source.network(), source.contract)), literal=False)
+        found = fit(_measured(graph, _points(request.measured, source.contract)), source.contract.from_network)
+    wanted = replace(source.contract.from_network, scale=found.scale, shift=found.shift)
+    return replace(source, contract=replace(source.contract, from_network=wanted)), found
+
+
+def _measured(graph: Executor, frames: Iterator[Points]) -> Measured:
+    quantities, metres, groups = [], [], []
+    for group, (frame, rows, columns, distances_m) in enumerate(frames):
+        quantity = graph.run({FRAME: frame})[QUANTITY][0]
+        quantities.append(quantity[rows, columns].astype(np.float64))
+        metres.append(distances_m)
+        groups.append(np.full(len(rows), group))
+    return Measured(np.concatenate(quantities), np.concatenate(metres), np.concatenate(groups))
+
+
+def _points(measured: Path, contract: Contract) -> Iterator[Points]:
+    return _of_data_set(measured, contract) if measured.is_dir() else _of_csv(measured, contract)
+
+
+def _of_csv(path: Path, contract: Contract) -> Iterator[Points]:
+    """image: a path from the file's folder; x, y: px from the picture's upper left; metres: as the contract's depth."""
+    by_image: dict[str, list[tuple[float, float, float]]] = {}
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise BadInputError(f"{path}: its columns are {reader.fieldnames}, not {','.join(COLUMNS)}")
+        for row in reader:
+            try:
+                x, y, metres = (float(row[name]) for name in COLUMNS[1:])
+            except (TypeError, ValueError) as error:
+                raise BadInputError(f"{path}, line {reader.line_num}: {error}") from error
+            by_image.setdefault(row["image"], []).append((x, y, metres))
+    for image, points in by_image.items():
+        yield _on_frame(path.parent / image, np.array(points), contract)
+
+
+def _on_frame(image: Path, points: npt.NDArray[np.float64], contract: Contract) -> Points:
+    picture = read_picture(image)
+    height, width, _ = picture.shape
+    x, y, metres = points.T
+    if ((x < 0) | (x >= width) | (y < 0) | (y >= height)).any():
+        raise BadInputError(f"{image}: a measured point lies outside its {width}x{height} px")
+    placed = fit_of(contract, width, height)
+    places = []
+    for position, first, last, begin, end in (
+        (x, *placed.picture_box[::2], *placed.frame_box[::2]),
+        (y, *placed.picture_box[1::2], *placed.frame_box[1::2]),
+    ):
+        pixel = np.floor(begin + (position + 0.5 - first) * (end - begin) / (last - first)).astype(np.int64)
+        places.append(np.clip(pixel, begin, end - 1))
+    return frame_of(picture, contract)[None], places[1], places[0], metres
+
+
+def _of_data_set(folder: Path, contract: Contract) -> Iterator[Points]:
+    from mde_train.data import open_split, splits_of
+
+    samples = open_split(folder, splits_of(folder)[-1])
+    wanted, source = contract.from_network, contract.source
+    chance = np.random.default_rng(0)  # which pixels of a frame: any will do, but always the same
+    for index in spread(len(samples)):
+        sample = samples[int(index)]
+        if sample.depth_m.shape != (source.height_px, source.width_px):
+            raise BadInputError(
+                f"{folder}: frame {sample.name} has {sample.depth_m.shape} px, the contract's frames have "
+                f"({source.height_px}, {source.width_px}); make a bundle for them first with --source-size"
+            )
+        in_range = sample.valid & (sample.depth_m > wanted.near_m) & (sample.depth_m < wanted.far_m)
+        rows, columns = np.nonzero(in_range)
+        chosen = chance.permutation(len(rows))[:POINTS_PER_FRAME]
+        frame = frame_of(sample.frame, contract)[None]
+        yield frame, rows[chosen], columns[chosen], sample.depth_m[rows[chosen], columns[chosen]].astype(np.float64)

@@ -1,0 +1,110 @@
+"""Scale and shift of a network's quantity from measured distances, believed only where they help on points held out.
+
+Source of the model: Ranftl et al., TPAMI 2022: inverse depth is known up to scale and shift.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.contract import FromNetwork
+from mde_runtime.errors import BadInputError, VerdictError
+
+MIN_POINTS, NUM_FOLDS = 8, 4
+NUM_REWEIGHTINGS = 10  # of outliers: a wrong point must not move the rest
+HUBER = 1.345  # standard deviations from which a residual counts linearly: 95 % efficiency on Gaussian errors
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The network's quantity where a distance was measured."""
+
+    quantity: Floats
+    metres: Floats
+    group: npt.NDArray[np.int64]  # of the picture: points of one are held out together
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A scale and shift, and what they are worth: RMSE on points that were held out, metres."""
+
+    scale: float
+    shift: float
+    rmse_m: float
+    rmse_before_m: float  # with the old scale and shift, or of the mean distance where there was no metric depth
+    num_points: int
+
+
+def fit(measured: Measured, wanted: FromNetwork) -> Fit:
+    """The better of scale alone and scale with shift. Raises VerdictError where neither helps on points held out.
+
+    Raises BadInputError for too few points, or points that are no distances.
+    """
+    count = len(measured.metres)
+    if count < MIN_POINTS:
+        raise BadInputError(f"{count} measured distances are too few to hold any out; measure {MIN_POINTS} or more")
+    if not (np.isfinite(measured.quantity).all() and (measured.metres > 0).all()):
+        raise BadInputError("a measured distance is 0 or less, or the network gives NaN there; leave it out")
+    before_m = _before(measured, wanted)
+    errors = {with_shift: _heldout_rmse(measured, wanted, with_shift) for with_shift in (False, True)}
+    with_shift = min(errors, key=lambda key: errors[key])
+    if not errors[with_shift] < before_m:
+        raise VerdictError(
+            f"scale and shift fitted to {count} measured distances do not help on those held out: RMSE "
+            f"{errors[with_shift]:.3f} m after, {before_m:.3f} m before; measure more, and farther apart. "
+            "Nothing was written"
+        )
+    scale, shift = _least_squares(measured, wanted, with_shift)
+    return Fit(scale, shift, errors[with_shift], before_m, count)
+
+
+def _before(measured: Measured, wanted: FromNetwork) -> float:
+    if wanted.is_metric:
+        return _rmse(_metres(measured.quantity, wanted.scale, wanted.shift, wanted), measured.metres)
+    return float(np.std(measured.metres))
+
+
+def _heldout_rmse(measured: Measured, wanted: FromNetwork, with_shift: bool) -> float:
+    """RMSE over all points, each predicted by a fit that has not seen it."""
+    names = np.unique(measured.group)
+    fold = np.searchsorted(names, measured.group) if len(names) >= NUM_FOLDS else np.arange(len(measured.metres))
+    predicted = np.empty_like(measured.metres)
+    for index in range(NUM_FOLDS):
+        is_out = fold % NUM_FOLDS == index
+        seen = Measured(measured.quantity[~is_out], measured.metres[~is_out], measured.group[~is_out])
+        scale, shift = _least_squares(seen, wanted, with_shift)
+        predicted[is_out] = _metres(measured.quantity[is_out], scale, shift, wanted)
+    return _rmse(predicted, measured.metres)
+
+
+def _least_squares(measured: Measured, wanted: FromNetwork, with_shift: bool) -> tuple[float, float]:
+    """Robust: errors in metres, of which large ones count linearly."""
+    is_inverse = wanted.kind != "metric_depth"
+    target = 1 / measured.metres if is_inverse else measured.metres
+    columns = np.stack([measured.quantity, np.full_like(target, float(with_shift))], axis=1)
+    weight, scale, shift = np.ones_like(target), 1.0, 0.0
+    for _ in range(NUM_REWEIGHTINGS):
+        (scale, shift), *_rest = np.linalg.lstsq(columns * weight[:, None], target * weight, rcond=None)
+        # dz = z² d(1/z), at the fitted z: at the measured one a point that is wrong by far would weigh the most
+        in_metres = _metres(measured.quantity, scale, shift, wanted) ** 2 if is_inverse else 1.0
+        residual = np.abs(columns @ (scale, shift) - target) * in_metres
+        sigma = max(1.4826 * float(np.median(residual)), 1e-6)  # of a Gaussian, from its median
+        weight = in_metres * np.sqrt(np.minimum(1.0, HUBER * sigma / np.maximum(residual, 1e-12)))
+    return float(scale), float(shift) if with_shift else 0.0
+
+
+def _metres(quantity: Floats, scale: float, shift: float, wanted: FromNetwork) -> Floats:
+    calibrated = quantity * scale + shift
+    to_metres: dict[bool, Callable[[Floats], Floats]] = {
+        True: lambda q: q,
+        False: lambda q: 1 / np.maximum(q, 1 / wanted.far_m),
+    }
+    return np.clip(to_metres[wanted.kind == "metric_depth"](calibrated), wanted.near_m, wanted.far_m)
+
+
+def _rmse(predicted_m: Floats, metres: Floats) -> float:
+    return float(np.sqrt(np.mean((predicted_m - metres) ** 2)))

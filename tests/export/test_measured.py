@@ -1,0 +1,103 @@
+"""Scale and shift from measured distances: found, robust, and believed only where points held out agree."""
+
+import csv
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from mde_export.cli import main
+from mde_export.fit import Measured, fit
+from mde_runtime.backends import open_session
+from mde_runtime.bundle import read_bundle
+from mde_runtime.errors import BadInputError, VerdictError
+from mde_runtime.fitting import frame_of
+
+
+def seen(quantity, metres, points_per_picture: int = 5) -> Measured:
+    return Measured(np.asarray(quantity), np.asarray(metres), np.arange(len(metres)) // points_per_picture)
+
+
+@pytest.fixture
+def relative(contract):
+    return contract(kind="relative_inverse_depth", near_m=0.5).from_network
+
+
+def test_scale_and_shift_of_disparity_are_found_again(relative, noise):
+    quantity = noise.uniform(0, 10, 40)
+    found = fit(seen(quantity, 1 / (0.08 * quantity + 0.06)), relative)
+    assert (found.scale, found.shift) == pytest.approx((0.08, 0.06), rel=1e-3)
+    assert found.rmse_m < 0.01 < found.rmse_before_m
+
+
+def test_a_wrong_point_in_ten_moves_the_fit_by_little(relative, noise):
+    quantity = noise.uniform(0, 10, 40)
+    metres = 1 / (0.08 * quantity + 0.06)
+    metres[::10] *= 3
+    found = fit(seen(quantity, metres), relative)
+    assert (found.scale, found.shift) == pytest.approx((0.08, 0.06), rel=0.05)
+
+
+def test_a_scale_alone_is_taken_where_a_shift_does_not_help(contract, noise):
+    quantity = noise.uniform(1, 10, 12)
+    found = fit(seen(quantity, 1.5 * quantity + noise.normal(0, 0.05, 12)), contract().from_network)
+    assert found.shift == 0.0
+    assert found.scale == pytest.approx(1.5, rel=0.02)
+
+
+def test_a_fit_that_does_not_help_on_points_held_out_is_refused(contract, noise):
+    quantity = noise.uniform(1, 19, 16)
+    with pytest.raises(VerdictError, match="do not help on those held out"):
+        fit(seen(quantity, quantity + noise.permuted(np.tile([-0.2, 0.2], 8))), contract().from_network)
+
+
+def test_seven_points_are_too_few(contract):
+    with pytest.raises(BadInputError, match="too few"):
+        fit(seen(np.ones(7), np.ones(7)), contract().from_network)
+
+
+@pytest.fixture
+def camera(make_checkpoint, tmp_path):
+    """A bundle, and a CSV of distances from a camera that sees everything 1.5 times as far, in larger pictures."""
+    bundle_path = make_checkpoint(tmp_path / "tiny.ckpt").with_suffix(".mde")
+    result = CliRunner().invoke(main, [str(bundle_path.with_suffix(".ckpt")), "--engine", "none"])
+    assert result.exit_code == 0, result.stderr
+    bundle = read_bundle(bundle_path)
+    session = open_session("onnxruntime-cpu", bundle.graph("fp32"))
+    with (tmp_path / "points.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("image", "x", "y", "metres"))
+        for index, frame in enumerate(bundle.golden().frames):
+            picture = frame.repeat(3, axis=0).repeat(3, axis=1)
+            Image.fromarray(picture).save(tmp_path / f"{index}.png")
+            depth_m = session.run({"frame": frame_of(picture, bundle.contract)[None]})["depth_m"][0]
+            rows.writerows((f"{index}.png", 3 * x + 1, 3 * y + 1, 1.5 * depth_m[y, x]) for x, y in [(4, 3), (15, 9)])
+    return bundle_path, tmp_path / "points.csv"
+
+
+def test_a_bundle_is_fitted_to_a_camera_and_certified_anew(camera, tmp_path):
+    bundle, points = camera
+    out = tmp_path / "mine.mde"
+    result = CliRunner().invoke(main, [str(bundle), "--measured", str(points), "-o", str(out)])
+    assert result.exit_code == 0, result.stderr
+    assert "scale 1.5" in result.stdout
+    fitted = read_bundle(out)
+    assert fitted.contract.from_network.scale == pytest.approx(1.5, rel=1e-3)
+    assert fitted.certificate("fp32").frames_source == "bundle's golden frames"
+
+
+def test_a_line_that_is_no_measurement_is_named(camera):
+    bundle, points = camera
+    points.write_text(points.read_text() + "0.png,3,three,2\n")
+    result = CliRunner().invoke(main, [str(bundle), "--measured", str(points), "-o", "mine.mde"])
+    assert result.exit_code == 3
+    assert "points.csv, line 18: could not convert string to float: 'three'" in result.stderr
+
+
+def test_a_point_outside_its_picture_is_refused(camera):
+    bundle, points = camera
+    points.write_text(points.read_text() + "0.png,60,3,2\n")
+    result = CliRunner().invoke(main, [str(bundle), "--measured", str(points), "-o", "mine.mde"])
+    assert result.exit_code == 3
+    assert "outside its 60x36 px" in result.stderr
