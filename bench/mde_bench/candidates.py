@@ -43,6 +43,10 @@ class Subject(Protocol):
         """The depth of one frame, uint8 (H, W, 3)."""
         ...
 
+    def answer_batch(self, frames: Frame) -> Depth:
+        """The depth of many frames at once, (N, H, W, 3) to (N, H, W)."""
+        ...
+
     def close(self) -> None:
         """Give back what it holds."""
         ...

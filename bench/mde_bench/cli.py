@@ -1,5 +1,6 @@
 """`mde-bench`: how fast, how faithful, how right."""
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from mde_runtime.command import PATH, Group, say
 from mde_runtime.errors import MeasurementError, UsageError, VerdictError
 
 if TYPE_CHECKING:
+    from mde_bench.modes import Mode
     from mde_bench.result import Result
 
 
@@ -29,6 +31,15 @@ def main() -> None:
 @click.option("--frames", "num_frames", default=50, show_default=True, help="How many, evenly spaced over the split.")
 @click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged.")
 @click.option("--threads", "num_threads", type=click.IntRange(min=1), help="On a CPU.  [default: all cores]")
+@click.option(
+    "--mode",
+    "modes",
+    multiple=True,
+    type=click.Choice(["offline", "paced", "sustained"]),
+    help="Beside the single stream: batches, frames that arrive at a rate, or minutes of load. May be repeated.",
+)
+@click.option("--fps", default=30.0, show_default=True, help="With --mode paced: frames that arrive in a second.")
+@click.option("--minutes", default=15.0, show_default=True, help="With --mode sustained: for each candidate.")
 @click.option("--report", type=PATH, help="Write one HTML page, complete in itself.")
 @click.option("--json", "json_path", type=PATH, help="Write everything as JSON, the raw samples too.")
 @click.option("--gate", "gate_path", type=PATH, help="Limits in TOML; a breach makes the exit code 1.")
@@ -42,6 +53,9 @@ def run(
     num_frames: int,
     protocol: str,
     num_threads: int | None,
+    modes: "tuple[Mode, ...]",
+    fps: float,
+    minutes: float,
     report: Path | None,
     json_path: Path | None,
     gate_path: Path | None,
@@ -60,6 +74,7 @@ def run(
     from mde_bench.ci import write_ci_files
     from mde_bench.gate import checks, read_gate
     from mde_bench.interleave import Effort
+    from mde_bench.modes import Asked
     from mde_bench.plan import plan_run
     from mde_bench.ranking import keep_ranking
     from mde_bench.result import save
@@ -67,6 +82,7 @@ def run(
 
     gate = read_gate(gate_path) if gate_path else None
     plan = plan_run(bundle, data, checkpoint, split, num_frames, protocol, num_threads, Effort())
+    plan = dataclasses.replace(plan, asked=Asked(modes, fps, minutes))
     outcome = carry_out(plan, lambda result: save(result, json_path) if json_path else None)
     result = outcome.result
     _print(result)

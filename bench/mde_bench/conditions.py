@@ -74,8 +74,8 @@ def num_idle_cores() -> int:
     return max(1, round(this_machine().num_cores - load))
 
 
-def conditions(num_threads: int, before: Moment) -> Conditions:
-    """The conditions of a measurement that began at `before` and ends now."""
+def conditions(num_threads: int, before: Moment, after: Moment) -> Conditions:
+    """The conditions of a measurement."""
     return Conditions(
         machine=this_machine(),
         num_threads=num_threads,
@@ -84,7 +84,7 @@ def conditions(num_threads: int, before: Moment) -> Conditions:
         python=platform.python_version(),
         libraries={name: version for name in LIBRARIES if (version := _version(name))},
         before=before,
-        after=moment(),
+        after=after,
     )
 
 

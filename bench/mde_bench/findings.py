@@ -13,11 +13,13 @@ from mde_bench.anatomy import Anatomy, anatomy
 from mde_bench.candidates import Candidate, Opened
 from mde_bench.conditions import Moment, conditions, moment
 from mde_bench.interleave import Window
+from mde_bench.modes import ModeFigures
 from mde_bench.physics import Physics, peak_macs_per_s, physics
 from mde_bench.plan import Plan
 from mde_bench.result import SCHEMA, FrameError, Result, Row, Speed
 from mde_bench.statistics import latency, percentile, ratio
 from mde_runtime import metrics, parity
+from mde_runtime.machine import this_machine
 from mde_runtime.parity import Limits, Parity
 from mde_runtime.protocols import Figures
 
@@ -77,13 +79,15 @@ class Findings:
     judged: dict[str, Judgement] = field(default_factory=dict)
     window: Window | None = None
     peak_memory_bytes: dict[str, int] = field(default_factory=dict)
+    modes: dict[str, ModeFigures] = field(default_factory=dict)
+    after: Moment | None = None  # when the single stream was measured; None: not yet
     before: Moment = field(default_factory=moment)
     started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     start_s: float = field(default_factory=time.monotonic)
 
     def result(self, plan: Plan, *, is_complete: bool) -> Result:
         """The result as far as it is known."""
-        under = conditions(plan.num_threads, self.before)
+        under = conditions(plan.num_threads, self.before, self.after or moment())
         invalid = [f"{name}: {problem}" for name, problem in self.window.unsettled.items()] if self.window else []
         if under.has_throttled:
             invalid.append("the processor slowed down to stay cool")
@@ -118,6 +122,7 @@ class Findings:
             failure=checked.impossible_because if checked and is_impossible else self.failures.get(candidate.name),
             speed=None if is_impossible else speed,
             physics=checked,
+            modes=self.modes.get(candidate.name),
             parity=compared,
             parity_breaches=tuple(compared.breaches(limits)) if compared else (),
             accuracy=judged.accuracy if judged else None,
@@ -127,7 +132,10 @@ class Findings:
 
     def _physics(self, candidate: Candidate, plan: Plan, speed: Speed | None) -> Physics | None:
         """What a figure means for the hardware; None where that cannot be said: no figure, a GPU, no onnx."""
-        work, peak = plan.work.get(candidate.precision), peak_macs_per_s(conditions(plan.num_threads, self.before))
+        work, peak = (
+            plan.work.get(candidate.precision),
+            peak_macs_per_s(this_machine(), plan.num_threads, self.before.clock_hz),
+        )
         if speed is None or work is None or peak is None or not candidate.is_on_cpu:
             return None
         arithmetic = self.opened[candidate.name].arithmetic

@@ -10,8 +10,8 @@ Sources: Williams, Waterman and Patterson, CACM 2009 (roofline); Lavin and Gray,
 from dataclasses import dataclass
 from typing import Literal
 
-from mde_bench.conditions import Conditions
 from mde_bench.work import Work
+from mde_runtime.machine import Machine
 
 # Multiply-adds a cycle and core in FP32: lanes of a vector times the units that take one each cycle.
 MACS_PER_CYCLE = {"avx512f": 32, "avx2": 16, "avx": 8, "asimd": 8}
@@ -35,14 +35,10 @@ class Physics:
     impossible_because: str | None
 
 
-def peak_macs_per_s(conditions: Conditions) -> float | None:
-    """The FP32 peak of the CPU that was measured on; None where its clock or its instruction set is not known."""
-    flags = conditions.machine.instruction_set
-    rate = next((rate for flag, rate in MACS_PER_CYCLE.items() if flag in flags), None)
-    clock_hz = conditions.before.clock_hz
-    if rate is None or clock_hz is None:
-        return None
-    return rate * clock_hz * min(conditions.num_threads, conditions.machine.num_cores)
+def peak_macs_per_s(machine: Machine, num_threads: int, clock_hz: float | None) -> float | None:
+    """The FP32 peak of a CPU; None where its clock or its instruction set is not known."""
+    rate = next((rate for flag, rate in MACS_PER_CYCLE.items() if flag in machine.instruction_set), None)
+    return None if rate is None or clock_hz is None else rate * clock_hz * min(num_threads, machine.num_cores)
 
 
 def physics(work: Work, peak: float, arithmetic: str, backend_s: float, host_s: float, min_s: float) -> Physics:

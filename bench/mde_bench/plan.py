@@ -1,11 +1,12 @@
 """What a run is to measure, and on what."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mde_bench.candidates import Candidate, bundle_candidate, bundle_pairs, torch_candidate
 from mde_bench.frames import Scene, open_scene
 from mde_bench.interleave import Effort
+from mde_bench.modes import Asked
 from mde_bench.remote import CALL_TIMEOUT_S
 from mde_bench.result import Judged
 from mde_bench.work import Work, work_of
@@ -28,6 +29,7 @@ class Plan:
     protocol: str  # of accuracy
     effort: Effort
     num_threads: int
+    asked: Asked = field(default_factory=Asked)  # modes beside the single stream
     call_timeout_s: float = CALL_TIMEOUT_S
 
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from mde_bench.candidates import Answer, Candidate, Opened
-from mde_bench.samples import Call
+from mde_bench.samples import Arrival, Call
 from mde_bench.worker import serve
 
 OPEN_TIMEOUT_S = 600.0  # an engine may have to be built
@@ -57,6 +57,16 @@ class Worker:
         """Timed calls for so long, and no fewer than so many."""
         calls: list[Call] = self._ask(seconds + (min_calls + 1) * self._call_timeout_s, "block", seconds, min_calls)
         return calls
+
+    def batch(self, size: int) -> int:
+        """How long a batch of so many frames takes, in nanoseconds."""
+        wall_ns: int = self._ask(size * self._call_timeout_s, "batch", size)
+        return wall_ns
+
+    def paced(self, seconds: float, fps: float) -> list[Arrival]:
+        """What became of frames that arrived fps times a second for so long."""
+        arrivals: list[Arrival] = self._ask(seconds + self._call_timeout_s, "paced", seconds, fps)
+        return arrivals
 
     def peak_memory_bytes(self) -> int:
         """The most memory that the worker had resident so far."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mde_bench.anatomy import Anatomy
 from mde_bench.conditions import Conditions
+from mde_bench.modes import ModeFigures
 from mde_bench.physics import Physics
 from mde_bench.samples import Samples
 from mde_bench.statistics import Latency, Ratio
@@ -53,6 +54,7 @@ class Row:
     failure: str | None
     speed: Speed | None
     physics: Physics | None  # None: a GPU, or a graph that could not be counted
+    modes: ModeFigures | None  # None: no mode was asked for beside the single stream
     parity: Parity | None  # None for the reference itself
     parity_breaches: tuple[str, ...]  # limits of its precision that it does not keep
     accuracy: Figures | None

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mde_bench.conditions import moment
 from mde_bench.findings import Findings, Predictions, judge
 from mde_bench.interleave import measure
+from mde_bench.modes import measure_modes
 from mde_bench.plan import Plan
 from mde_bench.remote import AbsentError, CandidateError, Worker
 from mde_bench.result import Result
@@ -37,8 +39,12 @@ def carry_out(plan: Plan, on_result: Callable[[Result], None] = lambda _: None) 
         with progress("measuring", plan.effort.num_rounds) as moved_on:
             window = measure(running, plan.effort, np.random.default_rng(SEED), moved_on)
         findings.failures |= window.failures
+        findings.after = moment()
         findings.peak_memory_bytes = {name: running[name].peak_memory_bytes() for name in window.samples}
         findings.window = window
+        if plan.asked.modes:
+            on_result(findings.result(plan, is_complete=False))
+            _measure_modes(plan, running, findings)
     result = findings.result(plan, is_complete=True)
     on_result(result)
     return Outcome(result, findings.predictions)
@@ -88,6 +94,21 @@ def _predict_with(
     except CandidateError as error:
         findings.failures[name] = str(error)
         del running[name]
+
+
+def _measure_modes(plan: Plan, running: dict[str, Worker], findings: Findings) -> None:
+    names = [name for name in findings.peak_memory_bytes if name not in findings.failures]
+    with progress("measuring modes", len(names)) as moved_on:
+        for name in names:
+            _measure_modes_of(name, running[name], plan, findings)
+            moved_on()
+
+
+def _measure_modes_of(name: str, worker: Worker, plan: Plan, findings: Findings) -> None:
+    try:
+        findings.modes[name] = measure_modes(worker, plan.asked)
+    except CandidateError as error:
+        findings.failures[name] = str(error)
 
 
 def _predictions(worker: Worker, plan: Plan, moved_on: Callable[[], None]) -> Predictions:

@@ -20,6 +20,13 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Arrival:
+    """A frame that arrived at its time, whether the candidate was ready or not."""
+
+    latency_ns: int | None  # from its arrival to its depth; None: a newer frame was there before it could be taken
+
+
+@dataclass(frozen=True)
 class Samples:
     """Every timed call of one candidate in order of time, as columns. round says in which round a call was made."""
 

@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mde_bench import verdict
+from mde_bench.modes import in_words
 from mde_bench.result import Result, Row
 
 DASH = "–"
@@ -21,7 +22,8 @@ def table_of(result: Result) -> Group:
         drawn.add_column(heading, justify="right" if number else "left", no_wrap=number <= len(SPEED))
     for row in result.rows:
         drawn.add_row(row.name, *cells(row))
-    return Group(drawn, *(Text(line) for line in (*conditions_of(result), *problems_of(result))))
+    lines = (*modes_of(result), *conditions_of(result), *problems_of(result))
+    return Group(drawn, *(Text(line) for line in lines))
 
 
 def headings(result: Result) -> list[str]:
@@ -33,6 +35,11 @@ def headings(result: Result) -> list[str]:
 def cells(row: Row) -> list[str]:
     """A row's figures as text, after its name."""
     return [*_speed_cells(row), *_parity_cells(row), *_accuracy_cells(row)]
+
+
+def modes_of(result: Result) -> list[str]:
+    """What the modes beside the single stream found."""
+    return [line for row in result.rows if row.modes for line in in_words(row.name, row.modes)]
 
 
 def conditions_of(result: Result) -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mde_bench.candidates import Answer, Candidate, Frame, Opened, Subject
-from mde_bench.samples import Call
+from mde_bench.samples import Arrival, Call
 from mde_runtime.errors import MachineError
 
 FRAMES = "frames.npy"
@@ -74,6 +74,27 @@ class _Duty:
         while len(calls) < min_calls or (len(calls) < MAX_CALLS and time.perf_counter() < end):
             calls.append(self._timed_call())
         return calls
+
+    def batch(self, size: int) -> int:
+        """How long one batch of the frames takes, in nanoseconds."""
+        frames = np.take(self._frames, np.arange(size), axis=0, mode="wrap")
+        start = time.perf_counter_ns()
+        self.subject.answer_batch(frames)
+        return time.perf_counter_ns() - start
+
+    def paced(self, seconds: float, fps: float) -> list[Arrival]:
+        """Let frames arrive fps times a second; each is taken when the one before is done, unless a newer is there."""
+        period_ns, arrivals = round(1e9 / fps), list[Arrival]()
+        start = time.perf_counter_ns()
+        num_frames = max(1, round(seconds * fps))
+        while len(arrivals) < num_frames:
+            arrival_ns = start + len(arrivals) * period_ns
+            time.sleep(max(0, arrival_ns - time.perf_counter_ns()) / 1e9)
+            is_outdated = time.perf_counter_ns() >= arrival_ns + period_ns
+            if not is_outdated:
+                self._timed_call()
+            arrivals.append(Arrival(None if is_outdated else time.perf_counter_ns() - arrival_ns))
+        return arrivals
 
     def peak_memory_bytes(self) -> int:
         """The most memory that this process had resident so far."""

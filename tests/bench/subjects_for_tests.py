@@ -30,6 +30,9 @@ class Subject:
         self._num_calls += 1
         return Answer(depth_m, 0, time.perf_counter_ns() - start)
 
+    def answer_batch(self, frames):
+        return np.stack([self.answer(frame).depth_m for frame in frames])
+
     def close(self):
         pass
 

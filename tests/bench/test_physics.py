@@ -4,10 +4,10 @@ import onnx
 import onnx.parser
 import pytest
 
-from mde_bench.conditions import conditions, moment
 from mde_bench.physics import peak_macs_per_s, physics
 from mde_bench.run import carry_out
 from mde_bench.work import Work, work_of
+from mde_runtime.machine import Machine
 
 GIGA = 10**9
 
@@ -32,12 +32,11 @@ def test_multiply_adds_are_those_of_the_definition(body, weights, num_macs):
 
 
 def test_the_peak_is_threads_times_clock_times_lanes():
-    under = conditions(2, dataclasses.replace(moment(), clock_hz=2e9))
-    machine = dataclasses.replace(under.machine, instruction_set=("avx2", "avx512f"), num_cores=4)
-    under = dataclasses.replace(under, machine=machine)
-    assert peak_macs_per_s(under) == 2 * 2e9 * 32
-    assert peak_macs_per_s(dataclasses.replace(under, num_threads=99)) == 4 * 2e9 * 32
-    assert peak_macs_per_s(dataclasses.replace(under, before=dataclasses.replace(moment(), clock_hz=None))) is None
+    machine = Machine("a chip", 4, ("avx2", "avx512f"), "Linux")
+    assert peak_macs_per_s(machine, 2, 2e9) == 2 * 2e9 * 32
+    assert peak_macs_per_s(machine, 99, 2e9) == 4 * 2e9 * 32
+    assert peak_macs_per_s(machine, 2, None) is None
+    assert peak_macs_per_s(dataclasses.replace(machine, instruction_set=()), 2, 2e9) is None
 
 
 def judged(backend_s, arithmetic="fp32", host_s=0.0, num_macs=GIGA):

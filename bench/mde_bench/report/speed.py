@@ -6,7 +6,7 @@ from mde_bench.report.html import save_button, table, thousandths
 from mde_bench.report.latency_plot import latency_plot
 from mde_bench.report.pareto_plot import pareto_plot
 from mde_bench.result import Result, Row, Speed
-from mde_bench.table import DASH
+from mde_bench.table import DASH, modes_of
 
 
 def speed(result: Result) -> str:
@@ -23,8 +23,13 @@ def speed(result: Result) -> str:
         f"{_latencies(result, measured)}<h3>What a frame costs</h3>"
         '<p class="soft">Backend: inside the backend\'s own call; host: the rest. CPU: processor time of all threads. '
         "Preempted: calls that the system interrupted. Of peak: multiply-adds a second over the processor's FP32 peak "
-        f"at the clock that it tells.</p>{_costs(measured)}"
+        f"at the clock that it tells.</p>{_costs(measured)}{_modes(result)}"
     )
+
+
+def _modes(result: Result) -> str:
+    lines = "".join(f"<li>{escape(line)}</li>" for line in modes_of(result))
+    return f"<h3>Other ways to run</h3><ul>{lines}</ul>" if lines else ""
 
 
 def _latencies(result: Result, measured: list[tuple[Row, Speed]]) -> str:

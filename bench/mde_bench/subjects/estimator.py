@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from mde_bench.candidates import Answer, Frame
+from mde_bench.candidates import Answer, Depth, Frame
 from mde_runtime import verify
 from mde_runtime.backends import Arrays, Session, open_session
 from mde_runtime.bundle import Bundle, read_bundle
@@ -81,6 +81,10 @@ class Estimator:
         """The depth of one frame."""
         depth_m = self._estimate(frame)
         return Answer(depth_m, int(self._session.outputs["num_nonfinite"][0]), self._session.backend_ns)
+
+    def answer_batch(self, frames: Frame) -> Depth:
+        """The depth of many frames, as many a run as the graph takes."""
+        return self._estimate.batch(frames)
 
     def close(self) -> None:
         """Close the estimator."""

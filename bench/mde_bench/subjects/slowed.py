@@ -2,7 +2,7 @@
 
 import time
 
-from mde_bench.candidates import Answer, Frame
+from mde_bench.candidates import Answer, Depth, Frame
 from mde_bench.subjects.estimator import Estimator
 from mde_bench.subjects.estimator import open_subject as open_estimator
 from mde_runtime.certificate import Precision
@@ -32,6 +32,10 @@ class Slowed:
         while time.thread_time_ns() < until:  # by the thread's own clock: right on a busy machine too
             pass
         return answer
+
+    def answer_batch(self, frames: Frame) -> Depth:
+        """The estimator's answer, in time: only single frames are slowed."""
+        return self._estimator.answer_batch(frames)
 
     def close(self) -> None:
         """Close the estimator."""
