@@ -19,6 +19,8 @@ except ImportError as error:
         f"onnxruntime does not load here ({error}); install one of the extras: "
         "pip install 'mde-toolchain[cpu]', or 'mde-toolchain[gpu]', never both"
     ) from error
+else:
+    from mde_runtime.backends.onnxruntime_bound import Binding, can_be_bound
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 EXTRAS = {"cpu": "cpu", "cuda": "gpu"}
@@ -45,10 +47,8 @@ def open(graph: bytes, variant: str, num_threads: int | None) -> Session:
             f"onnxruntime {ort.__version__} here has no {provider}; "
             f"install the extra that has: pip install 'mde-toolchain[{EXTRAS[variant]}]'"
         )
-    if variant == "cpu":
-        graph = with_unsigned_activations(graph)
     try:
-        session = ort.InferenceSession(graph, _options(num_threads), providers=[provider])
+        session, how = _cuda_session(graph) if variant == "cuda" else _cpu_session(graph, num_threads)
     except FAILURES as error:
         raise BadInputError(f"onnxruntime {ort.__version__} refuses the graph: {_one_line(error)}") from error
     if session.get_providers()[0] != provider:  # it takes the CPU instead, with a line in its log and no error
@@ -56,24 +56,26 @@ def open(graph: bytes, variant: str, num_threads: int | None) -> Session:
             f"onnxruntime {ort.__version__} has {provider} but cannot start it on this machine; "
             "look for the missing library or driver with mde-doctor, or take --backend onnxruntime-cpu"
         )
-    return OrtSession(session, variant)
+    return OrtSession(session, variant, how)
 
 
 class OrtSession:
     """An onnxruntime session whose provider was checked."""
 
-    def __init__(self, session: ort.InferenceSession, variant: str):
+    def __init__(self, session: ort.InferenceSession, variant: str, how: str):
+        self._binding = Binding(session, variant) if variant == "cuda" and can_be_bound(session) else None
         self._session, self._names = session, [output.name for output in session.get_outputs()]
         batch = next((tensor.shape[0] for tensor in session.get_inputs() if tensor.shape), None)
         self.max_batch = batch if isinstance(batch, int) else None  # an open axis has a name, or nothing
         self.arithmetic = _arithmetic(variant)
         self.device = this_machine().cpu if variant == "cpu" else gpu_name()
-        half = "" if variant == "cuda" else f", half computed in {self.arithmetic['fp16']}"
-        self.executor = f"onnxruntime {ort.__version__} {PROVIDERS[variant]}{half}"
+        self.executor = f"onnxruntime {ort.__version__} {PROVIDERS[variant]}, {how}"
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
         """Every output of the graph, by name."""
         try:
+            if self._binding is not None:
+                return self._binding.run(feeds, out)
             if out is None:
                 return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
             binding = self._session.io_binding()
@@ -88,7 +90,30 @@ class OrtSession:
 
     def close(self) -> None:
         """Free the memory: onnxruntime does with the last reference."""
-        self._session = None
+        self._session = self._binding = None
+
+
+def _cpu_session(graph: bytes, num_threads: int | None) -> tuple[ort.InferenceSession, str]:
+    session = ort.InferenceSession(
+        with_unsigned_activations(graph), _options(num_threads), providers=[PROVIDERS["cpu"]]
+    )
+    return session, f"half computed in {_arithmetic('cpu')['fp16']}"
+
+
+def _cuda_session(graph: bytes) -> tuple[ort.InferenceSession, str]:
+    """A session that captures a frame as one CUDA graph; without one where the graph does not let it, and says so."""
+    exact = {"use_tf32": "0"}  # TF32 rounds FP32 to 10 bits of mantissa, and is on by default
+    try:
+        session = ort.InferenceSession(
+            graph, _options(None), providers=[(PROVIDERS["cuda"], {**exact, "enable_cuda_graph": "1"})]
+        )
+        if can_be_bound(session):
+            return session, "one CUDA graph a frame"
+        reason = "its sizes are open"
+    except FAILURES as error:
+        reason = _one_line(error)
+    session = ort.InferenceSession(graph, _options(None), providers=[(PROVIDERS["cuda"], exact)])
+    return session, f"no CUDA graph ({reason})"
 
 
 def _options(num_threads: int | None) -> ort.SessionOptions:
