@@ -52,6 +52,7 @@ def _size(_context: click.Context, _option: click.Parameter, value: str | None) 
     help="auto: TensorRT where it and a GPU are, else how to build it on the device.",
 )
 @click.option("--emit", type=PATH, metavar="DIR", help="Write the plain .onnx, contract.json and .engine here, too.")
+@click.option("--keep-rejected", type=PATH, metavar="DIR", help="Where a graph that fails goes, with a report by node.")
 def main(
     model: str,
     out: Path | None,
@@ -67,6 +68,7 @@ def main(
     measured: Path | None,
     engine: "EngineChoice",
     emit: Path | None,
+    keep_rejected: Path | None,
 ) -> None:
     """Make a bundle of MODEL: graphs that take the camera's frame and give metres, with certificates.
 
@@ -103,6 +105,7 @@ def main(
         measured=measured,
         engine=engine,
         emit=emit,
+        keep_rejected=keep_rejected,
     )
     exported = export(request, told(say))
     click.echo(_as_text(exported))

@@ -17,6 +17,7 @@ from mde_export.failure import verdict
 from mde_export.fit import Fit
 from mde_export.lower import lowered_to_fp16, lowered_to_int8
 from mde_export.pictures import pictures_from
+from mde_export.rejected import keep_rejected
 from mde_export.request import Request
 from mde_export.sources import Source, open_source
 from mde_export.stages import graft
@@ -93,17 +94,22 @@ def _trials(source: Source, evidence: Evidence, request: Request, step: Step) ->
     with step("network to ONNX, stages around it"):
         model = stripped(graft(source.network(), source.contract))
     with step("FP32: certificate", len(evidence.depth_m)) as moved_on:
-        trials = [_passed(attempt("fp32", to_bytes(model), evidence, wanted, moved_on=moved_on), model, evidence)]
+        trials = [attempt("fp32", to_bytes(model), evidence, wanted, moved_on=moved_on)]
+    _pass(trials[-1], model, evidence, request)
     for precision, lower in LOWER.items():
         if precision in (*source.precisions, *request.precisions):
-            trials.append(_passed(lower(model, evidence, wanted, step), model, evidence))
+            trials.append(lower(model, evidence, wanted, step))
+            _pass(trials[-1], model, evidence, request)
     return trials
 
 
-def _passed(trial: Trial, model: ir.Model, evidence: Evidence) -> Trial:
-    if trial.breaches:
-        raise verdict(trial, model, evidence)
-    return trial
+def _pass(trial: Trial, model: ir.Model, evidence: Evidence, request: Request) -> None:
+    """Raises VerdictError where the trial failed, after keeping what was asked to be kept of it."""
+    if not trial.breaches:
+        return
+    if request.keep_rejected is not None:
+        keep_rejected(request.keep_rejected, request.bundle.stem, trial, model, evidence)
+    raise verdict(trial, model, evidence)
 
 
 def _golden(evidence: Evidence) -> Golden:

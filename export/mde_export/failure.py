@@ -23,7 +23,7 @@ def verdict(trial: Trial, model: ir.Model, evidence: Evidence) -> VerdictError:
     return VerdictError(
         f"{trial.precision} certificate failed on the {evidence.pictures.in_words}, worst "
         f"frame {trial.parity.worst_frame}: {'; '.join(trial.breaches)}; suspicious nodes: "
-        f"{', '.join(_suspects(model, worst))}; {REMEDIES[trial.precision]}. Nothing was written"
+        f"{', '.join(_suspects(model, worst))}; {REMEDIES[trial.precision]}. No bundle was written"
     )
 
 

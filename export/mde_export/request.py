@@ -28,6 +28,7 @@ class Request:
     measured: Path | None = None  # distances to fit scale and shift to: a CSV file, or a data set with depth
     engine: EngineChoice = "auto"
     emit: Path | None = None  # a folder for the plain graphs, the contract and the engine
+    keep_rejected: Path | None = None  # a folder for a graph that fails, and a report on it
 
     @property
     def is_module(self) -> bool:

@@ -12,6 +12,8 @@ import torch
 from click.testing import CliRunner, Result
 
 from mde_export.cli import main
+from mde_export.rejected import Report
+from mde_runtime import records
 from mde_runtime.backends import open_session
 from mde_runtime.bundle import Bundle, read_bundle
 from mde_runtime.contract import Contract
@@ -185,6 +187,16 @@ def test_a_graph_that_computes_something_else_than_pytorch_is_rejected_with_figu
     assert "fp32 certificate failed on the checkpoint's 64 held-out frames" in result.stderr
     assert "RMSE of the worst frame is 0.0200 m, over 0.0100 m" in result.stderr
     assert "suspicious nodes: node_" in result.stderr
+
+
+def test_a_rejected_graph_is_kept_with_a_report_by_node_and_the_command_that_builds_it(make_checkpoint, tmp_path):
+    lying = make_checkpoint(tmp_path / "lying.ckpt", options={"lies_m": 0.02})
+    assert failing(tmp_path / "out", lying, "--keep-rejected", tmp_path / "kept").exit_code == 1
+    report = records.loads(Report, (tmp_path / "kept" / "a.fp32.rejected.json").read_bytes(), "report")
+    assert report.breaches[0].startswith("RMSE of the worst frame is 0.0200 m")
+    assert [row.operator for row in report.nodes] == ["Conv", "Relu", "Conv", "Relu", "Conv", "Add"]
+    assert report.trtexec == "trtexec --onnx=a.fp32.rejected.onnx --stronglyTyped --noTF32"
+    assert open_session("onnxruntime-cpu", (tmp_path / "kept" / "a.fp32.rejected.onnx").read_bytes())
 
 
 def test_ctrl_c_in_the_middle_leaves_nothing_behind(make_checkpoint, tmp_path):
