@@ -32,9 +32,11 @@ def cuda(request):
     import importlib
 
     try:
-        return importlib.import_module(DRIVERS[request.param]).open()
+        opened = importlib.import_module(DRIVERS[request.param]).open()
     except MachineError as error:
         pytest.skip(str(error))
+    with opened.current():
+        yield opened
 
 
 @pytest.mark.gpu

@@ -2,6 +2,7 @@
 
 # ruff: noqa: ARG001, ARG002  the stand-in takes what the protocol gives
 
+import contextlib
 import ctypes
 
 import numpy as np
@@ -49,9 +50,16 @@ class NumpyCuda:
         self.recording = None
         self.device, self.host, self.streams = {}, {}, set()
         self.num_copies = 0
+        self.is_current = False
 
     def gpu(self):
         return Gpu("numpy", "0.0", 1, 0, False, 0)
+
+    @contextlib.contextmanager
+    def current(self):
+        self.is_current = True
+        yield
+        self.is_current = False
 
     def new_stream(self):
         self.streams.add(len(self.streams) + 1)
@@ -84,6 +92,7 @@ class NumpyCuda:
         del self.host[host.ctypes.data]
 
     def queue(self, thunk):
+        assert self.is_current, "work on the GPU belongs inside `current`"
         if self.recording is None:
             thunk()
         else:

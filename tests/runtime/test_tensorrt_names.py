@@ -27,6 +27,7 @@ OBJECTS = {
     "runtime": "Runtime",
     "engine": "ICudaEngine",
     "context": "IExecutionContext",
+    "inspector": "EngineInspector",
 }
 ONLY_RTX = {  # asked for by flavour, and by nothing else
     ("library", "ComputeCapability"),

@@ -28,7 +28,8 @@ def open(graph: bytes, variant: Flavour, num_threads: int | None) -> Session:  #
     key = key_for(graph, variant, DEFAULTS)
     cuda = open_cuda()
     engine, record = store.find(key)
-    return EngineSession(cuda, library_of(variant), engine, record)
+    with cuda.current():
+        return EngineSession(cuda, library_of(variant), engine, record)
 
 
 class EngineSession:
@@ -56,8 +57,8 @@ class EngineSession:
         if compiled_kernels:
             compiled_kernels.keep()
         self._alive: tuple[Any, ...] = (runtime, engine, context)  # each needs those before it
-        inspected = engine.create_engine_inspector().get_engine_information(library.LayerInformationFormat.JSON)
-        real = arithmetic_of(inspected)
+        inspector = engine.create_engine_inspector()
+        real = arithmetic_of(inspector.get_engine_information(library.LayerInformationFormat.JSON))
         self.arithmetic: Mapping[Precision, str] = {"fp32": real, "fp16": real, "int8": real}
         self.max_batch: int | None = next(tensor.shape[0] for tensor in tensors if tensor.is_input)
         driver = f"{gpu.driver_version // 1000}.{gpu.driver_version % 1000 // 10}"

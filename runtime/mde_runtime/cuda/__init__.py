@@ -6,6 +6,7 @@ has no graphs, so there every frame is launched call by call. Where both are ins
 
 import importlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,6 +57,10 @@ class Cuda(Protocol):
 
     def gpu(self) -> Gpu:
         """The GPU."""
+        ...
+
+    def current(self) -> AbstractContextManager[None]:
+        """The block in which this thread may make the calls below, and others that work on the GPU."""
         ...
 
     def new_stream(self) -> int:

@@ -3,8 +3,9 @@
 Its calls give (error, result, ...) and never raise, except where the driver's library is missing.
 """
 
+import contextlib
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,12 @@ class CudaBindings:
             is_integrated=bool(properties.integrated),
             driver_version=driver_version,
         )
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """The primary context is there in every thread by itself; only the device has to be the right one."""
+        _checked(runtime.cudaSetDevice(DEVICE))
+        yield
 
     def new_stream(self) -> int:
         """A stream that does not wait for the default one."""

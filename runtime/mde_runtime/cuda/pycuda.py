@@ -4,6 +4,8 @@ The primary context is retained and never made by `pycuda.autoinit`: a context o
 torch and onnxruntime. It has no graph API.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy.typing as npt
@@ -42,7 +44,6 @@ class PyCuda:
         self._context = self._device.retain_primary_context()
         self._streams: dict[int, Any] = {}  # Any: pycuda publishes no types
         self._memory: dict[int, Any] = {}
-        self._current()
 
     def gpu(self) -> Gpu:
         """The GPU."""
@@ -57,9 +58,18 @@ class PyCuda:
             driver_version=driver.get_driver_version(),
         )
 
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """Push the context and pop it again: pycuda aborts a thread that ends with a context on its stack."""
+        self._context.push()
+        try:
+            yield
+        finally:
+            driver.Context.pop()
+
     def new_stream(self) -> int:
         """A stream."""
-        stream = driver.Stream()
+        stream = self._call(driver.Stream)
         self._streams[stream.handle] = stream
         return int(stream.handle)
 
@@ -103,13 +113,7 @@ class PyCuda:
         """Queue a copy from the device."""
         self._call(driver.memcpy_dtoh_async, host, pointer, self._streams[stream])
 
-    def _current(self) -> None:
-        """Make the context current in this thread: another library may have put its own on top."""
-        if driver.Context.get_current() != self._context:
-            self._context.push()
-
     def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:  # Any: pycuda publishes no types
-        self._current()
         try:
             return function(*arguments, **named)
         except driver.MemoryError as error:

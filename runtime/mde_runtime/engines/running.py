@@ -71,21 +71,23 @@ class Runner:
     ):
         """bind: give the engine the address of a tensor. enqueue: queue its work on a stream; False where it cannot."""
         self._cuda, self._tensors, self._bind, self._enqueue = cuda, tensors, bind, enqueue
-        self._stream = cuda.new_stream()
-        self._buffers = {tensor.name: Buffer(cuda, tensor, is_mapped=is_mapped) for tensor in tensors}
-        self._bind_own()
-        self._launch_eagerly()  # the first run loads kernels, which cannot be captured
-        cuda.wait(self._stream)
-        self._graph, self.how = self._captured()
+        with cuda.current():
+            self._stream = cuda.new_stream()
+            self._buffers = {tensor.name: Buffer(cuda, tensor, is_mapped=is_mapped) for tensor in tensors}
+            self._bind_own()
+            self._launch_eagerly()  # the first run loads kernels, which cannot be captured
+            cuda.wait(self._stream)
+            self._graph, self.how = self._captured()
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None) -> Arrays:
         """Every output for `feeds`; written to `out` where it is given."""
         num_frames = self._fill(feeds)
-        if self._graph is not None and self._cuda.graphs is not None:
-            self._cuda.graphs.launch(self._graph, self._stream)
-        else:
-            self._launch_eagerly()
-        self._cuda.wait(self._stream)
+        with self._cuda.current():
+            if self._graph is not None and self._cuda.graphs is not None:
+                self._cuda.graphs.launch(self._graph, self._stream)
+            else:
+                self._launch_eagerly()
+            self._cuda.wait(self._stream)
         answer = {name: buffer.host[:num_frames] for name, buffer in self._buffers.items() if name not in feeds}
         if out is None:
             return {name: array.copy() for name, array in answer.items()}
@@ -98,17 +100,19 @@ class Runner:
         for name, pointer in pointers.items():
             self._bind(name, pointer)
         try:
-            self._must(self._enqueue(stream))
+            with self._cuda.current():
+                self._must(self._enqueue(stream))
         finally:
             self._bind_own()
 
     def close(self) -> None:
         """Give memory, graph and stream back."""
-        if self._graph is not None and self._cuda.graphs is not None:
-            self._cuda.graphs.free(self._graph)
-        for buffer in self._buffers.values():
-            buffer.free()
-        self._cuda.free_stream(self._stream)
+        with self._cuda.current():
+            if self._graph is not None and self._cuda.graphs is not None:
+                self._cuda.graphs.free(self._graph)
+            for buffer in self._buffers.values():
+                buffer.free()
+            self._cuda.free_stream(self._stream)
 
     def _fill(self, feeds: Mapping[str, npt.NDArray[Any]]) -> int:
         """Take the inputs. Fewer frames than the engine's batch come first; what stands behind them is ignored."""
