@@ -10,12 +10,15 @@ import numpy as np
 
 from mde_export.evidence import Depth, Evidence
 from mde_export.execute import Executor
+from mde_export.stages import DEPTH, FRAME
 from mde_runtime import files, metrics, parity
 from mde_runtime.certificate import Certificate, Island, Precision
 from mde_runtime.contract import FromNetwork
+from mde_runtime.errors import VerdictError
 from mde_runtime.parity import Limits, Parity
 
 MAX_INT8_LOSS = 1.01  # of accuracy: INT8's own limits are wide, so where the truth is known it is judged by that, too
+MAX_BATCH_DIFFERENCE_M = 1e-3  # kernels for one and for many frames add up in another order; not in metres
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,20 @@ def attempt(
         kept_fp32=kept_fp32,
         truth_rmse_m=truth_rmse_m,
     )
+
+
+def check_batch(trial: Trial, evidence: Evidence, most_at_once: int) -> None:
+    """Raises VerdictError unless frames that go through the graph together come out as they do one by one."""
+    executor = Executor(trial.graph, literal=False)
+    frames = np.resize(evidence.pictures.frames, (most_at_once, *evidence.pictures.frames.shape[1:]))
+    together = executor.run({FRAME: frames})[DEPTH]
+    alone, _ = executor.depth(frames)
+    worst_m = float(np.abs(together - alone).max())
+    if not worst_m <= MAX_BATCH_DIFFERENCE_M:
+        raise VerdictError(
+            f"{trial.precision}: of {most_at_once} frames at once one differs by {worst_m:.4f} m from the same frame "
+            "alone; frames see each other in this network: export it without --batch. No bundle was written"
+        )
 
 
 def certificate_of(trial: Trial, evidence: Evidence, wanted: FromNetwork, derived_from: Parity | None) -> Certificate:

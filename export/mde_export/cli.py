@@ -26,6 +26,16 @@ def _size(_context: click.Context, _option: click.Parameter, value: str | None) 
     return int(height), int(width)
 
 
+def _batch(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
+    """1:4:16 as fewest, usual and most."""
+    if value is None:
+        return None
+    numbers = [int(part) for part in value.split(":") if part.isdigit()]
+    if len(numbers) != 3 or not 1 <= numbers[0] <= numbers[1] <= numbers[2]:
+        raise click.BadParameter(f"{value!r} is not the fewest, usual and most frames, such as 1:4:16")
+    return numbers[0], numbers[1], numbers[2]
+
+
 @click.command(cls=Command)
 @click.argument("model")
 @click.option("-o", "--out", type=PATH, help="The bundle to write.  [default: MODEL's name with .mde]")
@@ -44,6 +54,7 @@ def _size(_context: click.Context, _option: click.Parameter, value: str | None) 
     metavar="FILE|DIR",
     help="Fit scale and shift to distances: a CSV of image,x,y,metres (px, m), or a data set with depth.",
 )
+@click.option("--batch", callback=_batch, metavar="MIN:OPT:MAX", help="Take several frames at once, such as 1:4:16.")
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),
@@ -66,6 +77,7 @@ def main(
     scale: float | None,
     shift: float | None,
     measured: Path | None,
+    batch: tuple[int, int, int] | None,
     engine: "EngineChoice",
     emit: Path | None,
     keep_rejected: Path | None,
@@ -103,6 +115,7 @@ def main(
         scale=scale,
         shift=shift,
         measured=measured,
+        batch=batch,
         engine=engine,
         emit=emit,
         keep_rejected=keep_rejected,

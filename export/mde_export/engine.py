@@ -9,7 +9,7 @@ from typing import Literal
 from mde_export.certify import Trial
 from mde_export.steps import Step
 from mde_runtime.certificate import Precision
-from mde_runtime.engines.build import build_engine
+from mde_runtime.engines.build import BuildOptions, build_engine
 from mde_runtime.engines.flavours import Flavour, version_of
 from mde_runtime.errors import MachineError
 
@@ -32,10 +32,13 @@ class BuiltEngine:
         return SUFFIXES[self.flavour]
 
 
-def build_for(choice: EngineChoice, trials: Sequence[Trial], step: Step) -> BuiltEngine | None:
+def build_for(
+    choice: EngineChoice, trials: Sequence[Trial], batch: tuple[int, int, int], step: Step
+) -> BuiltEngine | None:
     """Build what was asked for. auto: TensorRT where it and a GPU are, else None. none: None.
 
     Of the FP16 graph where there is one, else of the last: INT8 is slower than FP16 on some GPUs.
+    batch: the fewest, usual and most frames at once.
     Raises MachineError when a named engine cannot be built here.
     """
     flavour = flavour_of(choice)
@@ -43,7 +46,7 @@ def build_for(choice: EngineChoice, trials: Sequence[Trial], step: Step) -> Buil
         return None
     chosen = next((trial for trial in trials if trial.precision == "fp16"), trials[-1])
     with step(f"engine: {chosen.precision}, {flavour} {version_of(flavour)}") as moved_on:
-        content = build_engine(chosen.graph, flavour, moved_on=moved_on)
+        content = build_engine(chosen.graph, flavour, BuildOptions(batch=batch), moved_on=moved_on)
     return BuiltEngine(flavour, version_of(flavour), chosen.precision, content)
 
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 import mde_runtime
 from mde_export.calibrated import calibrated
 from mde_export.canonical import stripped, to_bytes
-from mde_export.certify import Trial, attempt, certificate_of
+from mde_export.certify import Trial, attempt, certificate_of, check_batch
 from mde_export.engine import BuiltEngine, build_for
 from mde_export.evidence import Evidence, Pictures, evidence_of
 from mde_export.failure import verdict
@@ -57,7 +57,7 @@ def export(request: Request, step: Step) -> Exported:
     certificates = tuple(
         certificate_of(trial, evidence, source.contract.from_network, source.derived_from) for trial in trials
     )
-    engine = build_for(request.engine, trials, step)
+    engine = build_for(request.engine, trials, request.batch or (1, 1, 1), step)
     with step("write the bundle"):
         write_bundle(
             out,
@@ -100,6 +100,10 @@ def _trials(source: Source, evidence: Evidence, request: Request, step: Step) ->
         if precision in (*source.precisions, *request.precisions):
             trials.append(lower(model, evidence, wanted, step))
             _pass(trials[-1], model, evidence, request)
+    if request.most_at_once > 1:
+        with step(f"{request.most_at_once} frames at once, each as alone"):
+            for trial in trials:
+                check_batch(trial, evidence, request.most_at_once)
     return trials
 
 

@@ -15,7 +15,9 @@ from mde_runtime.errors import BadInputError
 OLDEST, NEWEST = 17, 20  # opsets that are left as they are: 17 has LayerNormalization, 20 is TensorRT 10.3's last
 
 
-def network_from_onnx(proto: onnx.ModelProto, contract: Contract, output: str | None, where: str) -> ir.Model:
+def network_from_onnx(
+    proto: onnx.ModelProto, contract: Contract, output: str | None, is_batch_open: bool, where: str
+) -> ir.Model:
     """The graph with the contract's input size, one output, and nothing but standard operators of a readable opset.
 
     output: which output is the map, where there are several. Raises BadInputError that names the flag that would help.
@@ -23,7 +25,7 @@ def network_from_onnx(proto: onnx.ModelProto, contract: Contract, output: str | 
     model = ir.serde.deserialize_model(proto)
     common.RemoveInitializersFromInputsPass()(model)
     _keep_one_output(model, output, where)
-    _fix_input(model, contract.to_network, where)
+    _fix_input(model, contract.to_network, is_batch_open, where)
     _to_readable_opset(model, where)
     common.InlinePass()(model)
     optimized: ir.Model = onnxscript.optimizer.optimize(model)  # folds the arithmetic on sizes, and BatchNorm
@@ -41,7 +43,7 @@ def _keep_one_output(model: ir.Model, output: str | None, where: str) -> None:
     common.RemoveUnusedNodesPass()(model)
 
 
-def _fix_input(model: ir.Model, wanted: ToNetwork, where: str) -> None:
+def _fix_input(model: ir.Model, wanted: ToNetwork, is_batch_open: bool, where: str) -> None:
     """Give the image input the contract's size; symbolic sides take it, fixed ones must have it."""
     inputs = model.graph.inputs
     if len(inputs) != 1:
@@ -53,7 +55,9 @@ def _fix_input(model: ir.Model, wanted: ToNetwork, where: str) -> None:
             f"{where}: its input {image.name} is {image.dtype} {image.shape}, not FLOAT (N, 3, h, w); "
             "export the FP32 network without preprocessing"
         )
-    size = (1, 3, wanted.height_px, wanted.width_px)
+    size = ("N" if is_batch_open else 1, 3, wanted.height_px, wanted.width_px)
+    if is_batch_open and isinstance(image.shape[0], int):
+        raise BadInputError(f"{where}: takes {image.shape[0]} frames at a time; export it with an open batch")
     for found, side in zip(image.shape.dims, size, strict=True):
         if isinstance(found, int) and found != side:
             raise BadInputError(f"{where}: its input is {image.shape}, the contract says {size}: change the contract")
@@ -82,9 +86,10 @@ def _fix_output(model: ir.Model, where: str) -> None:
     """Write down the output's size as it comes out, where inference could not find it."""
     (image,), (output,) = model.graph.inputs, model.graph.outputs
     assert image.shape is not None
-    zeros = np.zeros(image.shape.numpy(), np.float32)
+    batch, *size = image.shape.dims
+    zeros = np.zeros([1, *(side for side in size if isinstance(side, int))], np.float32)
     session = Executor(ir.serde.serialize_model(model).SerializeToString(), literal=False)
     (answer,) = session.run({str(image.name): zeros}).values()
     if answer.dtype != np.float32:
         raise BadInputError(f"{where}: its output is {answer.dtype}, not float32; export the FP32 network")
-    output.shape, output.type = ir.Shape(answer.shape), ir.TensorType(ir.DataType.FLOAT)
+    output.shape, output.type = ir.Shape([batch, *answer.shape[1:]]), ir.TensorType(ir.DataType.FLOAT)

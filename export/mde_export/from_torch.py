@@ -15,18 +15,27 @@ from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
 
 
-def onnx_from_torch(network: nn.Module, contract: Contract, batch: int = 1) -> ir.Model:
-    """The network alone, without stages: (batch, 3, h, w) float32 in. BatchNorm is folded into both convolutions.
+def onnx_from_torch(network: nn.Module, contract: Contract, most_at_once: int = 1) -> ir.Model:
+    """The network alone, without stages: (N, 3, h, w) float32 in. BatchNorm is folded into both convolutions.
+
+    most_at_once: N is 1, or open up to that many.
 
     Raises BadInputError when PyTorch cannot capture the network.
     """
     wanted = contract.to_network
-    example = torch.zeros(batch, 3, wanted.height_px, wanted.width_px)
+    is_open = most_at_once > 1
+    example = torch.zeros(2 if is_open else 1, 3, wanted.height_px, wanted.width_px)
     with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")  # PyTorch's about its own internals
         try:
             program = torch.onnx.export(
-                network.eval(), (example,), dynamo=True, opset_version=OPSET, external_data=False, verbose=False
+                network.eval(),
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                external_data=False,
+                verbose=False,
+                dynamic_shapes=({0: torch.export.Dim("N", min=1, max=most_at_once)},) if is_open else None,
             )
         except torch.onnx.OnnxExporterError as error:
             cause = error.__cause__ or error

@@ -8,6 +8,7 @@ from mde_runtime.bundle import SUFFIX
 from mde_runtime.certificate import Precision
 from mde_runtime.contract import Contract
 
+Batch = tuple[int, int, int]
 Size = tuple[int, int]  # height, width; px
 
 
@@ -26,6 +27,7 @@ class Request:
     scale: float | None = None  # of the network's quantity, fitted to a camera
     shift: float | None = None
     measured: Path | None = None  # distances to fit scale and shift to: a CSV file, or a data set with depth
+    batch: Batch | None = None  # frames at once: fewest, usual, most; None: one
     engine: EngineChoice = "auto"
     emit: Path | None = None  # a folder for the plain graphs, the contract and the engine
     keep_rejected: Path | None = None  # a folder for a graph that fails, and a report on it
@@ -43,6 +45,11 @@ class Request:
         if self.is_module:
             return Path(f"{self.model.partition(':')[0].rpartition('.')[2]}{SUFFIX}")
         return Path(self.model).with_suffix(SUFFIX)
+
+    @property
+    def most_at_once(self) -> int:
+        """How many frames a graph must take at once."""
+        return 1 if self.batch is None else self.batch[2]
 
     def calibrated(self, contract: Contract) -> Contract:
         """The contract with the scale and shift that were asked for."""

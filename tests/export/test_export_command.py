@@ -125,6 +125,23 @@ def failing(folder: Path, checkpoint: Path, *options: object) -> Result:
     return result
 
 
+def test_an_open_batch_gives_every_frame_the_depth_that_it_has_alone(checkpoint, tmp_path):
+    pytest.importorskip("tensorrt_rtx")
+    out = tmp_path / "many.mde"
+    result = mde_export(checkpoint, "-o", out, "--fp16", "--batch", "1:2:4", "--engine", "tensorrt-rtx")
+    assert result.exit_code == 0, result.stderr
+    frames = read_checkpoint(checkpoint).heldout_frames[:4]
+    session = open_session("onnxruntime-cpu", read_bundle(out).graph("fp16"))
+    together = session.run({"frame": frames})
+    assert together["num_nonfinite"].tolist() == [0] * 4
+    alone = np.concatenate([session.run({"frame": frame[None]})["depth_m"] for frame in frames])
+    np.testing.assert_allclose(together["depth_m"], alone, atol=1e-4)  # sums in another order
+
+
+def test_a_batch_that_is_no_range_is_wrong_usage(checkpoint):
+    assert mde_export(checkpoint, "--batch", "4:2:1").exit_code == 2
+
+
 def test_a_named_engine_that_cannot_be_built_ends_with_4(checkpoint, tmp_path):
     result = failing(tmp_path / "out", checkpoint, "--engine", "tensorrt")
     assert result.exit_code == 4

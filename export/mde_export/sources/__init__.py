@@ -51,7 +51,7 @@ def open_source(request: Request) -> Source:
         CHECKPOINT: ("contract", "weights", "output", "source_size"),
         MODULE: ("output", "source_size"),
         SUFFIXES[".onnx"]: ("weights", "source_size"),
-        SUFFIXES[".mde"]: ("contract", "weights", "output"),
+        SUFFIXES[".mde"]: ("contract", "weights", "output", "batch"),
     }
     for flag in refuse[kind]:
         if getattr(request, flag) is not None:

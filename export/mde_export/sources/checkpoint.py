@@ -26,7 +26,7 @@ def open_source(request: Request) -> Source:
         data_sha256=checkpoint.data_sha256,
         recipe=checkpoint.recipe,
         contract=checkpoint.contract,
-        network=lambda: onnx_from_torch(checkpoint.network, checkpoint.contract),
+        network=lambda: onnx_from_torch(checkpoint.network, checkpoint.contract, request.most_at_once),
         pictures=Pictures(
             checkpoint.heldout_frames, checkpoint.heldout_depth_m, f"checkpoint's {count} held-out frames"
         ),

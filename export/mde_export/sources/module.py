@@ -33,7 +33,7 @@ def open_source(request: Request) -> Source:
         data_sha256=None,
         recipe=None,
         contract=contract,
-        network=lambda: onnx_from_torch(network, contract),
+        network=lambda: onnx_from_torch(network, contract, request.most_at_once),
         pictures=None,
         reference=f"{request.model} in PyTorch {torch.__version__}, FP32",
         depth_by=lambda contract: depth_of(DepthModel(network, contract)),

@@ -25,7 +25,7 @@ def open_source(request: Request) -> Source:
         )
     contract = Contract.loads(request.contract.read_bytes())
     proto = load_onnx(path)
-    network = network_from_onnx(proto, contract, request.output, str(path))
+    network = network_from_onnx(proto, contract, request.output, request.most_at_once > 1, str(path))
     return Source(
         origin="onnx",
         model=path.stem,
