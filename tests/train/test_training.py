@@ -128,6 +128,27 @@ def test_resuming_what_was_never_begun_is_refused(scenes: Path, tmp_path: Path):
     assert (result.exit_code, "holds no last.ckpt" in result.stderr) == (2, True)
 
 
+def test_resuming_a_finished_run_gives_its_best_checkpoint_and_changes_nothing(finished: Path, scenes: Path):
+    before = (finished / "curves.csv").read_bytes(), (finished / "last.ckpt").read_bytes()
+    result = mde_train("--resume", "--data", scenes, "--out", finished)
+    assert (result.exit_code, result.stdout.strip()) == (0, str(finished / "best.ckpt"))
+    assert ((finished / "curves.csv").read_bytes(), (finished / "last.ckpt").read_bytes()) == before
+
+
+def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_half_written(scenes: Path, tmp_path: Path):
+    process = start(scenes, tmp_path / "r", *SMALL, "epochs=100000")
+    while not (tmp_path / "r" / "last.ckpt").exists():
+        time.sleep(0.05)
+        assert process.poll() is None
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert read_checkpoint(tmp_path / "r" / "last.ckpt").model == "fast"
+    assert not [name for name in names(tmp_path / "r") if name.startswith(".")]
+
+
 def test_resuming_with_other_data_is_refused(finished: Path, scenes: Path, tmp_path: Path):
     shutil.copytree(scenes, tmp_path / "other")
     np.save(tmp_path / "other" / "depth" / "train" / "3.npy", np.full((24, 40), 7.0, np.float32))

@@ -15,6 +15,7 @@ import_torchvision()  # before lightning, whose import it repairs
 
 import torch  # noqa: E402
 from lightning.pytorch import Callback, Trainer, seed_everything  # noqa: E402
+from lightning.pytorch.utilities import rank_zero_only  # noqa: E402
 from torch import nn  # noqa: E402
 
 from mde_train.checkpoint import load_weights, read_checkpoint, read_training  # noqa: E402
@@ -83,6 +84,11 @@ def go_on(data_root: Path, run: Path, *, machines: Machines = ONE) -> Path:
     return _fit(training, data, run, machines)
 
 
+def is_first_process() -> bool:
+    """Whether this is the process that speaks for all, where there are several."""
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]  # Lightning sets it on the function
+
+
 def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
     _check_precision(recipe)
     height_px, width_px = data.train.frames.shape[1:3]
@@ -93,7 +99,11 @@ def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
 
 def _fit(training: Training, data: Data, run: Path, machines: Machines) -> Path:
     observer = Observer(run, data)
-    trainer_for(training.recipe, [observer], machines).fit(training)
+    if training.progress < 1.0:  # a finished run has nothing to go on with
+        try:
+            trainer_for(training.recipe, [observer], machines).fit(training)
+        except SystemExit as end:  # what Lightning makes of a Ctrl-C that ends at once
+            raise KeyboardInterrupt from end
     if observer.interrupted:
         raise KeyboardInterrupt
     return run / BEST

@@ -66,14 +66,15 @@ def main(
     # Threads that spin while they wait starve one another where cores are shared: with both cores of a busy machine 1.6
     # frames/s spinning, 5.3 sleeping (torch 2.13, libgomp). Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from mde_train.run import Machines, begin, go_on
+    from mde_train.run import Machines, begin, go_on, is_first_process
 
     machines = Machines(num_devices, num_nodes)
     if recipe is None:
         best = go_on(data, out, machines=machines)
     else:
         best = begin(recipe, data, out, init=init, weights=weights, machines=machines, is_trial=fast_dev_run)
-    click.echo(best)
+    if is_first_process():
+        click.echo(best)
 
 
 def _list() -> None:
