@@ -4,6 +4,7 @@ Arguments go to pytest. Stops at the first stage that fails; pytest is last, so 
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,8 @@ TESTS = ("pytest", "-q", "-m", "not gpu", "-n", "2", "--dist", "loadfile")
 
 def main(pytest_arguments: list[str]) -> int:
     """Run the stages; give the exit code of the first that fails."""
+    # What runs in the background has Ctrl-C switched off, and so have its children; there are tests that press it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name, command in CHECKS:
         started = time.perf_counter()
         code = run(*command)
