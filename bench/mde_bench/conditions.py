@@ -49,6 +49,11 @@ class Conditions:
     after: Moment
 
     @property
+    def threads(self) -> str:
+        """The number of threads, in words."""
+        return f"{self.num_threads} thread{'s' if self.num_threads > 1 else ''}"
+
+    @property
     def has_throttled(self) -> bool:
         """Whether the processor slowed down to stay cool while we measured."""
         before, after = self.before.num_throttled, self.after.num_throttled

@@ -49,7 +49,7 @@ def conditions_of(result: Result) -> list[str]:
     lines = [
         f"{judged.num_frames} of {judged.num_frames_in_split} frames of {judged.split!r}; "
         f"parity against {judged.reference}",
-        f"{under.machine.cpu}, {under.num_threads} threads, load {DASH if load is None else f'{load:.1f}'}; "
+        f"{under.machine.cpu}, {under.threads}, load {DASH if load is None else f'{load:.1f}'}; "
         "times end to end unless they say otherwise",
     ]
     lines += [f"not on this machine: {', '.join(names)}: {why}" for why, names in by_reason(result.absent).items()]

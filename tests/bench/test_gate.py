@@ -63,6 +63,12 @@ def test_a_candidate_that_the_gate_does_not_name_may_fail(result, gate):
     assert breaches(result, gate("[steady]\np50_ms = 1000\n")) == {}
 
 
+def test_without_a_gate_one_candidate_has_to_be_fit_to_ship(result):
+    assert breaches(result, None) == {}
+    (said,) = breaches(dataclasses.replace(result, rows=result.rows[1:]), None).values()
+    assert said.startswith("none ran")
+
+
 def test_a_name_that_nothing_has_is_a_breach(result, gate):
     assert breaches(result, gate("[stedy]\np50_ms = 1000\n")) == {
         ("stedy", "p50_ms"): "no candidate of this name was measured"

@@ -14,7 +14,7 @@ def conditions(result: Result) -> str:
     facts = {
         "Frames": f"{judged.num_frames} of {judged.num_frames_in_split} of the split {judged.split!r}, evenly spaced "
         f"(data {judged.data_sha256[:12]})",
-        "Processor": f"{under.machine.cpu}, {under.machine.num_cores} cores, {under.num_threads} threads",
+        "Processor": f"{under.machine.cpu}, {under.machine.num_cores} cores, {under.threads}",
         "Instruction set": " ".join(under.machine.instruction_set),
         "System": f"{under.machine.system}, Python {under.python}",
         "Libraries": ", ".join(f"{name} {version}" for name, version in under.libraries.items()),

@@ -52,7 +52,7 @@ def _verdict(result: Result) -> str:
         f'<header class="verdict {"no" if found else "yes"}" id="verdict"><b class="word">'
         f"{'Does not hold' if found else 'Holds'}</b><h1>{escape(verdict.in_words(result))}</h1>"
         f'<p class="soft">{escape(result.judged.bundle)} ({escape(result.judged.provenance.model)}) on '
-        f"{escape(result.conditions.machine.cpu)}, {result.conditions.num_threads} threads</p>"
+        f"{escape(result.conditions.machine.cpu)}, {result.conditions.threads}</p>"
         f"<ul>{listed}</ul></header>"
     )
 
