@@ -10,10 +10,11 @@ torch = pytest.importorskip("torch")
 FLOAT32_ROUNDING = 1e-5  # PyTorch places the pixel centres, up to 40 px, in float32: 40 * 2^-24 px and a few sums
 
 sides = st.integers(1, 40)
+two_or_more = st.integers(2, 40)  # PyTorch 2.13 copies the first row where antialiased maps become one pixel wide
 
 
 @settings(max_examples=60, deadline=None)
-@given(sides, sides, sides, sides, st.booleans())
+@given(sides, sides, sides, two_or_more, st.booleans())
 def test_resizing_equals_pytorchs(height, width, to_height, to_width, antialias):
     maps = np.random.default_rng(height * 41 + width).random((2, height, width), dtype=np.float32)
     theirs = torch.nn.functional.interpolate(
