@@ -18,7 +18,7 @@ from pathlib import Path
 BIN = Path(sys.executable).parent
 PYTHON = (sys.executable, "-c")
 BARE, NUMPY = "bare interpreter", "import numpy"
-COMMANDS = ("mde-data", "mde-train", "mde-export", "mde-bundle", "mde-predict", "mde-bench")
+COMMANDS = ("mde-data", "mde-train", "mde-export", "mde-bundle", "mde-predict", "mde-doctor", "mde-bench")
 SUBJECTS = {
     BARE: (*PYTHON, "pass"),
     NUMPY: (*PYTHON, "import numpy"),
