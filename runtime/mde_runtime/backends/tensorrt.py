@@ -56,7 +56,7 @@ class EngineSession:
         )
         if compiled_kernels:
             compiled_kernels.keep()
-        self._alive: tuple[Any, ...] = (runtime, engine, context)  # each needs those before it
+        self._alive: tuple[Any, ...] = (log, runtime, engine, compiled_kernels, context)  # each needs those before it
         inspector = engine.create_engine_inspector()
         real = arithmetic_of(inspector.get_engine_information(library.LayerInformationFormat.JSON))
         self.arithmetic: Mapping[Precision, str] = {"fp32": real, "fp16": real, "int8": real}
