@@ -21,6 +21,7 @@ import click
 from mde_bench.result import Result, read_result
 from mde_runtime import __version__, files, records
 from mde_runtime.backends import BACKENDS
+from mde_runtime.bundle import read_bundle
 from mde_runtime.command import PATH, Command, say
 from mde_runtime.errors import MachineError, VerdictError
 from mde_runtime.machine import Machine, this_machine
@@ -33,6 +34,7 @@ COMMANDS = {
     "mde-bundle": "mde_runtime.cli.bundle",
     "mde-bench": "mde_bench.cli",
 }
+ENGINES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # flavour to the library that builds it
 NUM_SCENES = 400  # every fifth is held out, and a certificate needs 64 of them
 TRAINING_MINUTES = 0.5
 
@@ -192,7 +194,11 @@ def line_of_training(curves: str) -> Line:
 def bench_lines(place: Place) -> Iterator[Line]:
     """The GPU rows of the bench, after every engine was built and verified."""
     bundle, data, result = place.model(), place.scenes(), place.out / "bench.json"
-    ran("mde-bundle", "engine", bundle, codes=(0, 1, 4))  # where it cannot build, the row says why
+    for flavour, library in ENGINES.items():
+        if importlib.util.find_spec(library):
+            for precision in read_bundle(bundle).precisions:
+                how = ("--flavour", flavour, "--precision", precision)
+                ran("mde-bundle", "engine", bundle, *how, codes=(0, 1, 4))  # where it cannot be built, the row says why
     ran("mde-bench", "run", bundle, "--data", data, "--json", result, "--allow-noisy", codes=(0, 1))
     yield from lines_of_bench(read_result(result))
 
