@@ -1,0 +1,113 @@
+import dataclasses
+
+import onnx.parser
+import pytest
+
+from mde_runtime import BadInputError, machine
+from mde_runtime.backends import open_session
+from mde_runtime.bundle import read_bundle
+from mde_runtime.machine import TELLING_FLAGS, this_machine
+from mde_runtime.verify import NotHere, Verification, recorded, verify, verify_everywhere, without_backend
+
+
+def verified(path, precision="fp32"):
+    bundle = read_bundle(path)
+    session = open_session("onnxruntime-cpu", bundle.graph(precision))
+    return bundle, session, verify(bundle, "onnxruntime-cpu", precision, session)
+
+
+def test_a_verification_says_what_ran_where_and_how_far_off_it_was(tiny_bundle):
+    bundle, session, made = verified(tiny_bundle)
+    assert made.passed
+    assert made.executor == session.executor
+    assert made.device == this_machine().cpu
+    assert made.instruction_set == this_machine().instruction_set
+    assert made.parity.num_frames == len(bundle.golden().frames)
+
+
+def test_a_record_is_kept_and_found(tiny_bundle):
+    bundle, session, made = verified(tiny_bundle)
+    assert recorded(bundle, "fp32", session) == made
+
+
+@pytest.mark.parametrize("name", ["executor", "device"])
+def test_a_record_of_another_executor_or_device_is_none(tiny_bundle, name):
+    bundle, session, _ = verified(tiny_bundle)
+    setattr(session, name, "another")
+    assert recorded(bundle, "fp32", session) is None
+
+
+def test_a_record_of_another_instruction_set_is_none(tiny_bundle, monkeypatch):
+    bundle, session, _ = verified(tiny_bundle)
+    other = dataclasses.replace(this_machine(), instruction_set=("sse2",))
+    monkeypatch.setattr("mde_runtime.verify.this_machine", lambda: other)
+    assert recorded(bundle, "fp32", session) is None
+
+
+def test_a_record_of_another_graph_is_none(tiny_bundle, make_bundle, tiny_graph):
+    verified(tiny_bundle)
+    other = read_bundle(make_bundle("other.mde", {"fp32": tiny_graph(offset_m=0.001)}))
+    assert recorded(other, "fp32", open_session("onnxruntime-cpu", other.graph("fp32"))) is None
+
+
+def test_a_failing_verification_names_each_limit_that_does_not_hold(make_bundle, tiny_graph):
+    _, _, made = verified(make_bundle(graphs={"fp32": tiny_graph(offset_m=0.02)}))
+    assert [breach.split(" is ")[0] for breach in made.breaches] == ["RMSE of the worst frame", "|bias|"]
+
+
+def test_a_half_graph_in_single_arithmetic_is_called_so(tiny_bundle):
+    _, session, made = verified(tiny_bundle, "fp16")
+    assert made.in_words == f"fp16 graph, {session.arithmetic['fp16']} arithmetic"
+    assert verified(tiny_bundle, "fp32")[2].in_words == "fp32"
+
+
+def test_a_graph_with_other_outputs_is_refused(make_bundle):
+    graph = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["": 20]>
+        other (uint8[N, 24, 32, 3] frame) => (float[N, 24, 32, 3] values) { values = Cast <to = 1> (frame) }""")
+    with pytest.raises(BadInputError, match=r"the fp32 graph gives values \(1, 24, 32, 3\), not depth_m"):
+        verified(make_bundle(graphs={"fp32": graph.SerializeToString()}))
+
+
+def test_values_that_were_no_numbers_are_counted_and_fail(make_bundle, tiny_graph):
+    bundle, session, made = verified(make_bundle(graphs={"fp32": tiny_graph(offset_m=float("nan"))}))
+    assert recorded(bundle, "fp32", session) == made
+    assert made.parity.num_nonfinite == 8 * 24 * 32
+    assert f"{8 * 24 * 32} values were NaN or Inf before the clip" in made.breaches
+
+
+def test_every_backend_gets_its_row_and_a_missing_one_its_reason(tiny_bundle):
+    steps = []
+    rows = verify_everywhere(read_bundle(tiny_bundle), lambda: steps.append(1))
+    assert len(rows) == len(steps)
+    assert any(isinstance(row, Verification) and row.passed for row in rows)
+    assert all(row.reason for row in rows if isinstance(row, NotHere))
+    assert without_backend(rows) == []
+
+
+def test_a_precision_that_nothing_passed_with_is_left_without(tiny_bundle):
+    rows = verify_everywhere(read_bundle(tiny_bundle), lambda: None)
+    assert without_backend([row for row in rows if row.precision == "fp32" or isinstance(row, NotHere)]) == ["fp16"]
+
+
+def test_the_machine_is_described_by_flags_that_tell():
+    described = this_machine()
+    assert described.cpu
+    assert described.num_cores >= 1
+    assert [flag for flag in TELLING_FLAGS if flag in described.instruction_set] == list(described.instruction_set)
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [
+        ("model name\t: A\nflags\t\t: fpu avx avx2 sse\n\nmodel name\t: B\n", ("avx", "avx2")),
+        ("processor\t: 0\nFeatures\t: fp asimd asimdhp\n", ("asimd", "asimdhp")),
+    ],
+)
+def test_flags_are_read_on_intel_and_arm(tmp_path, monkeypatch, text, flags):
+    (tmp_path / "cpuinfo").write_text(text)
+    real = machine.Path
+    monkeypatch.setattr(
+        machine, "Path", lambda path: real(tmp_path / "cpuinfo") if path == "/proc/cpuinfo" else real(path)
+    )
+    assert this_machine.__wrapped__().instruction_set == flags
