@@ -43,9 +43,7 @@ def cache_dir() -> Path:
 
 def put_record(kind: str, key: Mapping[str, str], record: object) -> None:
     """Keep a record under its kind and key, in place of an older one."""
-    path = _path(kind, key, ".json")
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    files.write_text(path, records.dumps(record))
+    _write(_path(kind, key, ".json"), records.dumps(record).encode())
 
 
 def get_record(record_class: type[Record], kind: str, key: Mapping[str, str]) -> Record | None:
@@ -58,9 +56,7 @@ def get_record(record_class: type[Record], kind: str, key: Mapping[str, str]) ->
 
 def put_blob(kind: str, key: Mapping[str, str], content: bytes) -> None:
     """Keep bytes under their kind and key, in place of older ones."""
-    path = _path(kind, key, ".blob")
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    files.write_bytes(path, hashlib.sha256(content).digest() + content)
+    _write(_path(kind, key, ".blob"), hashlib.sha256(content).digest() + content)
 
 
 def get_blob(kind: str, key: Mapping[str, str]) -> bytes | None:
@@ -108,6 +104,17 @@ def get_ranking(fp32_sha256: str) -> Ranking | None:
 def _ranking_key(fp32_sha256: str) -> dict[str, str]:
     machine = this_machine()
     return {"graph": fp32_sha256, "device": machine.cpu, "instruction set": " ".join(machine.instruction_set)}
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        files.write_bytes(path, content)
+    except OSError as error:
+        raise MachineError(
+            f"{path.parent}: the cache cannot be written to ({error.strerror}); free some space, or set {VARIABLE} "
+            "to a folder elsewhere"
+        ) from error
 
 
 def _path(kind: str, key: Mapping[str, str], suffix: str) -> Path:

@@ -1,3 +1,4 @@
+import errno
 import os
 
 import pytest
@@ -63,6 +64,27 @@ def test_a_damaged_record_counts_as_none_and_is_written_anew(at, damage):
     assert cache.get_record(RankedCandidate, "rows", {"graph": "a"}) is None
     cache.put_record("rows", {"graph": "a"}, row)
     assert cache.get_record(RankedCandidate, "rows", {"graph": "a"}) == row
+
+
+def test_a_full_disk_is_said_with_the_remedy_and_leaves_nothing(at, monkeypatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        MachineError, match=r"cannot be written to \(No space left on device\); free some space, or set MDE_CACHE"
+    ):
+        cache.put_blob("models", {"graph": "a"}, b"x" * 100)
+    assert list((at / "models").iterdir()) == []
+
+
+def test_a_blob_is_given_back_and_a_damaged_one_is_none(at):
+    cache.put_blob("models", {"graph": "a"}, b"compiled")
+    assert cache.get_blob("models", {"graph": "a"}) == b"compiled"
+    assert cache.get_blob("models", {"graph": "b"}) is None
+    (path,) = (at / "models").iterdir()
+    path.write_bytes(path.read_bytes()[:-1])
+    assert cache.get_blob("models", {"graph": "a"}) is None
 
 
 def test_a_ranking_is_kept_fastest_first():
