@@ -76,7 +76,7 @@ def _speed_cells(row: Row) -> list[str]:
         return ["failed" if row.failure else DASH, *[DASH] * (len(SPEED) - 1)]
     speed, times = row.speed, row.speed.end_to_end
     seconds = (times.p50_s, times.p90_s, times.p99_s, times.mean_s, times.min_s, speed.backend.p50_s)
-    share = f"{speed.ratio.value:.2f}" if speed.ratio else "1"
+    share = f"{speed.ratio.value:.2f}" if speed.ratio else DASH
     return [*(f"{value * 1e3:.4g}" for value in seconds), f"{speed.host.p50_s * 1e3:.3g}", share]
 
 

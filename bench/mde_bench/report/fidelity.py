@@ -14,7 +14,7 @@ def fidelity(result: Result) -> str:
     headings = (
         "candidate",
         "RMSE mm",
-        "worst frame mm",
+        "worst frame mm (its name)",
         "p99.9 mm",
         "max mm",
         "bias mm",
@@ -59,8 +59,14 @@ def _parity_cells(row: Row) -> tuple[str, ...]:
     if row.parity is None:
         return ("the reference",) + (DASH,) * 7 if not row.failure else (DASH,) * 8
     parity = row.parity
-    metres = (parity.rmse_m, parity.rmse_worst_m, parity.p999_m, parity.max_abs_m, parity.bias_m)
-    return (*map(thousandths, metres), f"{parity.ssim_worst:.6f}", f"{parity.delta1:.5f}", str(parity.num_nonfinite))
+    return (
+        thousandths(parity.rmse_m),
+        f"{thousandths(parity.rmse_worst_m)} ({escape(row.frames[parity.worst_frame].name)})",
+        *map(thousandths, (parity.p999_m, parity.max_abs_m, parity.bias_m)),
+        f"{parity.ssim_worst:.6f}",
+        f"{parity.delta1:.5f}",
+        str(parity.num_nonfinite),
+    )
 
 
 def _accuracy_cells(row: Row, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from mde_bench.frames import Scene
 from mde_bench.report.fidelity import fidelity
 from mde_bench.report.html import save_button, section
 from mde_bench.report.origin import conditions, provenance
-from mde_bench.report.panels import panels
+from mde_bench.report.panels import Shown, panels
 from mde_bench.report.speed import speed
 from mde_bench.report.style import SCRIPT, STYLE
 from mde_bench.result import Result
@@ -58,12 +58,15 @@ def _verdict(result: Result) -> str:
 
 
 def _pictures(outcome: Outcome, scene: Scene) -> str:
-    best = verdict.headline(outcome.result)
+    result = outcome.result
+    best = verdict.headline(result)
     if best is None:
         return "<p>No candidate gave depth that can be shown.</p>"
-    wanted = outcome.result.judged.contract.from_network
+    wanted = result.judged.contract.from_network
+    reference = outcome.predictions.get(result.rows[0].name) if best.parity else None
+    shown = Shown(best, outcome.predictions[best.name].depth_m, reference.depth_m if reference else None, scene, wanted)
     return (
         f'<p class="soft">Of {escape(best.name)}; truth is clipped to {wanted.near_m:g} to {wanted.far_m:g} m, the '
         "range that the model can say. Best, median and worst are by RMSE to the truth. Click a picture to save it.</p>"
-        f"{panels(best, outcome.predictions[best.name].depth_m, scene, wanted)}"
+        f"{panels(shown)}"
     )

@@ -42,7 +42,7 @@ def _latencies(result: Result, measured: list[tuple[Row, Speed]]) -> str:
                 escape(row.name),
                 thousandths(times.p50_s),
                 f"{thousandths(times.p50_interval_s.low)} to {thousandths(times.p50_interval_s.high)}",
-                f"{ratio.value:.3f} ({ratio.interval.low:.3f} to {ratio.interval.high:.3f})" if ratio else "1",
+                f"{ratio.value:.3f} ({ratio.interval.low:.3f} to {ratio.interval.high:.3f})" if ratio else DASH,
                 *map(thousandths, (times.p90_s, times.p95_s, times.p99_s, times.max_s)),
                 *map(thousandths, (times.mean_s, times.std_s, times.min_s)),
             )
