@@ -165,7 +165,7 @@ def how_faithful(bench: Any) -> str:
 
 def how_fast(bench: Any) -> str:
     """The fastest candidate beside PyTorch."""
-    rows = [row for row in bench["rows"] if row["speed"] and not row["failure"]]
+    rows = [row for row in bench["rows"] if row["speed"] and not row["failure"] and not row["parity_breaches"]]
     reference, fastest = rows[0], min(rows, key=p50_s)
     doubt = "; NOT VALID, the machine was busy" if bench["invalid_because"] else ""
     return (
