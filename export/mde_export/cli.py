@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mde_export.fit import Fit
     from mde_runtime.certificate import Certificate, Precision
 
+TARGETS = ("jetpack6", "jetpack7", "trt11", "rtx", "cpu")
 ENGINES = ("auto", "none", "tensorrt", "tensorrt-rtx")
 
 
@@ -62,8 +63,11 @@ def _batch(_context: click.Context, _option: click.Parameter, value: str | None)
     show_default=True,
     help="auto: TensorRT where it and a GPU are, else how to build it on the device.",
 )
+@click.option("--target", type=click.Choice(TARGETS), help="Refuse or keep in FP32 what this device cannot.")
 @click.option("--emit", type=PATH, metavar="DIR", help="Write the plain .onnx, contract.json and .engine here, too.")
 @click.option("--keep-rejected", type=PATH, metavar="DIR", help="Where a graph that fails goes, with a report by node.")
+@click.option("--explain", is_flag=True, help="Show nodes, casts, multiply-adds and bytes before and after.")
+@click.option("--dry-run", is_flag=True, help="Read the model and say what would be done.")
 def main(
     model: str,
     out: Path | None,
@@ -79,8 +83,11 @@ def main(
     measured: Path | None,
     batch: tuple[int, int, int] | None,
     engine: "EngineChoice",
+    target: str | None,
     emit: Path | None,
     keep_rejected: Path | None,
+    explain: bool,
+    dry_run: bool,
 ) -> None:
     """Make a bundle of MODEL: graphs that take the camera's frame and give metres, with certificates.
 
@@ -117,10 +124,20 @@ def main(
         measured=measured,
         batch=batch,
         engine=engine,
+        target=target,
         emit=emit,
         keep_rejected=keep_rejected,
     )
+    if dry_run:
+        from mde_export.plan import plan
+
+        click.echo(plan(request))
+        return
     exported = export(request, told(say))
+    if explain:
+        from mde_export.explain import as_table
+
+        click.echo(as_table(exported.figures))
     click.echo(_as_text(exported))
     _say_about_the_engine(exported, engine)
 

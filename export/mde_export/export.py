@@ -9,10 +9,11 @@ import onnx_ir as ir
 
 import mde_runtime
 from mde_export.calibrated import calibrated
-from mde_export.canonical import stripped, to_bytes
+from mde_export.canonical import from_bytes, stripped, to_bytes
 from mde_export.certify import Trial, attempt, certificate_of, check_batch
 from mde_export.engine import BuiltEngine, build_for
 from mde_export.evidence import Evidence, Pictures, evidence_of
+from mde_export.explain import GraphFigures, figures_of
 from mde_export.failure import verdict
 from mde_export.fit import Fit
 from mde_export.lower import lowered_to_fp16, lowered_to_int8
@@ -20,8 +21,9 @@ from mde_export.pictures import pictures_from
 from mde_export.rejected import keep_rejected
 from mde_export.request import Request
 from mde_export.sources import Source, open_source
-from mde_export.stages import graft
+from mde_export.stages import graft, ungraft
 from mde_export.steps import Step
+from mde_export.targets import check_target
 from mde_runtime import files, records
 from mde_runtime.bundle import Golden, Provenance, write_bundle
 from mde_runtime.certificate import Certificate
@@ -42,6 +44,7 @@ class Exported:
     engine: BuiltEngine | None
     emitted: tuple[Path, ...]
     fit: Fit | None  # of scale and shift to measured distances
+    figures: tuple[GraphFigures, ...]  # of the network and of every graph
 
 
 def export(request: Request, step: Step) -> Exported:
@@ -68,7 +71,9 @@ def export(request: Request, step: Step) -> Exported:
             _golden(evidence),
         )
         emitted = _emit(request.emit, out, source.contract, trials, engine)
-    return Exported(out, certificates, engine, emitted, fit)
+    return Exported(
+        out, certificates, engine, emitted, fit, figures_of(ungraft(stripped(from_bytes(trials[0].graph))), trials)
+    )
 
 
 def _evidence(source: Source, request: Request, step: Step) -> Evidence:
@@ -93,12 +98,14 @@ def _trials(source: Source, evidence: Evidence, request: Request, step: Step) ->
     wanted = source.contract.from_network
     with step("network to ONNX, stages around it"):
         model = stripped(graft(source.network(), source.contract))
+    if request.target is not None:
+        check_target(model, request.target)
     with step("FP32: certificate", len(evidence.depth_m)) as moved_on:
         trials = [attempt("fp32", to_bytes(model), evidence, wanted, moved_on=moved_on)]
     _pass(trials[-1], model, evidence, request)
     for precision, lower in LOWER.items():
         if precision in (*source.precisions, *request.precisions):
-            trials.append(lower(model, evidence, wanted, step))
+            trials.append(lower(model, evidence, wanted, step, request.target))
             _pass(trials[-1], model, evidence, request)
     if request.most_at_once > 1:
         with step(f"{request.most_at_once} frames at once, each as alone"):

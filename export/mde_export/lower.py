@@ -17,6 +17,7 @@ from mde_export.quantize import activations_of, quantized
 from mde_export.ranges import beyond_half, largest_magnitudes
 from mde_export.repair import repaired
 from mde_export.steps import Step
+from mde_export.targets import kept_for
 from mde_runtime.certificate import Island
 from mde_runtime.contract import FromNetwork
 
@@ -24,12 +25,14 @@ NUM_RANGE_FRAMES = 8
 NUM_CALIBRATION_FRAMES = 16  # of the evidence; the certificate is on all of it
 
 
-def lowered_to_fp16(model: ir.Model, evidence: Evidence, wanted: FromNetwork, step: Step) -> Trial:
+def lowered_to_fp16(
+    model: ir.Model, evidence: Evidence, wanted: FromNetwork, step: Step, target: str | None = None
+) -> Trial:
     """The FP16 graph of `model`, run on the evidence; its `breaches` are empty unless no search could help.
 
     `model` has its stages, and its types inferred.
     """
-    islands = kept_by_rule(model)
+    islands = (*kept_by_rule(model), *kept_for(model, target))
     with step("FP16: range of the values"):
         islands += beyond_half(model, largest_magnitudes(model, _spread(evidence, NUM_RANGE_FRAMES)))
     with step("FP16: emulation", len(evidence.depth_m)) as moved_on:
@@ -40,7 +43,9 @@ def lowered_to_fp16(model: ir.Model, evidence: Evidence, wanted: FromNetwork, st
         return repaired(partial(attempt_half, model, wanted), model, trial, evidence, wanted)
 
 
-def lowered_to_int8(model: ir.Model, evidence: Evidence, wanted: FromNetwork, step: Step) -> Trial:
+def lowered_to_int8(
+    model: ir.Model, evidence: Evidence, wanted: FromNetwork, step: Step, _target: str | None = None
+) -> Trial:
     """The INT8 graph of `model`, by the better of the calibration methods; see `lowered_to_fp16`."""
     islands = (*kept_by_rule(model), *unquantizable(model))
     names = activations_of(model, names_in(islands))

@@ -28,6 +28,7 @@ class Request:
     shift: float | None = None
     measured: Path | None = None  # distances to fit scale and shift to: a CSV file, or a data set with depth
     batch: Batch | None = None  # frames at once: fewest, usual, most; None: one
+    target: str | None = None  # a key of `targets.TARGETS`; None: what all of them read
     engine: EngineChoice = "auto"
     emit: Path | None = None  # a folder for the plain graphs, the contract and the engine
     keep_rejected: Path | None = None  # a folder for a graph that fails, and a report on it

@@ -116,6 +116,22 @@ def test_a_named_engine_is_built_without_a_gpu_and_called_unverified(checkpoint,
     assert (tmp_path / "a.fp32.rtx.engine").read_bytes()[:4] == b"vtrt"  # TensorRT-RTX's magic number
 
 
+def test_a_dry_run_says_the_plan_and_writes_nothing(checkpoint, tmp_path):
+    result = mde_export(checkpoint, "-o", tmp_path / "a.mde", "--fp16", "--dry-run")
+    assert result.exit_code == 0
+    assert "fp32 (worst frame within 1 cm), fp16 (worst frame within 1 cm)" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_explain_shows_what_is_lowered_and_what_it_weighs(checkpoint, tmp_path):
+    result = mde_export(checkpoint, "-o", tmp_path / "a.mde", "--fp16", "--int8", "--engine", "none", "--explain")
+    rows = {line.split()[0]: line.split() for line in result.stdout.splitlines()[:5]}
+    assert rows.keys() == {"graph", "network", "fp32", "fp16", "int8"}
+    assert rows["fp32"][5] == "0.0%"
+    # of the multiply-adds a pixel 4*4*9 are in the middle, 4*3*9 in the first layer and 4 in the head
+    assert rows["fp16"][5] == rows["int8"][5] == f"{144 / 256:.1%}"
+
+
 def failing(folder: Path, checkpoint: Path, *options: object) -> Result:
     """Export what must fail, and check that nothing was left behind."""
     folder.mkdir(exist_ok=True)
@@ -217,7 +233,9 @@ def test_a_rejected_graph_is_kept_with_a_report_by_node_and_the_command_that_bui
 
 
 def test_ctrl_c_in_the_middle_leaves_nothing_behind(make_checkpoint, tmp_path):
-    slow = make_checkpoint(tmp_path / "slow.ckpt", num_frames=2000)
+    slow = make_checkpoint(
+        tmp_path / "slow.ckpt", num_frames=20_000
+    )  # seconds of frames: PyTorch loses a Ctrl-C that comes in its tracing
     previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     try:

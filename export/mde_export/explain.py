@@ -1,0 +1,90 @@
+"""What an export made of a network, in numbers: nodes, casts, multiply-adds and in which precision, weights."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from mde_export.canonical import from_bytes, stripped
+from mde_export.certify import Trial
+from mde_export.half import HALF
+
+
+@dataclass(frozen=True)
+class GraphFigures:
+    """A graph, counted. Multiply-adds of one frame, in layers with weights and products of tensors."""
+
+    name: str
+    num_nodes: int
+    num_casts: int  # to another precision: Cast, QuantizeLinear, DequantizeLinear of a tensor
+    num_multiply_adds: int
+    lowered_share: float  # of the multiply-adds: on half or int8 operands
+    weights_bytes: int
+    file_bytes: int | None  # None: not a file of its own
+
+
+def figures_of(network: ir.Model, trials: Sequence[Trial]) -> tuple[GraphFigures, ...]:
+    """The network alone, then every graph that was made of it."""
+    graphs = [(trial.precision, stripped(from_bytes(trial.graph)), len(trial.graph)) for trial in trials]
+    return (_figures("network", stripped(network), None), *(_figures(*graph) for graph in graphs))
+
+
+def multiply_adds(node: ir.Node) -> int:
+    """The multiply-adds of a node for one frame; 0 for what is no sum of products."""
+    sizes = [value.shape.dims if value is not None and value.shape is not None else () for value in node.inputs[:2]]
+    output = node.outputs[0].shape
+    if node.op_type not in ("Conv", "ConvTranspose", "MatMul", "Gemm") or output is None or len(sizes) < 2:
+        return 0
+    if node.op_type == "Conv":
+        return _product(output.dims) * _product(sizes[1][1:])
+    if node.op_type == "ConvTranspose":
+        return _product(sizes[0]) * _product(sizes[1][1:])
+    is_transposed = node.op_type == "Gemm" and "transA" in node.attributes and node.attributes["transA"].as_int()
+    return _product(output.dims) * _product([sizes[0][-2 if is_transposed else -1]])
+
+
+def as_table(figures: Sequence[GraphFigures]) -> str:
+    """The figures as text, a graph a line."""
+    lines = ["graph     nodes  casts  multiply-adds  lowered    weights       file"]
+    for row in figures:
+        file = "" if row.file_bytes is None else f"{row.file_bytes / 1e6:.2f} MB"
+        lines.append(
+            f"{row.name:<8}{row.num_nodes:>7}{row.num_casts:>7}{row.num_multiply_adds / 1e9:>13.3f} G"
+            f"{row.lowered_share:>9.1%}{row.weights_bytes / 1e6:>8.2f} MB{file:>11}"
+        )
+    return "\n".join(lines)
+
+
+def _figures(name: str, model: ir.Model, file_bytes: int | None) -> GraphFigures:
+    nodes = list(model.graph)
+    total = sum(map(multiply_adds, nodes))
+    lowered = sum(multiply_adds(node) for node in nodes if _is_lowered(node))
+    tensors = [value.const_value for value in model.graph.initializers.values()]
+    return GraphFigures(
+        name=name,
+        num_nodes=len(nodes),
+        num_casts=sum(_is_cast(node) for node in nodes),
+        num_multiply_adds=total,
+        lowered_share=lowered / total if total else 0.0,
+        weights_bytes=sum(tensor.nbytes for tensor in tensors if tensor is not None),
+        file_bytes=file_bytes,
+    )
+
+
+def _is_lowered(node: ir.Node) -> bool:
+    """Half by type, or int8 because both operands come from a DequantizeLinear."""
+    operands = [value for value in node.inputs[:2] if value is not None]
+    makers = [value.producer() for value in operands]
+    return node.outputs[0].dtype == HALF or all(maker and maker.op_type == "DequantizeLinear" for maker in makers)
+
+
+def _is_cast(node: ir.Node) -> bool:
+    source = node.inputs[0] if node.inputs else None
+    is_of_weight = source is not None and source.is_initializer()
+    return node.op_type in ("Cast", "QuantizeLinear", "DequantizeLinear") and not is_of_weight
+
+
+def _product(dims: Sequence[int | ir.SymbolicDim]) -> int:
+    """An open batch counts as one frame."""
+    return math.prod(dim if isinstance(dim, int) else 1 for dim in dims)

@@ -1,0 +1,63 @@
+"""The counts that --explain shows: by hand for small layers, the known figure for a known network."""
+
+import onnx
+import onnx_ir as ir
+import pytest
+
+from mde_export.canonical import from_bytes, stripped
+from mde_export.explain import multiply_adds
+from mde_export.kept import kept_by_rule
+from mde_export.targets import TARGETS, check_target, kept_for
+from mde_runtime.errors import BadInputError
+
+
+def only_node(body: str, inputs: str, output: str) -> ir.Node:
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
+        net ({inputs}) => ({output} y) {{ {body} }}""")
+    return stripped(from_bytes(model.SerializeToString())).graph[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "inputs", "output", "wanted"),
+    [
+        ("y = Conv (x, w)", "float[1,3,8,8] x, float[4,3,3,3] w", "float[1,4,6,6]", 4 * 36 * 27),
+        ("y = Conv <group = 4> (x, w)", "float[1,4,8,8] x, float[4,1,3,3] w", "float[1,4,6,6]", 4 * 36 * 9),
+        ("y = ConvTranspose <strides = [2,2]> (x, w)", "float[1,4,8,8] x, float[4,2,2,2] w", "float[1,2,16,16]", 2048),
+        ("y = MatMul (x, w)", "float[1,5,6] x, float[6,7] w", "float[1,5,7]", 5 * 6 * 7),
+        ("y = Gemm <transA = 1> (x, w)", "float[6,5] x, float[6,7] w", "float[5,7]", 5 * 6 * 7),
+        ("y = Relu (x)", "float[1,5,6] x", "float[1,5,6]", 0),
+    ],
+    ids=["conv", "depthwise", "transposed", "matmul", "gemm", "no product"],
+)  # fmt: skip
+def test_multiply_adds_are_those_of_the_definition(body, inputs, output, wanted):
+    assert multiply_adds(only_node(body, inputs, output)) == wanted
+
+
+@pytest.fixture
+def grouped():
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
+        net (float[1,3,4,4] x) => (float[1,3,4,4] y)
+        <float[3,1,1,1] w = {1, 1, 1}> { [first] a = Relu (x) [depthwise] y = Conv <group = 3> (a, w) }""")
+    return stripped(from_bytes(model.SerializeToString()))
+
+
+def test_a_target_without_grouped_half_kernels_keeps_them_in_float(grouped):
+    assert [island.nodes for island in kept_for(grouped, "trt11")] == [("depthwise",)]
+    assert kept_for(grouped, "jetpack6") == kept_for(grouped, None) == ()
+    assert kept_by_rule(grouped)  # the rules hold for every target beside
+
+
+def test_an_opset_that_the_target_does_not_read_is_refused(grouped):
+    grouped.opset_imports[""] = TARGETS["jetpack6"].newest_opset + 1
+    with pytest.raises(BadInputError, match=r"beyond TensorRT 10\.3"):
+        check_target(grouped, "jetpack6")
+    check_target(grouped, "jetpack7")
+
+
+def test_an_operator_that_the_target_has_not_is_named():
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
+        net (float[4] x) => (float[N] y) { [alone] y = Unique (x) }""")
+    model = stripped(from_bytes(model.SerializeToString()))
+    with pytest.raises(BadInputError, match="Unique alone has no implementation in TensorRT-RTX"):
+        check_target(model, "rtx")
+    check_target(model, "cpu")
