@@ -114,7 +114,7 @@ def test_a_run_without_anything_to_ship_ends_with_1(tiny_bundle, tiny_data, monk
     monkeypatch.delitem(BACKENDS, HERE)
     result = bench("run", tiny_bundle, "--data", tiny_data, "--allow-noisy")
     assert result.exit_code == 1
-    assert "no candidate ran" in result.stderr
+    assert "none ran to the end" in result.stderr
 
 
 def test_frames_of_another_size_are_refused_with_the_remedy(make_bundle, tiny_contract, tiny_data):
