@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import torch
 
 from mde_export.canonical import from_bytes, stripped, to_bytes
 from mde_export.emulate import emulated
@@ -57,3 +58,27 @@ def test_onnxruntime_carries_every_cast_out(tmp_path):
     written, ran = onnx.ModelProto.FromString(graph), onnx.load(tmp_path / "ran.onnx")
     num_written, num_ran = (sum(node.op_type == "Cast" for node in model.graph.node) for model in (written, ran))
     assert num_written == num_ran == 3 * 2  # x, a and c to half and back: a Relu rounds nothing
+
+
+def test_the_emulated_error_is_that_of_pytorchs_half_kernels(noise):
+    """Six layers of 32 channels: the two round in another order, so sizes agree and pixels do not."""
+    weights = noise.normal(0, (2 / 288) ** 0.5, (6, 32, 32, 3, 3)).astype(np.float32)
+    layers = [f"[conv{i}] c{i} = Conv <pads = [1,1,1,1]> (r{i}, w{i}) r{i + 1} = Relu (c{i})" for i in range(6)]
+    text = f"""<ir_version: 8, opset_import: ["" : 18]>
+        net (float[1,32,24,24] x) => (float[1,32,24,24] y)
+        {{ r0 = Identity (x) {" ".join(layers)} y = Identity (r6) }}"""
+    network = onnx.parser.parse_model(text)
+    network.graph.initializer.extend(onnx.numpy_helper.from_array(weight, f"w{i}") for i, weight in enumerate(weights))
+    model = stripped(from_bytes(network.SerializeToString()))
+    x = noise.uniform(0, 1, (1, 32, 24, 24)).astype(np.float32)
+    exact, rounded = (
+        Executor(to_bytes(graph), literal=True).run({"x": x})["y"]
+        for graph in (model, emulated(half_from_float(model, ())))
+    )
+    theirs = torch.from_numpy(x).half()
+    for weight in weights:
+        theirs = torch.relu(torch.nn.functional.conv2d(theirs, torch.from_numpy(weight).half(), padding=1))
+    ours_rmse, their_rmse = (
+        float(np.sqrt(np.mean((answer - exact) ** 2))) for answer in (rounded, theirs.float().numpy())
+    )
+    assert ours_rmse == pytest.approx(their_rmse, rel=0.25)

@@ -26,9 +26,9 @@ def world(contract, noise):
 
     def make(body: str, **numbers: float | list[float]):
         numbers |= {"gain": 12.0}
-        weights = {"w1": np.eye(3), "w2": np.eye(3), "w3": np.full((1, 3), 0.4), "w4": np.eye(3)}
+        weights = {"w1": np.eye(3), "w2": np.eye(3), "w3": np.array([[0.5, 0.3, 0.1]]), "w4": np.eye(3)}
         constants = {name: np.reshape(number, (1, -1)) for name, number in numbers.items()} | weights
-        text = f"""<ir_version: 8, opset_import: ["" : 18]>
+        text = f"""<ir_version: 8, opset_import: ["" : 17]>
             net (float[1,3,8,16] x) => (float[1,1,8,16] y) {{
                 [first] a = Conv (x, w1)
                 [second] b = Conv (a, w2)
@@ -84,6 +84,42 @@ def test_blocks_hold_every_node_that_is_not_kept_once_and_in_order(world):
     kept = names_in(kept_by_rule(model))
     names = [name for block in blocks_of(model, kept) for name in block]
     assert names == [node.name for node in model.graph if node.name not in kept]
+
+
+NORMALISED = """
+    [mean] mean = ReduceMean <axes = [1]> (l) [centre] d = Sub (l, mean) [square] dd = Mul (d, d)
+    [variance] v = ReduceMean <axes = [1]> (dd) [guard] w = Add (v, eps) [root] r = Sqrt (w) [divide] n = Div (d, r)
+    [lift] c = Add (n, lift)
+"""
+BREAKING = {
+    "a normalisation over large values": (
+        "[scale] l = Mul (b, k)" + NORMALISED,
+        {"k": 1500.0, "eps": 1.0, "lift": 0.8},
+    ),
+    "a normalisation of a tiny variance": (
+        "[scale] l = Mul (b, k)" + NORMALISED,
+        {"k": 1e-4, "eps": 1e-12, "lift": 0.8},
+    ),
+    "a softmax of large logits": (
+        "[spread] s = Mul (b, k) [logits] l = Add (s, far) [softmax] p = Softmax <axis = 1> (l) [mix] c = Mul (p, b)",
+        {"k": 20.0, "far": 2000.0},
+    ),
+    "a reciprocal": (
+        "[add] a1 = Add (b, tenth) [shrink] q = Mul (a1, k) [invert] r = Reciprocal (q) [back] c = Mul (r, k2)",
+        {"tenth": 0.1, "k": 1e-5, "k2": 2e-6},
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "numbers"), BREAKING.values(), ids=BREAKING.keys())
+def test_what_breaks_in_half_is_repaired_by_keeping_its_own_nodes(world, body, numbers):
+    model, evidence, wanted = world(body, **numbers)
+    assert attempt_half(model, wanted, kept_by_rule(model), evidence).breaches
+    trial = lowered_to_fp16(model, evidence, wanted, silent)
+    assert trial.breaches == ()
+    kept = {name for island in measured_islands(trial) for name in island.nodes}
+    assert kept
+    assert kept.isdisjoint({"first", "third"})
 
 
 def test_int8_of_an_easy_network_is_within_its_limit_and_says_how_it_was_calibrated(world):
