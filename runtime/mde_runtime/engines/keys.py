@@ -32,9 +32,9 @@ class EngineKey:
     @property
     def in_words(self) -> str:
         """For a message: what the engine was built by, and for which device."""
-        targets = ", ".join(self.options.compute_capabilities) or "the library's choice"
-        device = f"{self.device}, compute capability" if self.device else "compute capability"
-        return f"{self.flavour} {self.version} for {device} {self.compute_capability or targets}"
+        capabilities = ", ".join(self.options.compute_capabilities) or self.compute_capability
+        device = " of ".join(filter(None, (self.device, capabilities and f"compute capability {capabilities}")))
+        return f"{self.flavour} {self.version} for {device or 'the GPUs that it takes by default'}"
 
     def is_for_the_same(self, other: "EngineKey") -> bool:
         """Whether both are engines of one graph by one library on one device, whatever was asked of the build."""
