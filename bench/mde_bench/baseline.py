@@ -15,7 +15,7 @@ from mde_bench.compare import Comparison, Comparisons
 from mde_bench.interleave import Effort, measure
 from mde_bench.remote import CandidateError, Worker
 from mde_bench.result import Result, read_result
-from mde_bench.statistics import Interval, Latency, Ratio, latency
+from mde_bench.statistics import Interval, Latency, Ratio, latency, over_launches
 from mde_bench.worker import FRAMES
 from mde_runtime.bundle import Bundle, read_bundle
 from mde_runtime.errors import BadInputError, MeasurementError
@@ -78,4 +78,5 @@ def _problem_of_opening(worker: Worker) -> str | None:
 def _against(name: str, new: Latency, old: Latency) -> Comparison:
     low = new.p50_interval_s.low / old.p50_interval_s.high
     high = new.p50_interval_s.high / old.p50_interval_s.low
-    return Comparison(name, new.p50_s, old.p50_s, Ratio(new.p50_s / old.p50_s, Interval(low, high)), ())
+    value = new.p50_s / old.p50_s
+    return Comparison(name, new.p50_s, old.p50_s, Ratio(value, over_launches(value, Interval(low, high))), ())

@@ -60,3 +60,9 @@ def test_what_slows_both_down_cancels_in_their_ratio():
     assert found.value == pytest.approx(2, rel=0.05)
     assert found.interval.width < 0.2
     assert found.interval.low <= 2 <= found.interval.high
+
+
+def test_one_launch_does_not_know_a_ratio_better_than_launches_differ():
+    slow, fast = ([2 * 10**7] * 50, rounds_of(25, 2)), ([10**7] * 50, rounds_of(25, 2))
+    found = ratio(slow, fast, rng()).interval
+    assert (found.low, found.high) == pytest.approx((2 * (1 - 0.022), 2 * (1 + 0.022)))
