@@ -18,8 +18,8 @@ Floats = npt.NDArray[np.float64]
 
 NUM_RESAMPLES = 2000  # the ends of a 95 % interval then rest on 50 resamples each
 CONFIDENCE = 0.95
-# Where a process lands in memory moves its speed for as long as it lives, which no round of it can see. Over 20 launches
-# of two backends on one machine the ratio of their processor times varied by 1.1 % (standard deviation).
+# Where a process lands in memory moves its speed for as long as it lives, which no round of it can see. Over 20
+# launches of two backends on one machine the ratio of their processor times varied by 1.1 % (standard deviation).
 LAUNCH_SHARE = 0.011
 
 
