@@ -176,7 +176,7 @@ def _say_about_the_engine(exported: "Exported", choice: "EngineChoice") -> None:
     if exported.engine is not None:
         say(
             f"The {exported.engine.flavour} {exported.engine.version} engine is unverified: it has not run. "
-            f"On its device: mde-bundle verify {exported.bundle.name}"
+            f"Where it is to run, build and verify it: mde-bundle engine {exported.bundle.name}"
         )
     elif choice == "auto":
         say(f"No TensorRT with a GPU here. On the device: mde-bundle engine {exported.bundle.name}")
