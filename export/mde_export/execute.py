@@ -37,7 +37,11 @@ class Executor:
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Every output of the graph, by name."""
         names = [output.name for output in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, feeds), strict=True))
+        try:
+            return dict(zip(names, self._session.run(names, feeds), strict=True))
+        except FAILURES as error:
+            reason = " ".join(str(error).split())[:300]
+            raise BadInputError(f"onnxruntime {ort.__version__} cannot run the graph: {reason}") from error
 
     def depth(self, frames: Frames, moved_on: Callable[[], None] = lambda: None) -> tuple[Depth, int]:
         """Depth of the frames, and how many values were NaN or Inf. moved_on: called a frame."""

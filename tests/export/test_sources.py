@@ -1,5 +1,6 @@
 """Models from elsewhere: ONNX files, anyone's PyTorch, bundles. What they leave open is refused, naming the flag."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,13 @@ from PIL import Image
 
 from mde_export.canonical import to_bytes
 from mde_export.cli import main
+from mde_export.foreign import network_from_onnx
+from mde_export.load_onnx import load_onnx
 from mde_export.sources.bundle import at_source_size
 from mde_export.stages import graft, ungraft
 from mde_runtime import records
 from mde_runtime.bundle import read_bundle
+from mde_runtime.errors import MdeError
 
 
 def mde_export(*arguments: object) -> Result:
@@ -220,3 +224,15 @@ def test_anyones_pytorch_network_is_exported_from_its_module(described, pictures
     result = mde_export("theirs:build", "--weights", "theirs.pt", "--contract", described(), "--frames", pictures)
     assert result.exit_code == 0, result.stderr
     assert read_bundle(tmp_path / "theirs.mde").manifest.provenance.origin == "module"
+
+
+def test_a_damaged_graph_is_read_or_refused_but_never_ends_in_a_crash(save_graph, contract, noise):
+    path = save_graph()
+    whole = path.read_bytes()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in noise.integers(0, len(whole), 3):
+            damaged[place] = noise.integers(0, 256)
+        path.write_bytes(bytes(damaged))
+        with contextlib.suppress(MdeError):
+            network_from_onnx(load_onnx(path), contract(), "disparity", False, str(path))
