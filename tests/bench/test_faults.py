@@ -1,10 +1,16 @@
 """A candidate may do anything: it costs its own row, is named, and the others are measured."""
 
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
+from mde_bench.result import read_result
 from mde_bench.run import carry_out
 
 PREDICTED = 8  # the tiny data's frames: a fault after so many calls strikes in the middle of the measurement
@@ -104,3 +110,18 @@ def test_frames_reach_a_worker_as_the_data_set_has_them(tiny_plan, badly):
     plan = tiny_plan(badly("steady"))
     predicted = carry_out(plan).predictions["steady"].depth_m
     np.testing.assert_allclose(predicted, plan.scene.frames.mean(axis=-1) * (20 / 255), atol=1e-4)  # float32 of 20 m
+
+
+def test_a_run_that_is_killed_leaves_a_file_of_what_it_had(tiny_bundle, tiny_data, tmp_path):
+    kept = tmp_path / "bench.json"
+    command = [sys.executable, "-c", "from mde_bench.cli import main; main()", "run", tiny_bundle]
+    process = subprocess.Popen(
+        [*command, "--data", tiny_data, "--json", kept, "--threads", "1"], start_new_session=True
+    )
+    while not kept.exists() and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    result = read_result(kept)
+    assert result.is_complete is False
+    assert all(row.accuracy for row in result.rows)

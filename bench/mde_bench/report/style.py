@@ -48,6 +48,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 .plots figcaption { font-size: .88rem; }
 svg { display: block; width: 100%; height: auto; font: 11px system-ui, -apple-system, "DejaVu Sans", sans-serif; }
 svg text.ink { fill: var(--ink); } svg text.soft { fill: var(--soft); }
+svg text { paint-order: stroke; stroke: var(--card); stroke-width: 3px; stroke-linejoin: round; }
 svg .grid { stroke: var(--rule); } svg .limit { stroke: var(--bad); stroke-dasharray: 4 4; opacity: .8; }
 svg .bump { fill: var(--fill); stroke: var(--accent); stroke-width: 1; }
 svg .median { stroke: var(--ink); stroke-width: 1.5; } svg .interval { fill: var(--accent); }
@@ -100,7 +101,7 @@ const kinds = {
     const shown = plot.querySelectorAll('*');
     copy.querySelectorAll('*').forEach((mark, i) => {
       const style = getComputedStyle(shown[i]);
-      for (const name of ['fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'opacity', 'font'])
+      for (const name of ['fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'paint-order', 'opacity', 'font'])
         mark.style.setProperty(name, style.getPropertyValue(name));
     });
     save(id + '.svg', [new XMLSerializer().serializeToString(copy)], 'image/svg+xml');
