@@ -13,16 +13,13 @@ from collections.abc import Iterable
 import numpy as np
 import onnx_ir as ir
 
+from mde_export.geometry import Size, cut, pad, resize
 from mde_export.ops import Ops
-from mde_runtime.contract import Contract, FromNetwork, Interpolation
+from mde_runtime.contract import Contract, FromNetwork
 from mde_runtime.errors import BadInputError
-from mde_runtime.resampling import bicubic_matrix, bilinear_matrix
 
 FRAME, DEPTH, NUM_NONFINITE, QUANTITY = "frame", "depth_m", "num_nonfinite", "quantity"
 TO_NETWORK, FROM_NETWORK = "to_network", "from_network"
-ROWS, COLUMNS = 2, 3  # axes of an NCHW tensor
-
-Size = tuple[int, int]  # height, width; px
 
 
 def graft(network: ir.Model, contract: Contract) -> ir.Model:
@@ -118,7 +115,7 @@ def resize_to_network(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Valu
     """The frame to the size at which it lies in the network's input."""
     source, wanted, placed = contract.source, contract.to_network, contract.placement
     size_in, size_out = (source.height_px, source.width_px), (placed.height_px, placed.width_px)
-    return _resize(ops, pixels, size_in, size_out, wanted.interpolation, wanted.antialias, "resize")
+    return resize(ops, pixels, size_in, size_out, wanted.interpolation, wanted.antialias, "resize")
 
 
 def normalise(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
@@ -138,8 +135,8 @@ def place(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
     wanted, placed = contract.to_network, contract.placement
     rows = (placed.top_px, wanted.height_px - placed.height_px - placed.top_px)
     columns = (placed.left_px, wanted.width_px - placed.width_px - placed.left_px)
-    inside = _cut(ops, pixels, (placed.height_px, placed.width_px), rows, columns, "cut")
-    return _pad(ops, inside, rows, columns, "constant", "pad")
+    inside = cut(ops, pixels, (placed.height_px, placed.width_px), rows, columns, "cut")
+    return pad(ops, inside, rows, columns, "constant", "pad")
 
 
 def scale_and_shift(ops: Ops, quantity: ir.Value, wanted: FromNetwork) -> ir.Value:
@@ -185,13 +182,13 @@ def to_source_size(ops: Ops, depth: ir.Value, map_size: Size, contract: Contract
     source, wanted, placed = contract.source, contract.from_network, contract.placement
     top, left, bottom, right = wanted.covers
     covered = (bottom - top, right - left)
-    depth = _resize(ops, depth, map_size, covered, wanted.interpolation, wanted.antialias, "resize_to_input")
+    depth = resize(ops, depth, map_size, covered, wanted.interpolation, wanted.antialias, "resize_to_input")
     rows = (top - placed.top_px, placed.top_px + placed.height_px - bottom)
     columns = (left - placed.left_px, placed.left_px + placed.width_px - right)
-    depth = _cut(ops, depth, covered, rows, columns, "cut_to_frame")
-    depth = _pad(ops, depth, rows, columns, "edge", "go_on_to_frame")
+    depth = cut(ops, depth, covered, rows, columns, "cut_to_frame")
+    depth = pad(ops, depth, rows, columns, "edge", "go_on_to_frame")
     size_in, size_out = (placed.height_px, placed.width_px), (source.height_px, source.width_px)
-    return _resize(ops, depth, size_in, size_out, wanted.interpolation, wanted.antialias, "resize_to_frame")
+    return resize(ops, depth, size_in, size_out, wanted.interpolation, wanted.antialias, "resize_to_frame")
 
 
 def clip(ops: Ops, depth: ir.Value, wanted: FromNetwork) -> ir.Value:
@@ -208,8 +205,8 @@ def blank_unseen(ops: Ops, depth: ir.Value, contract: Contract) -> ir.Value:
     columns = _unseen(source.width_px, placed.width_px, left - placed.left_px, right - placed.left_px)
     size = (source.height_px, source.width_px)
     unseen = (tuple(-side for side in rows), tuple(-side for side in columns))
-    depth = _cut(ops, depth, size, (unseen[0][0], unseen[0][1]), (unseen[1][0], unseen[1][1]), "cut_unseen")
-    return _pad(ops, depth, rows, columns, "constant", "blank_unseen")
+    depth = cut(ops, depth, size, (unseen[0][0], unseen[0][1]), (unseen[1][0], unseen[1][1]), "cut_unseen")
+    return pad(ops, depth, rows, columns, "constant", "blank_unseen")
 
 
 def _check_network(graph: ir.Graph, contract: Contract) -> tuple[int | str, Size]:
@@ -268,64 +265,6 @@ def _append(graph: ir.Graph, ops: Ops, *outputs: tuple[ir.Value, str, ir.DataTyp
     for value, name, dtype, shape in outputs:
         value.name, value.type, value.shape = name, ir.TensorType(dtype), ir.Shape(shape)
     graph.outputs[:] = [value for value, *_ in outputs]
-
-
-def _resize(
-    ops: Ops, maps: ir.Value, size_in: Size, size_out: Size, interpolation: Interpolation, antialias: bool, name: str
-) -> ir.Value:
-    """(N, C, *size_in) to (N, C, *size_out), as torch.nn.functional.interpolate(align_corners=False) does.
-
-    With antialias two constant matrices: OpenVINO ignores the antialias attribute of Resize without a word, and ONNX
-    Runtime's kernel differs from PyTorch's.
-    """
-    if size_in == size_out:
-        return maps
-    if antialias:
-        rows, columns = (
-            bilinear_matrix(*sides, True) if interpolation == "bilinear" else bicubic_matrix(*sides)
-            for sides in zip(size_in, size_out, strict=True)
-        )
-        tall = ops("MatMul", [ops.constant(rows, f"{name}_rows_matrix"), maps], f"{name}_rows")
-        return ops("MatMul", [tall, ops.constant(columns.T, f"{name}_columns_matrix")], f"{name}_columns")
-    scales = [1.0, 1.0, *(_scale(*sides) for sides in zip(size_in, size_out, strict=True))]
-    attributes = {
-        "mode": {"bilinear": "linear", "bicubic": "cubic"}[interpolation],
-        "coordinate_transformation_mode": "half_pixel",
-        "cubic_coeff_a": -0.75,  # PyTorch's, and ONNX's default; written down because runtimes' defaults differ
-    }
-    return ops("Resize", [maps, None, ops.floats(scales, f"{name}_scales")], name, attributes)
-
-
-def _scale(side_in: int, side_out: int) -> float:
-    """side_out / side_in as float32, rounded up where floor(side_in * scale), ONNX's size, would fall short."""
-    scale = np.float32(side_out / side_in)
-    while side_in * float(scale) < side_out:  # in float64, as onnx infers shapes
-        scale = np.nextafter(scale, np.float32(np.inf))
-    return float(scale)
-
-
-def _cut(ops: Ops, maps: ir.Value, size: Size, rows: Size, columns: Size, name: str) -> ir.Value:
-    """Take away as many rows (top, bottom) and columns (left, right) as are negative."""
-    starts, ends, axes = [], [], []
-    for axis, side, (before, after) in ((ROWS, size[0], rows), (COLUMNS, size[1], columns)):
-        if min(before, after) < 0:
-            axes.append(axis)
-            starts.append(max(0, -before))
-            ends.append(side + min(0, after))
-    if not axes:
-        return maps
-    bounds = [
-        ops.int64s(values, f"{name}_{what}") for values, what in ((starts, "starts"), (ends, "ends"), (axes, "axes"))
-    ]
-    return ops("Slice", [maps, *bounds], name)
-
-
-def _pad(ops: Ops, maps: ir.Value, rows: Size, columns: Size, mode: str, name: str) -> ir.Value:
-    """Add as many rows (top, bottom) and columns (left, right) as are positive."""
-    pads = [0, 0, max(0, rows[0]), max(0, columns[0]), 0, 0, max(0, rows[1]), max(0, columns[1])]
-    if not any(pads):
-        return maps
-    return ops("Pad", [maps, ops.int64s(pads, f"{name}_pads")], name, {"mode": mode})
 
 
 def _unseen(size: int, placed: int, begin: int, end: int) -> Size:

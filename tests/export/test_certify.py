@@ -1,0 +1,64 @@
+"""What a graph is judged by: the original's depth on every frame, and for INT8 the true depth, too."""
+
+import numpy as np
+import pytest
+
+from mde_export.canonical import to_bytes
+from mde_export.certify import attempt
+from mde_export.evidence import MIN_FRAMES, Evidence, Pictures, evidence_of
+from mde_export.execute import Executor
+from mde_export.stages import graft
+from mde_runtime.errors import BadInputError, VerdictError
+
+
+@pytest.fixture
+def judged(one_convolution, contract, noise):
+    """Judge a graph that is off by `error_m`, where the original is right: `judged("int8", error_m=0.1)`."""
+    frames = noise.integers(0, 256, (MIN_FRAMES, 12, 20, 3), np.uint8)
+
+    def graph(bias: float) -> bytes:
+        _, network = one_convolution(np.full((1, 3, 1, 1), 5.0, np.float32), bias, 1, 8, 16)
+        return to_bytes(graft(network, contract()))
+
+    def judge(precision: str, error_m: float, truth_known: bool = True):
+        depth_m, _ = Executor(graph(0.0), literal=False).depth(frames)
+        truth_m = depth_m + noise.normal(0, 0.5, depth_m.shape).astype(np.float32) if truth_known else None
+        evidence = Evidence(Pictures(frames, truth_m, "noise"), depth_m, "the original")
+        return attempt(precision, graph(error_m), evidence, contract().from_network)
+
+    return judge
+
+
+def test_the_original_itself_passes_with_no_error_at_all(judged):
+    trial = judged("fp32", error_m=0.0)
+    assert trial.breaches == ()
+    assert trial.parity.rmse_worst_m == 0.0
+
+
+def test_two_centimetres_everywhere_fail_fp16_by_rmse_and_bias_and_pass_int8(judged):
+    breaches = judged("fp16", error_m=0.02).breaches
+    assert [breach.split(" is ")[0] for breach in breaches] == ["RMSE of the worst frame", "|bias|"]
+    assert judged("int8", error_m=0.02).breaches == ()
+
+
+def test_int8_that_loses_more_than_a_hundredth_of_the_accuracy_fails_where_the_truth_is_known(judged):
+    (breach,) = judged("int8", error_m=0.1).breaches  # √(0.5² + 0.1²) is 2 % over 0.5
+    assert breach.startswith("RMSE to the true depth is 0.5")
+    assert judged("int8", error_m=0.1, truth_known=False).breaches == ()
+
+
+def test_a_reference_that_hardly_varies_or_is_not_finite_proves_nothing(noise):
+    pictures = Pictures(np.zeros((64, 2, 2, 3), np.uint8), None, "frames")
+    with pytest.raises(VerdictError, match="a constant would pass"):
+        evidence_of(pictures, np.full((64, 2, 2), 7.0, np.float32), 0, "the original")
+    varied = noise.uniform(0, 20, (64, 2, 2)).astype(np.float32)
+    with pytest.raises(VerdictError, match="3 values that are NaN"):
+        evidence_of(pictures, varied, 3, "the original")
+    assert evidence_of(pictures, varied, 0, "the original").depth_m is varied
+
+
+def test_frames_of_another_size_or_too_few_are_refused(contract):
+    with pytest.raises(BadInputError, match="12x21 px, the contract's frames are 12x20 px"):
+        Pictures(np.zeros((64, 12, 21, 3), np.uint8), None, "frames").check(contract())
+    with pytest.raises(BadInputError, match="63 frames, a certificate needs 64"):
+        Pictures(np.zeros((63, 12, 20, 3), np.uint8), None, "frames").check(contract())
