@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mde_bench import cli, compare
+from mde_bench import cli, compare, interleave
 from mde_bench.compare import Comparison
 from mde_bench.interleave import Effort
 from mde_bench.plan import plan_run
@@ -90,6 +90,37 @@ def baseline(tiny_bundle, tiny_data, tmp_path):
         return tmp_path / "base.json"
 
     return write, result
+
+
+def test_a_bundle_is_held_against_its_own_baseline(baseline, tiny_bundle, monkeypatch):
+    monkeypatch.setattr(interleave, "Effort", lambda: BRIEF)
+    monkeypatch.setattr(interleave, "SETTLED_SHARE", 1e9)
+    ended = bench("compare", tiny_bundle, "--baseline", baseline[0]())
+    assert ended.exit_code in (0, 1), ended.output  # 1: two runs of a hundredth of a second prove nothing
+    assert [line.split(":")[0] for line in ended.stdout.splitlines()] == [
+        "onnxruntime-cpu fp32",
+        "onnxruntime-cpu fp16",
+    ]
+
+
+def test_more_than_the_time_of_the_baseline_is_slower(baseline, tiny_bundle, monkeypatch):
+    monkeypatch.setattr(interleave, "Effort", lambda: BRIEF)
+    monkeypatch.setattr(interleave, "SETTLED_SHARE", 1e9)
+    write, result = baseline
+    interval = Interval(1e-9, 1e-9)
+    quick = [
+        dataclasses.replace(
+            row,
+            speed=dataclasses.replace(
+                row.speed,
+                end_to_end=dataclasses.replace(row.speed.end_to_end, p50_s=1e-9, p50_interval_s=interval),
+            ),
+        )
+        for row in result.rows
+    ]
+    ended = bench("compare", tiny_bundle, "--baseline", write(rows=tuple(quick)))
+    assert ended.exit_code == 1
+    assert "is slower on onnxruntime-cpu fp32, onnxruntime-cpu fp16" in ended.stderr
 
 
 def test_a_baseline_of_another_machine_is_refused(baseline, tiny_bundle):
