@@ -1,7 +1,7 @@
 """mde-export: a model in, a bundle with certificates out, or a clear refusal."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -64,6 +64,13 @@ def _batch(_context: click.Context, _option: click.Parameter, value: str | None)
     help="auto: TensorRT where it and a GPU are, else how to build it on the device.",
 )
 @click.option("--target", type=click.Choice(TARGETS), help="Refuse or keep in FP32 what this device cannot.")
+@click.option(
+    "--golden",
+    type=click.Choice(("heldout", "synth")),
+    default="heldout",
+    show_default=True,
+    help="Frames that the bundle carries to verify devices; synth: rendered, so that private data stays private.",
+)
 @click.option("--emit", type=PATH, metavar="DIR", help="Write the plain .onnx, contract.json and .engine here, too.")
 @click.option("--keep-rejected", type=PATH, metavar="DIR", help="Where a graph that fails goes, with a report by node.")
 @click.option("--explain", is_flag=True, help="Show nodes, casts, multiply-adds and bytes before and after.")
@@ -84,6 +91,7 @@ def main(
     batch: tuple[int, int, int] | None,
     engine: "EngineChoice",
     target: str | None,
+    golden: Literal["heldout", "synth"],
     emit: Path | None,
     keep_rejected: Path | None,
     explain: bool,
@@ -125,6 +133,7 @@ def main(
         batch=batch,
         engine=engine,
         target=target,
+        golden=golden,
         emit=emit,
         keep_rejected=keep_rejected,
     )

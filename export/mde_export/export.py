@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import onnx_ir as ir
 
 import mde_runtime
@@ -16,6 +15,7 @@ from mde_export.evidence import Evidence, Pictures, evidence_of
 from mde_export.explain import GraphFigures, figures_of
 from mde_export.failure import verdict
 from mde_export.fit import Fit
+from mde_export.golden import golden_of
 from mde_export.lower import lowered_to_fp16, lowered_to_int8
 from mde_export.pictures import pictures_from
 from mde_export.rejected import keep_rejected
@@ -25,12 +25,11 @@ from mde_export.stages import graft, ungraft
 from mde_export.steps import Step
 from mde_export.targets import check_target
 from mde_runtime import files, records
-from mde_runtime.bundle import Golden, Provenance, write_bundle
+from mde_runtime.bundle import Provenance, write_bundle
 from mde_runtime.certificate import Certificate
 from mde_runtime.contract import Contract
 from mde_runtime.errors import UsageError
 
-NUM_GOLDEN = 8  # frames that a device is verified with
 LOWER = {"fp16": lowered_to_fp16, "int8": lowered_to_int8}
 TOOLS = ("onnx", "onnx-ir", "onnxruntime", "numpy")
 
@@ -60,6 +59,7 @@ def export(request: Request, step: Step) -> Exported:
     certificates = tuple(
         certificate_of(trial, evidence, source.contract.from_network, source.derived_from) for trial in trials
     )
+    golden = golden_of(source, evidence, request, step)
     engine = build_for(request.engine, trials, request.batch or (1, 1, 1), step)
     with step("write the bundle"):
         write_bundle(
@@ -68,7 +68,7 @@ def export(request: Request, step: Step) -> Exported:
             _provenance(source),
             {trial.precision: trial.graph for trial in trials},
             {certificate.precision: certificate for certificate in certificates},
-            _golden(evidence),
+            golden,
         )
         emitted = _emit(request.emit, out, source.contract, trials, engine)
     return Exported(
@@ -121,12 +121,6 @@ def _pass(trial: Trial, model: ir.Model, evidence: Evidence, request: Request) -
     if request.keep_rejected is not None:
         keep_rejected(request.keep_rejected, request.bundle.stem, trial, model, evidence)
     raise verdict(trial, model, evidence)
-
-
-def _golden(evidence: Evidence) -> Golden:
-    """Frames spread evenly over the evidence, and the reference's depth for them."""
-    spread = np.unique(np.linspace(0, len(evidence.depth_m) - 1, NUM_GOLDEN).astype(int))
-    return Golden(evidence.pictures.frames[spread], evidence.depth_m[spread])
 
 
 def _provenance(source: Source) -> Provenance:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from mde_export.engine import EngineChoice
 from mde_runtime.bundle import SUFFIX
@@ -30,6 +31,7 @@ class Request:
     batch: Batch | None = None  # frames at once: fewest, usual, most; None: one
     target: str | None = None  # a key of `targets.TARGETS`; None: what all of them read
     engine: EngineChoice = "auto"
+    golden: Literal["heldout", "synth"] = "heldout"  # the frames that go into the bundle; synth: rendered, private data
     emit: Path | None = None  # a folder for the plain graphs, the contract and the engine
     keep_rejected: Path | None = None  # a folder for a graph that fails, and a report on it
 

@@ -77,6 +77,16 @@ def test_golden_frames_are_held_out_ones_with_the_pytorch_models_depth(exported,
     np.testing.assert_array_equal(golden.depth_m[:1], wanted.numpy())
 
 
+def test_rendered_golden_frames_keep_private_data_out_of_the_bundle(checkpoint, tmp_path):
+    out = tmp_path / "private.mde"
+    assert mde_export(checkpoint, "-o", out, "--golden", "synth", "--engine", "none").exit_code == 0
+    golden, model = read_bundle(out).golden(), read_checkpoint(checkpoint)
+    assert not any((frame == model.heldout_frames).all(axis=(1, 2, 3)).any() for frame in golden.frames)
+    with torch.no_grad():
+        wanted, _ = DepthModel(model.network, model.contract)(torch.from_numpy(golden.frames[:1]))
+    np.testing.assert_array_equal(golden.depth_m[:1], wanted.numpy())
+
+
 def test_provenance_names_checkpoint_data_recipe_and_tools(exported, checkpoint):
     _, bundle = exported
     provenance = bundle.manifest.provenance
