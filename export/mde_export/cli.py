@@ -115,7 +115,7 @@ def main(
     """
     from mde_export.export import export
     from mde_export.request import Request
-    from mde_export.steps import told
+    from mde_export.steps import steps
 
     wanted: dict[Precision, bool] = {"fp16": fp16, "int8": int8}
     request = Request(
@@ -142,7 +142,8 @@ def main(
 
         click.echo(plan(request))
         return
-    exported = export(request, told(say))
+    with steps(say) as step:
+        exported = export(request, step)
     if explain:
         from mde_export.explain import as_table
 
