@@ -4,6 +4,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from mde_export.load_onnx import external_tensors
 from mde_runtime.errors import BadInputError
 
 OPSET, IR_VERSION = 18, 8  # read by TensorRT 10.3 (JetPack 6) and onnxruntime 1.22 on; 18 is PyTorch's own
@@ -44,8 +45,11 @@ def stripped(model: ir.Model) -> ir.Model:
 
 
 def from_bytes(content: bytes) -> ir.Model:
-    """A graph from ONNX bytes."""
-    return ir.serde.deserialize_model(onnx.ModelProto.FromString(content))
+    """A graph from ONNX bytes. Raises BadInputError for a weight that would be read from another file."""
+    model = onnx.ModelProto.FromString(content)
+    if reaching_out := next(external_tensors(model), None):
+        raise BadInputError(f"the graph's weight {reaching_out.name} lies in another file; do not trust this graph")
+    return ir.serde.deserialize_model(model)
 
 
 def _check(proto: onnx.ModelProto) -> None:

@@ -1,7 +1,8 @@
 """ONNX files from anywhere, hostile until checked: external data is read by us, from its own folder alone."""
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import onnx
@@ -26,17 +27,30 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     if not model.graph.node:
         raise BadInputError(f"{path}: an ONNX file without a node; export it again")
     num_bytes = path.stat().st_size
-    for tensor in _tensors(model.graph):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            num_bytes += _read_external(tensor, path)
-            if num_bytes > MAX_BYTES:
-                raise BadInputError(f"{path}: its weights are more than {MAX_BYTES} bytes; a bundle cannot hold them")
+    for tensor in external_tensors(model):
+        num_bytes += _read_external(tensor, path)
+        if num_bytes > MAX_BYTES:
+            raise BadInputError(f"{path}: its weights are more than {MAX_BYTES} bytes; a bundle cannot hold them")
     return model
+
+
+def external_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor whose bytes the model says are in another file, functions and inner graphs included."""
+    nodes = (node for function in model.functions for node in function.node)
+    for tensor in itertools.chain(_tensors(model.graph), _of_nodes(nodes)):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            yield tensor
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
-    for node in graph.node:
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _of_nodes(graph.node)
+
+
+def _of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
         for attribute in node.attribute:
             yield from [attribute.t] if attribute.HasField("t") else attribute.tensors
             for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
@@ -66,6 +80,8 @@ def _read_external(tensor: onnx.TensorProto, model: Path) -> int:
         raise BadInputError(
             f"{where}: {size} bytes from {offset} of {length} do not hold {wanted} bytes; copy it again"
         )
+    if size > MAX_BYTES:
+        raise BadInputError(f"{where}: {size} bytes are more than a bundle can hold ({MAX_BYTES})")
     with file.open("rb") as data:
         data.seek(offset)
         tensor.raw_data = data.read(size)
