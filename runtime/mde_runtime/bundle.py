@@ -256,6 +256,9 @@ def _npy(array: npt.NDArray[Any]) -> bytes:
 
 def _load_npz(content: bytes, where: str, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # it may not unpack to more than its size
+            if sum(entry.file_size for entry in archive.infolist()) > len(content):
+                raise BadInputError(f"{where}: its arrays are compressed or overlap; do not trust this file")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
     except (ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError, MemoryError) as error:

@@ -1,3 +1,5 @@
+import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -165,3 +167,16 @@ def test_a_pickle_among_the_golden_arrays_does_not_run(tiny_bundle, tmp_path):
 def test_a_file_that_is_not_there_is_said_so(tmp_path):
     with pytest.raises(BadInputError, match=r"nowhere\.mde: no such file"):
         read_bundle(tmp_path / "nowhere.mde")
+
+
+def test_golden_arrays_that_unpack_to_more_than_their_size_are_refused(make_bundle):
+    bundle = make_bundle("one.mde")
+    packed = io.BytesIO()
+    np.savez_compressed(packed, frames=np.zeros((8, 24, 32, 3), np.uint8), depth_m=np.zeros((8, 24, 32), np.float32))
+    content = members(bundle)
+    manifest = json.loads(content[MANIFEST])
+    content[GOLDEN] = packed.getvalue()
+    manifest["members"][GOLDEN] = {"sha256": sha256_of(packed.getvalue()), "size_bytes": len(packed.getvalue())}
+    rewrite(bundle, {**content, MANIFEST: json.dumps(manifest).encode()})
+    with pytest.raises(BadInputError, match="its arrays are compressed or overlap"):
+        read_bundle(bundle).golden()
