@@ -14,6 +14,8 @@ from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.sources import Source, SourceFrame
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+# Pillow goes by content, and would hand what is PostScript inside a .jpg to Ghostscript.
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
@@ -53,7 +55,7 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
     Raises BadInputError where it cannot be read, is too large, or has more than 8 bits a colour.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if max(image.size) > MAX_SIDE_PX:
                 raise BadInputError(f"{path}: {image.width}x{image.height} px is more than {MAX_SIDE_PX} px a side")
             if image.mode not in EIGHT_BIT_MODES:

@@ -51,7 +51,7 @@ class Levels:
 def read_levels(path: Path) -> Levels:
     """A grey PNG of 8 or 16 bits, as stored. Raises BadInputError that names a file which is anything else."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             _check_shape(path, (image.height, image.width))
             if image.mode not in BITS_OF_MODE:
                 raise BadInputError(f"{path}: a picture of mode {image.mode}; depth is a grey PNG of 8 or 16 bits")
