@@ -83,7 +83,11 @@ def _mapped(samples: FrameSet, shape: tuple[int, ...], depth_dtype: DepthType, s
             _fill(samples, *arrays)
             for array in arrays:
                 array.flush()
-            draft.rename(folder)
+            try:
+                draft.rename(folder)
+            except OSError:  # another process of the same run was first, with the same content
+                if not folder.exists():
+                    raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)  # not there any more when all went well
     # "c": what is written stays in memory; torch warns of arrays that cannot be written
