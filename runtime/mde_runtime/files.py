@@ -25,8 +25,10 @@ def replacing(target: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         draft.chmod(0o666 & ~_umask())  # mkstemp makes 0600, which would surprise whoever shares the folder
         draft.replace(target)
-    except BaseException:
+    except BaseException as error:
         draft.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, name):
+            raise OSError(error.errno, error.strerror, str(target)) from error  # who reads it never heard of the draft
         raise
 
 

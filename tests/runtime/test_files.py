@@ -33,6 +33,16 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, failu
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"model.mde": b"old"}
 
 
+def test_an_error_names_the_target_and_not_the_draft(tmp_path):
+    def write() -> None:
+        with files.replacing(tmp_path / "model.mde"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write()
+    assert caught.value.filename == str(tmp_path / "model.mde")
+
+
 def test_a_disk_that_fills_up_at_the_sync_leaves_the_old_file(tmp_path, monkeypatch):
     target = tmp_path / "model.mde"
     target.write_bytes(b"old")

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -239,6 +240,20 @@ def test_a_wrong_call_is_one_line_with_its_exit_code(
     ended = command(main, tiny_bundle, *arguments, "-o", tmp_path / "out")
     assert ended.exit_code == exit_code
     assert complaint in ended.stderr
+
+
+def test_a_full_disk_is_told_from_a_bad_file_and_leaves_nothing(tiny_bundle, tiny_frames, save_picture, tmp_path):
+    picture = save_picture(tmp_path / "frame.png", tiny_frames[0])
+    with DepthEstimator.open(tiny_bundle, backend="onnxruntime-cpu") as estimate:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))  # no file may grow further
+        try:
+            with pytest.raises(OSError, match=r"frame\.npy") as caught:
+                list(predict(estimate, open_sources([str(picture)]), tmp_path / "out", ["npy"]))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno  # by which a command tells a full disk from a bad file
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_memory_stays_flat_however_many_frames_there_are(tiny_bundle, tiny_frames, save_picture, tmp_path):

@@ -1,13 +1,14 @@
 """Depth as a numpy array: float32 metres, exactly what the estimator gave."""
 
 import contextlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from mde_runtime.contract import Contract
-from mde_runtime.files import replacing
+from mde_runtime.files import write_bytes
 from mde_runtime.sinks import Prediction, Write, file_of
 
 
@@ -17,8 +18,9 @@ def writer(out: Path, contract: Contract) -> Iterator[Write]:  # noqa: ARG001  t
 
     def write(prediction: Prediction) -> Path:
         path = file_of("npy", out, prediction.name)
-        with replacing(path) as draft:
-            np.save(draft, prediction.depth_m, allow_pickle=False)
+        content = io.BytesIO()  # numpy writing to a file itself hides that a disk is full
+        np.save(content, prediction.depth_m, allow_pickle=False)
+        write_bytes(path, content.getvalue())
         return path
 
     yield write
