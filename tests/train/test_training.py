@@ -227,6 +227,7 @@ def test_what_cannot_be_done_is_one_line(arguments, code, words, scenes: Path, t
     assert result.exit_code == code, result.stderr
     assert words in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_trial_run_goes_through_everything_in_two_steps(scenes: Path, tmp_path: Path):

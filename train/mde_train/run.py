@@ -62,9 +62,10 @@ def begin(
         load_weights(network, init)
     if is_trial:
         recipe = replace(recipe, epochs=1, evaluate_every_epochs=1, picture_every_steps=1)
-    files.write_text(run / RECIPE_FILE, records.dumps(recipe))
     data = load_data(data_root, recipe.holdout, most=2 * recipe.batch_size if is_trial else None)
-    return _fit(_training(recipe, network, data), data, run, machines)
+    training = _training(recipe, network, data)
+    files.write_text(run / RECIPE_FILE, records.dumps(recipe))
+    return _fit(training, data, run, machines)
 
 
 def go_on(data_root: Path, run: Path, *, machines: Machines = ONE) -> Path:
