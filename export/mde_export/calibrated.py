@@ -5,6 +5,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +61,7 @@ def _points(measured: Path, contract: Contract) -> Iterator[Points]:
 def _of_csv(path: Path, contract: Contract) -> Iterator[Points]:
     """image: a path from the file's folder; x, y: px from the picture's upper left; metres: as the contract's depth."""
     by_image: dict[str, list[tuple[float, float, float]]] = {}
-    with path.open(newline="") as file:
+    with _opened(path) as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise BadInputError(f"{path}: its columns are {reader.fieldnames}, not {','.join(COLUMNS)}")
@@ -69,9 +70,22 @@ def _of_csv(path: Path, contract: Contract) -> Iterator[Points]:
                 x, y, metres = (float(row[name]) for name in COLUMNS[1:])
             except (TypeError, ValueError) as error:
                 raise BadInputError(f"{path}, line {reader.line_num}: {error}") from error
+            if not np.isfinite((x, y, metres)).all():
+                raise BadInputError(
+                    f"{path}, line {reader.line_num}: {x:g}, {y:g}, {metres:g} are not all finite numbers"
+                )
             by_image.setdefault(row["image"], []).append((x, y, metres))
+    if not by_image:
+        raise BadInputError(f"{path}: holds no measured point; give a line {','.join(COLUMNS)} for each")
     for image, points in by_image.items():
         yield _on_frame(path.parent / image, np.array(points), contract)
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open(newline="")
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be read ({error.strerror}); give a CSV or a data set's folder") from error
 
 
 def _on_frame(image: Path, points: npt.NDArray[np.float64], contract: Contract) -> Points:

@@ -101,3 +101,28 @@ def test_a_point_outside_its_picture_is_refused(camera):
     result = CliRunner().invoke(main, [str(bundle), "--measured", str(points), "-o", "mine.mde"])
     assert result.exit_code == 3
     assert "outside its 60x36 px" in result.stderr
+
+
+@pytest.mark.parametrize("line", ["nan,3,2", "3,inf,2", "3,3,nan"])
+def test_a_number_that_is_not_finite_is_named(line, camera):
+    bundle, points = camera
+    points.write_text(points.read_text() + f"0.png,{line}\n")
+    result = CliRunner().invoke(main, [str(bundle), "--measured", str(points), "-o", "mine.mde"])
+    assert result.exit_code == 3
+    assert "points.csv, line 18" in result.stderr
+    assert "not all finite" in result.stderr
+
+
+def test_a_header_alone_is_refused(camera):
+    bundle, points = camera
+    points.write_text("image,x,y,metres\n")
+    result = CliRunner().invoke(main, [str(bundle), "--measured", str(points), "-o", "mine.mde"])
+    assert result.exit_code == 3
+    assert "points.csv: holds no measured point" in result.stderr
+
+
+def test_a_file_of_points_that_is_not_there_is_named(camera, tmp_path):
+    bundle, _ = camera
+    result = CliRunner().invoke(main, [str(bundle), "--measured", str(tmp_path / "none.csv"), "-o", "mine.mde"])
+    assert result.exit_code == 3
+    assert "none.csv: cannot be read (No such file" in result.stderr
