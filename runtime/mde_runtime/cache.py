@@ -43,7 +43,7 @@ def cache_dir() -> Path:
 
 def put_record(kind: str, key: Mapping[str, str], record: object) -> None:
     """Keep a record under its kind and key, in place of an older one."""
-    _write(_path(kind, key, ".json"), records.dumps(record).encode())
+    write(_path(kind, key, ".json"), records.dumps(record).encode())
 
 
 def get_record(record_class: type[Record], kind: str, key: Mapping[str, str]) -> Record | None:
@@ -56,7 +56,7 @@ def get_record(record_class: type[Record], kind: str, key: Mapping[str, str]) ->
 
 def put_blob(kind: str, key: Mapping[str, str], content: bytes) -> None:
     """Keep bytes under their kind and key, in place of older ones."""
-    _write(_path(kind, key, ".blob"), hashlib.sha256(content).digest() + content)
+    write(_path(kind, key, ".blob"), hashlib.sha256(content).digest() + content)
 
 
 def get_blob(kind: str, key: Mapping[str, str]) -> bytes | None:
@@ -106,7 +106,8 @@ def _ranking_key(fp32_sha256: str) -> dict[str, str]:
     return {"graph": fp32_sha256, "device": machine.cpu, "instruction set": " ".join(machine.instruction_set)}
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Write a file of the cache, whole or not at all. Raises MachineError where its disk or folder refuses."""
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         files.write_bytes(path, content)

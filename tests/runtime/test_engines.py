@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
@@ -15,6 +16,7 @@ from mde_runtime.engines import store
 from mde_runtime.engines.build import BuildOptions
 from mde_runtime.engines.inspecting import arithmetic_of
 from mde_runtime.engines.keys import EngineKey
+from mde_runtime.engines.locking import only_one
 from mde_runtime.files import sha256_of
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no package for this platform")
@@ -109,9 +111,61 @@ def test_a_bundles_engine_is_built_kept_and_said_to_be_unverified(command, tiny_
 def test_an_engine_is_built_once(command, tiny_bundle):
     command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx")
     (entry,) = store.entries()
-    written = entry.path.stat().st_mtime_ns
+    written = entry.path.stat().st_ino
     command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx")
-    assert entry.path.stat().st_mtime_ns == written
+    assert entry.path.stat().st_ino == written
+
+
+def test_the_engine_that_was_asked_for_last_is_the_one_that_is_found():
+    other = dataclasses.replace(KEY, options=BuildOptions(tf32=True))
+    for seconds, key in enumerate((KEY, other), start=1):
+        store.put(key, key.name.encode(), 1.5)
+        os.utime(store.folder() / f"{key.name}.engine", (seconds, seconds))
+    assert store.find(KEY)[1].key == other
+    store.build(KEY, b"never read, since the engine is there")
+    assert store.find(KEY)[1].key == KEY
+
+
+def test_a_full_disk_leaves_no_record_of_the_engine_that_was_there_and_names_the_way_out():
+    store.put(KEY, b"an engine", 1.5)
+    (entry,) = store.entries()
+    entry.path.unlink()
+    entry.path.mkdir()  # what cannot be written over, as a full disk cannot be written to
+    with pytest.raises(MachineError, match=r"the cache cannot be written to .* set MDE_CACHE"):
+        store.put(KEY, b"another engine", 1.5)
+    assert not entry.path.with_suffix(".json").exists()
+
+
+def test_an_engine_is_installed_when_nobody_builds_it(tmp_path):
+    plain = tmp_path / "fast.engine"
+    plain.write_bytes(b"an engine")
+    installing = threading.Thread(target=store.install, args=(KEY, plain, sha256_of(b"an engine")))
+    with only_one(store.folder() / f"{KEY.name}.lock"):
+        installing.start()
+        installing.join(0.1)
+        assert store.entries() == []
+    installing.join(10)
+    assert store.find(KEY)[0] == b"an engine"
+
+
+@pytest.mark.parametrize("options", [(), ("--all",)])
+def test_prune_leaves_locks_and_drafts_of_whoever_writes_now(command, options):
+    lock, draft = (store.folder() / name for name in (f"{KEY.name}.lock", f".{KEY.name}-x.engine"))
+    draft.write_bytes(b"half")
+    with only_one(lock):
+        assert command(main, "cache", "prune", *options).exit_code == 0
+        assert lock.exists()
+        assert draft.exists()
+
+
+def test_prune_leaves_an_engine_that_is_being_built():
+    store.put(KEY, b"an engine", 1.5)
+    (entry,) = store.entries()
+    entry.path.with_suffix(".json").unlink()
+    with only_one(entry.path.with_suffix(".lock")):
+        assert store.remove_unusable() == []
+    assert store.remove_unusable() == [entry.path]
+    assert entry.path.with_suffix(".lock").exists()
 
 
 def test_graphs_that_differ_in_weights_alone_get_their_own_engines(command, make_bundle, tiny_graph):
@@ -165,7 +219,9 @@ def test_prune_removes_what_can_never_be_used_and_nothing_else(command, tiny_bun
     store.put(dataclasses.replace(KEY, version="1.0.0"), b"of another version", 1.0)
     store.put(KEY, b"altered", 1.0)
     (store.folder() / f"{KEY.name}.engine").write_bytes(b"x")
-    (store.folder() / ".half-written.engine").write_bytes(b"x")
+    draft = store.folder() / ".half-written.engine"
+    draft.write_bytes(b"x")
+    os.utime(draft, (0, 0))
     assert len(command(main, "cache", "prune").stdout.split()) == 3
     assert [entry.path for entry in store.entries()] == [good.path]
     command(main, "cache", "prune", "--all")

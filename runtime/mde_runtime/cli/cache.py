@@ -71,12 +71,9 @@ def prune(everything: bool) -> None:
     from mde_runtime.engines import store
 
     if everything:
-        removed = [path for path in sorted(cache_dir().rglob("*")) if path.is_file()]
+        removed = [path for path in sorted(cache_dir().rglob("*")) if path.is_file() and not store.is_in_use(path)]
     else:
-        unusable = [entry for entry in store.entries() if not store.is_usable(entry)]
-        removed = [*store.drafts(), *(entry.path for entry in unusable)]
-        for entry in unusable:
-            store.remove(entry)
+        removed = [*store.drafts(), *store.remove_unusable()]
     for path in removed:
         path.unlink(missing_ok=True)
         click.echo(path)

@@ -1,20 +1,22 @@
 """The engines of this machine. An engine is executable code: only the very bytes whose hash was checked leave here."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mde_runtime import files, records
-from mde_runtime.cache import cache_dir
+from mde_runtime.cache import cache_dir, write
 from mde_runtime.cuda import open_cuda
 from mde_runtime.engines.build import build_engine
 from mde_runtime.engines.flavours import version_of
 from mde_runtime.engines.keys import EngineKey, EngineRecord
-from mde_runtime.engines.locking import only_one
+from mde_runtime.engines.locking import if_free, only_one
 from mde_runtime.errors import BadInputError, MachineError
 
 ENGINE, RECORD, LOCK = ".engine", ".json", ".lock"
+ABANDONED_S = 3600.0  # a draft that was not written to for so long has no writer any more
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ def folder() -> Path:
 
 
 def find(key: EngineKey) -> tuple[bytes, EngineRecord]:
-    """The engine that was made last for the key's graph, library and device, its hash checked. Never builds.
+    """The engine that was asked for last of the key's graph, library and device, its hash checked. Never builds.
 
     Raises MachineError that says why there is none and how to make one, or that it was altered.
     """
@@ -69,6 +71,7 @@ def build(
     path = folder() / f"{key.name}{ENGINE}"
     with only_one(path.with_suffix(LOCK)):
         if not is_fresh and (record := _record_of(path)) is not None:
+            os.utime(path)  # what was asked for last is what `find` gives
             return record
         for draft in folder().glob(f".{key.name}-*"):  # what a builder that was killed left behind
             draft.unlink()
@@ -81,12 +84,13 @@ def build(
 
 
 def put(key: EngineKey, engine: bytes, build_s: float) -> EngineRecord:
-    """Keep an engine. The record comes last: an engine without one is never used."""
+    """Keep an engine; the caller holds its lock. The record goes first and comes last: without one it is not used."""
     path = folder() / f"{key.name}{ENGINE}"
     gpu = open_cuda().gpu() if key.device else None
     record = EngineRecord(key, files.sha256_of(engine), len(engine), build_s, gpu)
-    files.write_bytes(path, engine)
-    files.write_text(path.with_suffix(RECORD), records.dumps(record))
+    path.with_suffix(RECORD).unlink(missing_ok=True)
+    write(path, engine)
+    write(path.with_suffix(RECORD), records.dumps(record).encode())
     return record
 
 
@@ -101,7 +105,8 @@ def install(key: EngineKey, source: Path, sha256: str) -> EngineRecord:
         raise BadInputError(f"{source}: {error.strerror}") from error
     if files.sha256_of(engine) != sha256.lower():
         raise BadInputError(f"{source}: its SHA-256 is {files.sha256_of(engine)}, not {sha256}; do not install it")
-    return put(key, engine, 0.0)
+    with only_one(folder() / f"{key.name}{LOCK}"):
+        return put(key, engine, 0.0)
 
 
 def entries() -> list[Entry]:
@@ -127,15 +132,31 @@ def is_usable(entry: Entry) -> bool:
         return False
 
 
-def remove(entry: Entry) -> None:
-    """Remove an engine and what belongs to it; the record first, so that it is never used again."""
-    for suffix in (RECORD, ENGINE, LOCK):
-        entry.path.with_suffix(suffix).unlink(missing_ok=True)
+def remove_unusable() -> list[Path]:
+    """Remove every engine that is not usable, but for those that are being built now. Gives what was removed."""
+    removed = []
+    for path in (entry.path for entry in entries()):
+        with if_free(path.with_suffix(LOCK)) as is_ours:
+            if is_ours and not is_usable(Entry(path, _record_of(path))):
+                for suffix in (RECORD, ENGINE):  # never the lock: who holds a removed one keeps nobody out
+                    path.with_suffix(suffix).unlink(missing_ok=True)
+                removed.append(path)
+    return removed
 
 
 def drafts() -> list[Path]:
     """What interrupted writers left behind."""
-    return sorted(folder().glob(".*"))
+    return [path for path in sorted(folder().glob(".*")) if not is_in_use(path)]
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether somebody may hold or write a file of the cache now: a lock, or a draft that is fresh."""
+    if not path.name.startswith("."):
+        return path.suffix == LOCK
+    try:
+        return time.time() - path.stat().st_mtime < ABANDONED_S
+    except FileNotFoundError:  # its writer has just finished it
+        return True
 
 
 def _record_of(path: Path) -> EngineRecord | None:
