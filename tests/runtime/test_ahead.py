@@ -1,0 +1,24 @@
+import itertools
+import threading
+import time
+
+import pytest
+
+from mde_runtime.ahead import reading_ahead
+
+
+def readers():
+    return [thread for thread in threading.enumerate() if thread.name == "reading ahead"]
+
+
+@pytest.mark.parametrize("num_ahead", [1, 2, 5])
+@pytest.mark.parametrize("num_items", [1, 2, 3, 6, None])
+@pytest.mark.parametrize("pause_s", [0.0, 0.01])  # too early for the reader to wait for room, and late enough
+def test_whoever_leaves_early_leaves_no_reader_behind(num_ahead, num_items, pause_s):
+    items = itertools.count() if num_items is None else range(num_items)
+    with reading_ahead(items, num_ahead) as ahead:
+        assert next(ahead) == 0
+        time.sleep(pause_s)
+    for reader in readers():
+        reader.join(5)
+    assert readers() == []
