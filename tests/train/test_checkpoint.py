@@ -1,8 +1,10 @@
 import os
 import pickle
 import resource
+import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 
 from mde_runtime.errors import BadInputError, MachineError
 from mde_train.checkpoint import load_weights, read_checkpoint, read_training, write_checkpoint
-from mde_train.models import build_model
+from mde_train.models import MODELS, build_model
 
 
 def test_what_was_written_is_read(checkpoint, written):
@@ -93,6 +95,54 @@ def test_a_checkpoint_of_an_unknown_model_names_the_known_ones(written):
 def test_heldout_frames_of_another_size_are_refused(written):
     with pytest.raises(BadInputError, match="held-out frames do not fit"):
         read_checkpoint(written(heldout_frames=np.zeros((64, 8, 8, 3), np.uint8)))
+
+
+def forged(path, **changes):
+    """The file with some of its content replaced, past what `write_checkpoint` would write."""
+    torch.save({**torch.load(path, weights_only=True), **changes}, path)
+    return path
+
+
+def test_where_the_first_weights_came_from_is_not_stored(written):
+    assert read_checkpoint(written(model_options={"weights": "imagenet"})).model_options == {}
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "/etc/hostname"])
+def test_stored_options_neither_download_nor_open_a_file(weights, written):
+    with pytest.raises(BadInputError, match="would download or open another file"):
+        read_checkpoint(forged(written(), model="resnet34-seed", model_options=f'{{"weights": "{weights}"}}'))
+
+
+def build_wide(width):
+    return torch.nn.Linear(width, width)
+
+
+@pytest.mark.parametrize("width", [10**7, 10**12])
+def test_stored_options_take_no_memory_before_the_weights_fit(width, written, monkeypatch):
+    monkeypatch.setitem(MODELS, "wide", "models_for_tests.wide")
+    monkeypatch.setitem(sys.modules, "models_for_tests.wide", SimpleNamespace(build=build_wide))
+    weights = {"weight": torch.zeros(2, 2), "bias": torch.zeros(2)}
+    path = forged(written(), model="wide", model_options=f'{{"width": {width}}}', network=weights)
+    with pytest.raises(BadInputError, match=r"the weight weight is \(2, 2\)|no wide has its options"):
+        read_checkpoint(path)
+
+
+def test_weights_that_claim_more_than_the_file_holds_are_refused(checkpoint, written):
+    weights = {name: torch.zeros(()).expand(value.shape) for name, value in checkpoint.network.state_dict().items()}
+    with pytest.raises(BadInputError, match="claims more numbers than the file holds"):
+        read_checkpoint(forged(written(), network=weights))
+
+
+def expanded(*shape, dtype):
+    return torch.zeros(1, dtype=dtype).expand(shape)
+
+
+@pytest.mark.parametrize(("num_frames", "stored"), [(0, torch.zeros), (65, torch.zeros), (64, expanded)])
+def test_heldout_frames_are_1_to_64_and_all_in_the_file(num_frames, stored, written):
+    frames = stored(num_frames, 24, 40, 3, dtype=torch.uint8)
+    depth_m = stored(num_frames, 24, 40, dtype=torch.float32)
+    with pytest.raises(BadInputError, match="held-out frames do not fit"):
+        read_checkpoint(forged(written(), heldout_frames=frames, heldout_depth_m=depth_m))
 
 
 def test_plain_state_dicts_are_weights_to_start_from_but_no_checkpoints(checkpoint, tmp_path):

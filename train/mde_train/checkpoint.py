@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from mde_runtime import files, records
 from mde_runtime.contract import Contract
-from mde_runtime.errors import BadInputError, MachineError
+from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_train.models import MODELS, build_model
 
 SCHEMA = 1
 NUM_HELDOUT = 64  # what a certificate is made on
+WEIGHTS = "weights"  # the option of a model that downloads or opens a file: never stored, since the weights are here
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, training: Mapping[str, 
     content = {
         "mde_checkpoint": SCHEMA,
         "model": checkpoint.model,
-        "model_options": json.dumps(checkpoint.model_options),
+        "model_options": json.dumps({key: value for key, value in checkpoint.model_options.items() if key != WEIGHTS}),
         "contract": records.dumps(checkpoint.contract),
         "recipe": records.dumps(checkpoint.recipe),
         "data_sha256": checkpoint.data_sha256,
@@ -81,8 +82,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         contract = Contract.loads(content["contract"])
         frames, depth_m = content["heldout_frames"], content["heldout_depth_m"]
         _check_heldout(path, frames, depth_m, contract)
-        network = build_model(model, **options)
-        _fill(network, content["network"], path)
+        network = _network(path, model, options, content["network"])
         recipe, data_sha256 = json.loads(content["recipe"]), content["data_sha256"]
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise BadInputError(f"{path}: damaged checkpoint ({type(error).__name__}: {error}); copy it again") from error
@@ -138,7 +138,30 @@ def _load(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
+def _network(path: Path, model: str, options: dict[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    """The model with the file's weights. Its options are a stranger's: no memory is taken before the weights fit."""
+    if WEIGHTS in options:
+        raise BadInputError(
+            f"{path}: its option {WEIGHTS!r} would download or open another file; to start from this file's weights: "
+            f"mde-train --init {path.name}"
+        )
+    try:
+        with torch.device("meta"):
+            outline = build_model(model, **options)
+    except (RuntimeError, UsageError) as error:
+        raise BadInputError(f"{path}: no {model} has its options ({_first_line(error)}); copy it again") from error
+    _check_fit(outline, state, path)
+    network = build_model(model, **options)
+    network.load_state_dict(state)
+    return network
+
+
 def _fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    _check_fit(network, state, path)
+    network.load_state_dict(state)
+
+
+def _check_fit(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     wanted = network.state_dict()
     if missing := [name for name in wanted if name not in state]:
         raise BadInputError(
@@ -151,13 +174,20 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
             raise BadInputError(
                 f"{path}: the weight {name} is {tuple(state[name].shape)}, the network's is {tuple(value.shape)}"
             )
-    network.load_state_dict(state)
+        if not _holds_all(state[name]):
+            raise BadInputError(f"{path}: the weight {name} claims more numbers than the file holds; copy it again")
+
+
+def _holds_all(tensor: Tensor) -> bool:
+    """Whether every element has its own place in the file: an expanded tensor is small there and vast in memory."""
+    return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
 def _check_heldout(path: Path, frames: Tensor, depth_m: Tensor, contract: Contract) -> None:
     shape = (len(frames), contract.source.height_px, contract.source.width_px)
     fits = tuple(frames.shape) == (*shape, 3) and tuple(depth_m.shape) == shape
-    if not fits or frames.dtype != torch.uint8 or depth_m.dtype != torch.float32:
+    whole = 1 <= len(frames) <= NUM_HELDOUT and _holds_all(frames) and _holds_all(depth_m)
+    if not fits or not whole or frames.dtype != torch.uint8 or depth_m.dtype != torch.float32:
         raise BadInputError(f"{path}: its held-out frames do not fit its contract; copy the checkpoint again")
 
 
