@@ -4,7 +4,7 @@ The precision is in the graph, so no builder flag can lose it. What a node may h
 operator schemas. No range is looked at here: `mde_export.kept` says what must stay FP32, and the certificate judges.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 import onnx
@@ -13,6 +13,7 @@ import onnx_ir as ir
 FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 LARGEST_HALF = 65504.0
 # Sizes, not values: half has 11 bits, so a scale of 224/144 would give another size. TensorRT wants them FP32, too.
+TYPE_ATTRIBUTES = ("dtype", "output_datatype", "output_dtype")
 NEVER_HALF = {"Resize": frozenset({1, 2})}
 
 
@@ -24,10 +25,11 @@ def half_from_float(model: ir.Model, kept: Collection[str]) -> ir.Model:
     """
     model = model.clone()
     graph = model.graph
+    captured = set(_captured(graph))
     casts: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
     outputs = set(graph.outputs)
     for node in list(graph):
-        is_half = node.name not in kept
+        is_half = node.name not in kept and node not in captured
         for index, value in enumerate(node.inputs):
             if value is not None and value.dtype in (FLOAT, HALF):
                 wanted = HALF if is_half and may_be_half(node, index) else FLOAT
@@ -61,17 +63,50 @@ def float_outputs_that_may_be_half(node: ir.Node) -> Iterator[ir.Value]:
             yield value
 
 
+def _captured(graph: ir.Graph) -> Iterator[ir.Node]:
+    """The nodes whose outputs are read in the body of an If, Loop or Scan: bodies stay FP32, so these do too."""
+    for node in graph:
+        for body in _bodies(node):
+            for inner in ir.traversal.RecursiveGraphIterator(body):
+                yield from _producers_in(graph, inner.inputs)
+            yield from _producers_in(graph, body.outputs)
+
+
+def _producers_in(graph: ir.Graph, values: Iterable[ir.Value | None]) -> Iterator[ir.Node]:
+    for value in values:
+        producer = value.producer() if value is not None else None
+        if producer is not None and producer.graph is graph:
+            yield producer
+
+
+def _bodies(node: ir.Node) -> Iterator[ir.Graph]:
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            yield from attribute.as_graphs()
+
+
 def _schema(node: ir.Node) -> onnx.defs.OpSchema | None:
-    """The operator's definition; None where it has none, or holds a graph of its own: such a node stays FP32."""
-    if any(
-        attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attribute in node.attributes.values()
-    ):
+    """The operator's definition; None where the node stays FP32: it has none, holds a graph or names FP32."""
+    if next(_bodies(node), None) is not None:
         return None
     assert node.graph is not None
     opset = node.version or node.graph.opset_imports.get(node.domain, 1)
     if not onnx.defs.has(node.op_type, node.domain):
         return None
-    return onnx.defs.get_schema(node.op_type, opset, node.domain)
+    schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
+    return None if _names_float(node, schema) else schema
+
+
+def _names_float(node: ir.Node, schema: onnx.defs.OpSchema) -> bool:
+    """Whether an attribute, or its default, makes the output FP32 whatever the inputs are (RandomNormal, EyeLike)."""
+    for name in TYPE_ATTRIBUTES:
+        if name in node.attributes:
+            return node.attributes[name].as_int() == FLOAT
+        if name in schema.attributes:
+            return bool(schema.attributes[name].default_value.i == FLOAT)
+    return False
 
 
 def _admits_half(schema: onnx.defs.OpSchema, formal: onnx.defs.OpSchema.FormalParameter) -> bool:

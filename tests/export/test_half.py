@@ -115,3 +115,26 @@ def test_half_changes_the_result_by_halfs_rounding_and_no_more(noise):
         Executor(to_bytes(graph), literal=True).run({"x": x})["y"] for graph in (model, half_from_float(model, ()))
     )
     assert 0 < np.abs(exact - half).max() < 4 * 2**-11  # four roundings of numbers below 1
+
+
+def test_what_the_body_of_an_if_reads_stays_float_as_the_body_does():
+    body = """{ [first] a = Mul (x, w) [sum] s = ReduceSum <keepdims = 0> (a) [cast] c = Cast <to = 9> (s)
+        [if] b = If (c) <then_branch = yes () => (float[1,2,4,4] t) { t = Relu (a) },
+                         else_branch = no () => (float[1,2,4,4] e) { e = Neg (a) }>
+        [last] y = Mul (b, w) }"""
+    model = half_from_float(graph_of(body, WEIGHT), kept=())
+    assert types_of(model)["a"] == FLOAT
+    assert types_of(model)["y/half"] == HALF
+    x = np.ones((1, 2, 4, 4), np.float32)
+    assert Executor(to_bytes(model), literal=True).run({"x": x})["y"] == pytest.approx(0.01 * x, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "node",
+    ["RandomNormal <dtype = 1, shape = [1, 2, 4, 4]> ()", "RandomUniform <shape = [1, 2, 4, 4]> ()"],
+)
+def test_a_node_whose_attribute_names_float_stays_float(node):
+    model = half_from_float(graph_of(f"{{ [chance] a = {node} [last] y = Add (x, a) }}"), kept=())
+    assert types_of(model)["a"] == FLOAT
+    assert ("a", HALF) in casts_of(model)
+    Executor(to_bytes(model), literal=True).run({"x": np.ones((1, 2, 4, 4), np.float32)})
