@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,18 +16,16 @@ def replacing(target: Path) -> Iterator[Path]:
     `target` are made. The path keeps the target's suffix, since some writers choose their format by it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix)
-    os.close(handle)
-    draft = Path(name)
+    # only named, not made: a Ctrl-C before the `try` has nothing to leave behind
+    draft = target.with_name(f".{target.stem}-{secrets.token_hex(8)}{target.suffix}")
     try:
         yield draft
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
-        draft.chmod(0o666 & ~_umask())  # mkstemp makes 0600, which would surprise whoever shares the folder
         draft.replace(target)
     except BaseException as error:
         draft.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno and error.filename in (None, name):
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(draft)):
             raise OSError(error.errno, error.strerror, str(target)) from error  # who reads it never heard of the draft
         raise
 
@@ -55,9 +53,3 @@ def sha256_of_file(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)  # the only portable way to read it is to set it
-    os.umask(mask)
-    return mask

@@ -15,7 +15,18 @@ def test_content_arrives_whole_in_folders_that_are_made(tmp_path):
 
 def test_the_draft_has_the_targets_suffix_and_lies_beside_it(tmp_path):
     with files.replacing(tmp_path / "depth.npy") as draft:
+        draft.write_bytes(b"")
         assert (draft.suffix, draft.parent) == (".npy", tmp_path)
+
+
+def test_a_block_that_ends_before_it_writes_leaves_nothing(tmp_path):
+    def write() -> None:
+        with files.replacing(tmp_path / "depth.npy"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
