@@ -1,6 +1,7 @@
 """Small worlds of the export room: contracts, networks of one convolution, graphs written as text."""
 
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -76,17 +77,20 @@ def noise() -> np.random.Generator:
 class Tiny(nn.Sequential):
     """(N, 3, H, W) to (N, 1, H, W): a first convolution, one in the middle with BatchNorm, a head.
 
-    lies_m: how much more it says to whoever exports it than to whoever asks it.
+    lies_m: how much more it says to whoever exports it than to whoever asks it. wait_s: how long an answer takes it.
     """
 
-    def __init__(self, lies_m: float = 0.0):
+    def __init__(self, lies_m: float = 0.0, wait_s: float = 0.0):
         first, middle, head = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 1, 1)
         super().__init__(first, nn.ReLU(), middle, nn.BatchNorm2d(4), nn.ReLU(), head)
-        self.lies_m = lies_m
+        self.lies_m, self.wait_s = lies_m, wait_s
 
     def forward(self, x):
         depth = super().forward(x)
-        return depth + self.lies_m if torch.compiler.is_exporting() else depth
+        if torch.compiler.is_exporting():
+            return depth + self.lies_m
+        time.sleep(self.wait_s)
+        return depth
 
 
 @pytest.fixture(scope="session")

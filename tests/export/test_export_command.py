@@ -244,7 +244,7 @@ def test_a_rejected_graph_is_kept_with_a_report_by_node_and_the_command_that_bui
 
 @pytest.mark.parametrize("after_s", [0.1, 0.4, 0.8, 1.2])
 def test_ctrl_c_leaves_nothing_behind_whenever_it_comes(make_checkpoint, tmp_path, after_s):
-    slow = make_checkpoint(tmp_path / "slow.ckpt", num_frames=5000)
+    slow = make_checkpoint(tmp_path / "slow.ckpt", options={"wait_s": 0.1})
     previous = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
     signal.setitimer(signal.ITIMER_REAL, after_s)
     try:
