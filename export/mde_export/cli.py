@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mde_export.fit import Fit
     from mde_runtime.certificate import Certificate, Precision
 
-TARGETS = ("jetpack6", "jetpack7", "trt11", "rtx", "cpu")
+TARGETS = ("jetpack6", "jetpack7", "trt11", "rtx", "cpu")  # the keys of targets.TARGETS, whose imports --help spares
 ENGINES = ("auto", "none", "tensorrt", "tensorrt-rtx")
 
 

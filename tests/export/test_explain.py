@@ -4,6 +4,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from mde_export import cli
 from mde_export.canonical import from_bytes, stripped
 from mde_export.explain import multiply_adds
 from mde_export.kept import kept_by_rule
@@ -61,3 +62,7 @@ def test_an_operator_that_the_target_has_not_is_named():
     with pytest.raises(BadInputError, match="Unique alone has no implementation in TensorRT-RTX"):
         check_target(model, "rtx")
     check_target(model, "cpu")
+
+
+def test_the_targets_that_the_command_offers_are_those_of_the_table():
+    assert tuple(TARGETS) == cli.TARGETS
