@@ -94,7 +94,7 @@ def test_fast_has_no_grouped_convolution():
 def test_fast_reaches_both_ends_of_its_range_exactly(bias: float, end_m: float):
     network = build_model("fast").eval()
     with torch.no_grad():
-        network.head.bias.fill_(bias)
+        network.head.conv.bias.fill_(bias)
         assert (network(torch.rand(1, 3, 32, 32)) == end_m).all()
 
 
