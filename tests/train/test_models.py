@@ -190,3 +190,17 @@ def test_an_option_that_a_model_does_not_have_is_answered_with_those_it_has():
 def test_an_unknown_model_is_answered_with_the_known_ones():
     with pytest.raises(UsageError, match="the models are resnet34-seed, "):
         build_model("resnet35")
+
+
+@pytest.mark.parametrize("option", ["has_skips", "has_range"])
+def test_the_default_model_can_do_without_what_it_is_said_to_owe_its_accuracy_to(option):
+    whole, without = build_model("resnet34-skip"), build_model("resnet34-skip", **{option: False})
+    assert without.eval()(torch.rand(1, 3, 64, 96)).shape == (1, 1, 64, 96)
+    assert num_parameters(without) <= num_parameters(whole)
+
+
+def test_without_a_range_depth_leaves_it():
+    network = build_model("resnet34-skip", has_range=False).eval()
+    with torch.no_grad():
+        network.head.conv.bias.fill_(-5.0)
+        assert network(torch.rand(1, 3, 64, 96)).min() < 0

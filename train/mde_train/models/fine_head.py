@@ -23,3 +23,15 @@ class FineHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Metres, (N, 1, H, W)."""
         return self.range.from_units(F.pixel_shuffle(self.conv(x), CELL_PX))
+
+
+class LinearHead(nn.Module):
+    """As `FineHead`, without a range: metres as the convolution gives them, in and beyond any range."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = PreciseConv2d(channels, CELL_PX**2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Metres, (N, 1, H, W)."""
+        return F.pixel_shuffle(self.conv(x), CELL_PX)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mde_runtime.contract import Contract
 from mde_train.models import fast
-from mde_train.models.fine_head import FineHead
+from mde_train.models.fine_head import FineHead, LinearHead
 from mde_train.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STD, load_resnet_weights
 from mde_train.torchvision_ops import import_torchvision
 
@@ -26,16 +26,21 @@ def contract(height_px: int, width_px: int) -> Contract:
     return fast.padded_contract(height_px, width_px, IMAGENET_MEAN, IMAGENET_STD)
 
 
-def build(weights: str | Path = "none") -> nn.Module:
-    """The network. weights: `none`, `imagenet` (downloaded by torchvision), or a file of ResNet-34 weights."""
-    return ResNet34Skip(weights)
+def build(weights: str | Path = "none", has_skips: bool = True, has_range: bool = True) -> nn.Module:
+    """The network. weights: `none`, `imagenet` (downloaded by torchvision), or a file of ResNet-34 weights.
+
+    Without skips the decoder sees the encoder's end alone; without a range the head is linear, in metres. Both are
+    there to learn what each is worth.
+    """
+    return ResNet34Skip(weights, has_skips=has_skips, has_range=has_range)
 
 
 class ResNet34Skip(nn.Module):
     """(N, 3, H, W), normalised as ImageNet's, sides multiples of 32, to (N, 1, H, W), metres in [0, 20]."""
 
-    def __init__(self, weights: str | Path = "none"):
+    def __init__(self, weights: str | Path = "none", *, has_skips: bool = True, has_range: bool = True):
         super().__init__()
+        self.has_skips = has_skips
         resnet = import_torchvision().models.resnet34()
         load_resnet_weights(resnet, "resnet34", weights)
         self.encoder = nn.ModuleList(
@@ -47,13 +52,13 @@ class ResNet34Skip(nn.Module):
                 resnet.layer4,
             )
         )
-        beside = ENCODER_WIDTHS[-2::-1]  # the skip at each scale
+        beside = ENCODER_WIDTHS[-2::-1] if has_skips else (0,) * len(DECODER_WIDTHS)  # the skip at each scale
         below = (ENCODER_WIDTHS[-1], *DECODER_WIDTHS[:-1])
         self.decoder = nn.ModuleList(
             _double_conv(channels + skip, width)
             for channels, skip, width in zip(below, beside, DECODER_WIDTHS, strict=True)
         )
-        self.head = FineHead(DECODER_WIDTHS[-1], NEAR_M, FAR_M)
+        self.head = FineHead(DECODER_WIDTHS[-1], NEAR_M, FAR_M) if has_range else LinearHead(DECODER_WIDTHS[-1])
 
     def forward(self, x_N3HW: Tensor) -> Tensor:
         """Metres, (N, 1, H, W)."""
@@ -63,7 +68,7 @@ class ResNet34Skip(nn.Module):
         x, skips = skips[-1], skips[1:-1]
         for stage in self.decoder:
             x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = stage(torch.cat((x, skips.pop()), dim=1))
+            x = stage(torch.cat((x, skips.pop()), dim=1) if self.has_skips else x)
         depth_N1HW: Tensor = self.head(x)
         return depth_N1HW
 
