@@ -12,11 +12,11 @@ import numpy as np
 
 from mde_bench.candidates import bundle_candidate, bundle_pairs
 from mde_bench.compare import Comparison, Comparisons
+from mde_bench.frames import put_frames
 from mde_bench.interleave import Effort, measure
 from mde_bench.remote import CandidateError, Worker
 from mde_bench.result import Result, read_result
 from mde_bench.statistics import Interval, Latency, Ratio, latency, over_launches
-from mde_bench.worker import FRAMES
 from mde_runtime.bundle import Bundle, read_bundle
 from mde_runtime.errors import BadInputError, MeasurementError
 from mde_runtime.machine import this_machine
@@ -48,7 +48,7 @@ def _measure(
     """The latencies of those candidates that the baseline has, and why the others are left out."""
     left_out: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="mde-bench-") as folder, ExitStack() as stack:
-        np.save(Path(folder) / FRAMES, bundle.golden().frames)
+        put_frames(Path(folder), bundle.golden().frames)
         workers = {}
         for backend, precision in bundle_pairs(bundle):
             candidate = bundle_candidate(bundle.path, backend, precision, base.conditions.num_threads)
@@ -79,4 +79,4 @@ def _against(name: str, new: Latency, old: Latency) -> Comparison:
     low = new.p50_interval_s.low / old.p50_interval_s.high
     high = new.p50_interval_s.high / old.p50_interval_s.low
     value = new.p50_s / old.p50_s
-    return Comparison(name, new.p50_s, old.p50_s, Ratio(value, over_launches(value, Interval(low, high))), ())
+    return Comparison(name, new.p50_s, old.p50_s, Ratio(value, over_launches(value, Interval(low, high))), (), None)

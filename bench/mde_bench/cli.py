@@ -72,6 +72,7 @@ def run(
     mde-bench run model.mde --data data --checkpoint model.ckpt --report bench.html --json bench.json
     """
     from mde_bench.ci import write_ci_files
+    from mde_bench.frames import Excerpt
     from mde_bench.gate import checks, read_gate
     from mde_bench.interleave import Effort
     from mde_bench.modes import Asked
@@ -81,7 +82,7 @@ def run(
     from mde_bench.run import carry_out
 
     gate = read_gate(gate_path) if gate_path else None
-    plan = plan_run(bundle, data, checkpoint, split, num_frames, protocol, num_threads, Effort())
+    plan = plan_run(bundle, checkpoint, Excerpt(data, split, num_frames), protocol, num_threads, Effort())
     plan = dataclasses.replace(plan, asked=Asked(modes, fps, minutes))
     outcome = carry_out(plan, lambda result: save(result, json_path) if json_path else None)
     result = outcome.result
@@ -138,6 +139,13 @@ def accuracy(
 @click.option(
     "--threads", "num_threads", type=click.IntRange(min=1), help="With --against, on a CPU.  [default: all cores]"
 )
+@click.option(
+    "--rule-out-percent",
+    type=click.FloatRange(min=0.1),
+    default=5.0,
+    show_default=True,
+    help="With --against: go on until a change of more is ruled out. Smaller takes longer.",
+)
 @click.option("--cpu-time", is_flag=True, help="With --against, decide by processor time: where the machine is shared.")
 @click.option("--json", "json_path", type=PATH, help="Write the comparison as JSON, the ratio of every launch too.")
 def compare(
@@ -145,13 +153,14 @@ def compare(
     old: Path | None,
     baseline: Path | None,
     num_threads: int | None,
+    rule_out_percent: float,
     cpu_time: bool,
     json_path: Path | None,
 ) -> None:
     """Is NEW slower? Exit code 1 when it is, on any backend and precision that both have.
 
-    The interval decides: only a ratio whose whole interval is above 1 is slower. What is printed beside it is the
-    smallest change that could have been seen; where that is too large, the machine is too busy.
+    The interval decides: only a ratio whose whole interval is above 1 is slower. It ends as soon as that is so, or a
+    change of --rule-out-percent is ruled out. Where neither comes, the machine is too busy, and the exit code is 5.
 
     \b
     mde-bench compare new.mde --against old.mde
@@ -164,7 +173,7 @@ def compare(
     from mde_runtime import files, records
 
     if old is not None and baseline is None:
-        found = compare_bundles(new, old, num_threads, processor if cpu_time else wall)
+        found = compare_bundles(new, old, num_threads, processor if cpu_time else wall, rule_out_percent / 100)
     elif baseline is not None and old is None:
         found = compare_with_baseline(new, baseline, Effort())
     else:
@@ -177,6 +186,11 @@ def compare(
         say(f"not compared: {', '.join(names)}: {reason}")
     if slower := [comparison.name for comparison in found.comparisons if comparison.verdict == "slower"]:
         raise VerdictError(f"{new.name} is slower on {', '.join(slower)}")
+    if open_ones := [comparison.name for comparison in found.comparisons if comparison.verdict == "undecided"]:
+        raise MeasurementError(
+            f"not decided on {', '.join(open_ones)}: close what else runs, or take --cpu-time or a larger "
+            "--rule-out-percent"
+        )
 
 
 def _conclude(result: "Result", breaches: list[str], allow_noisy: bool) -> None:

@@ -1,11 +1,15 @@
 """Two bundles in one interleaved run: is the new one slower, and how small a change could have been seen?
 
-Both are launched anew NUM_LAUNCHES times, side by side, and every launch gives one ratio of medians: where a process
-lands in memory moves its speed by a percent or two for as long as it lives, so calls of one launch, however many, do
-not tell two equal bundles apart from two unequal ones. The interval of the mean log ratio is Student's.
-Sources: Kalibera and Jones, ISMM 2013 (levels of repetition); Student, Biometrika 1908.
+Both are launched anew again and again, side by side, and every launch gives one log ratio: where a process lands in
+memory moves its speed by a per cent or so for as long as it lives, so calls of one launch, however many, do not tell
+two equal bundles apart from two unequal ones. After 11, 15, 21, 28 and 36 launches it is looked at whether the interval
+decides; the first look at which it does ends the comparison. The interval is Wilcoxon's, which single disturbed
+launches do not spoil.
+Sources: Kalibera and Jones, ISMM 2013 (levels of repetition); Wilcoxon, Biometrics Bulletin 1945; Jennison and
+Turnbull, Group Sequential Methods, 1999 (repeated intervals).
 """
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_bench.candidates import Candidate, bundle_candidate, bundle_pairs
+from mde_bench.frames import put_frames
 from mde_bench.interleave import Effort, measure
 from mde_bench.remote import AbsentError, CandidateError, Worker
 from mde_bench.samples import Samples
-from mde_bench.statistics import Interval, Ratio, percentile
-from mde_bench.worker import FRAMES
+from mde_bench.statistics import Interval, Ratio, signed_ranks
 from mde_runtime.bundle import read_bundle
 from mde_runtime.errors import BadInputError, MachineError, VerdictError
 from mde_runtime.machine import this_machine
@@ -29,9 +33,11 @@ from mde_runtime.progress import progress
 
 Clock = Callable[[Samples], Sequence[int]]  # which of a call's times is compared
 
-NUM_LAUNCHES = 10
-STUDENT_T = 4.297  # 99.8 % of Student's t with NUM_LAUNCHES - 1 = 9 degrees of freedom: one false alarm in 500
-BRIEF = Effort(num_rounds=5, block_s=0.06, min_calls=3, max_windows=1, max_warm_up_s=1.0)  # of one launch
+LOOKS = (11, 15, 21, 28, 36)  # launches after which is looked: with fewer than 11 no interval has so small a LEVEL
+LEVEL = 0.001  # of each look; over all five at most 3 false alarms in 1,000 (docs/method.md)
+# Of one launch. Many cheap launches see more in the same time than few long ones; one block warms up, since a first
+# round that is still slow is slow for both, and one of eight does not move their median.
+BRIEF = Effort(num_rounds=8, block_s=0.015, min_calls=1, max_windows=1, max_warm_up_s=0.03)
 
 
 @dataclass(frozen=True)
@@ -41,14 +47,19 @@ class Comparison:
     name: str
     new_p50_s: float
     old_p50_s: float
-    ratio: Ratio  # new over old, with its 99.8 % interval
+    ratio: Ratio  # new over old, with its 99.9 % interval
     ratios: tuple[float, ...]  # of each launch; empty against a baseline, which has only one
+    rule_out: float | None  # a change larger than this share is to be ruled out; None against a baseline
 
     @property
-    def verdict(self) -> Literal["slower", "faster", "no difference seen"]:
-        """Different only where the whole interval is."""
+    def verdict(self) -> Literal["slower", "faster", "no difference seen", "undecided"]:
+        """Different only where the whole interval is; undecided where it holds both 1 and what was to be ruled out."""
         low, high = self.ratio.interval.low, self.ratio.interval.high
-        return "slower" if low > 1 else "faster" if high < 1 else "no difference seen"
+        if low > 1 or high < 1:
+            return "slower" if low > 1 else "faster"
+        if self.rule_out is not None and (high >= 1 + self.rule_out or low <= 1 / (1 + self.rule_out)):
+            return "undecided"
+        return "no difference seen"
 
     @property
     def smallest_seen(self) -> float:
@@ -72,7 +83,7 @@ class Comparisons:
     left_out: dict[str, str]
 
 
-def compare_bundles(new: Path, old: Path, num_threads: int | None, clock: Clock) -> Comparisons:
+def compare_bundles(new: Path, old: Path, num_threads: int | None, clock: Clock, rule_out: float) -> Comparisons:
     """Compare every backend and precision that both bundles have and that runs here, on the new one's golden frames.
 
     Raises VerdictError when one fails, MachineError when nothing can be compared.
@@ -83,63 +94,78 @@ def compare_bundles(new: Path, old: Path, num_threads: int | None, clock: Clock)
         raise BadInputError(f"{old}: takes other frames than {new}; compare bundles for the same source size")
     frames = bundle.golden().frames
     found, left_out = list[Comparison](), dict[str, str]()
-    pairs = [pair for pair in bundle_pairs(bundle) if pair[1] in other.precisions]
-    with progress("comparing", len(pairs) * NUM_LAUNCHES) as moved_on:
-        for backend, precision in pairs:
-            ours, theirs = (bundle_candidate(path, backend, precision, num_threads) for path in (new, old))
-            try:
-                found.append(compare(ours, theirs, frames, clock, on_launch=moved_on))
-            except AbsentError as error:
-                left_out[ours.name] = str(error)
-            except CandidateError as error:
-                raise VerdictError(f"{ours.name}: {error}") from error
+    for backend, precision in bundle_pairs(bundle):
+        if precision not in other.precisions:
+            continue
+        ours, theirs = (bundle_candidate(path, backend, precision, num_threads) for path in (new, old))
+        try:
+            found.append(compare(ours, theirs, frames, clock, rule_out))
+        except AbsentError as error:
+            left_out[ours.name] = str(error)
+        except CandidateError as error:
+            raise VerdictError(f"{ours.name}: {error}") from error
     if not found:
         raise MachineError(f"{new}: nothing of it runs on this machine: {'; '.join(left_out.values())}")
     return Comparisons(tuple(found), left_out)
 
 
-def compare(
-    new: Candidate,
-    old: Candidate,
-    frames: npt.NDArray[np.uint8],
-    clock: Clock,
-    effort: Effort = BRIEF,
-    on_launch: Callable[[], None] = lambda: None,
-) -> Comparison:
-    """Launch and measure both, side by side. Raises CandidateError when one fails, AbsentError where it cannot run."""
+def compare(new: Candidate, old: Candidate, frames: npt.NDArray[np.uint8], clock: Clock, rule_out: float) -> Comparison:
+    """Launch and measure both, side by side, until it is decided or LOOKS end.
+
+    Raises CandidateError when one fails, AbsentError where it cannot run.
+    """
     sides = {"new": replace(new, name="new"), "old": replace(old, name="old")}
-    medians = np.empty((NUM_LAUNCHES, 2))
-    with tempfile.TemporaryDirectory(prefix="mde-bench-") as folder:
-        np.save(Path(folder) / FRAMES, frames)
-        for launch in range(NUM_LAUNCHES):
-            medians[launch] = _launch(sides, Path(folder), clock, effort, np.random.default_rng(launch))
-            on_launch()
-    logs = np.log(medians[:, 0] / medians[:, 1])
-    centre, half = logs.mean(), STUDENT_T * logs.std(ddof=1) / np.sqrt(NUM_LAUNCHES)
+    launches = list[tuple[float, float, float]]()
+    with (
+        tempfile.TemporaryDirectory(prefix="mde-bench-") as folder,
+        progress(f"comparing {new.name}", LOOKS[-1]) as moved_on,
+    ):
+        put_frames(Path(folder), frames)
+        rng = np.random.default_rng()  # another order in every comparison, or its effect would be the same in all
+        for num_launches in LOOKS:
+            while len(launches) < num_launches:
+                launches.append(_launch(sides, Path(folder), clock, rng))
+                moved_on()
+            found = _comparison(new.name, launches, rule_out)
+            if found.verdict != "undecided":
+                break
+    return found
+
+
+def _comparison(name: str, launches: Sequence[tuple[float, float, float]], rule_out: float) -> Comparison:
+    new_s, old_s, log_ratios = np.asarray(launches).T
+    centre, interval = signed_ranks(log_ratios, LEVEL)
     return Comparison(
-        name=new.name,
-        new_p50_s=float(np.median(medians[:, 0])),
-        old_p50_s=float(np.median(medians[:, 1])),
-        ratio=Ratio(float(np.exp(centre)), Interval(float(np.exp(centre - half)), float(np.exp(centre + half)))),
-        ratios=tuple(float(value) for value in np.exp(logs)),
+        name=name,
+        new_p50_s=float(np.median(new_s)),
+        old_p50_s=float(np.median(old_s)),
+        ratio=Ratio(math.exp(centre), Interval(math.exp(interval.low), math.exp(interval.high))),
+        ratios=tuple(float(value) for value in np.exp(log_ratios)),
+        rule_out=rule_out,
     )
 
 
 def _launch(
-    sides: dict[str, Candidate], folder: Path, clock: Clock, effort: Effort, rng: np.random.Generator
-) -> tuple[float, float]:
-    """The medians of one launch of both, in seconds."""
+    sides: dict[str, Candidate], folder: Path, clock: Clock, rng: np.random.Generator
+) -> tuple[float, float, float]:
+    """Of one launch of both: the medians in seconds, and the log of their ratio, round by round, in the middle."""
     with ExitStack() as stack:
-        # The one that starts first may find a quieter machine: each side is first in half of the launches.
+        # The one that starts first may find a quieter machine: each side is first in about half of the launches.
         order = [str(name) for name in rng.permutation(["new", "old"])]
         workers = {name: stack.enter_context(Worker(sides[name], folder)) for name in order}
         for name, worker in workers.items():
             _open(name, worker)
-        window = measure(workers, effort, rng)
+        window = measure(workers, BRIEF, rng)
     for name, reason in window.failures.items():
         raise CandidateError(f"the {name} bundle: {reason}")
-    new, old = (window.samples[name] for name in ("new", "old"))
-    return percentile(clock(new), 0.5) / 1e9, percentile(clock(old), 0.5) / 1e9
+    new_s, old_s = (_round_medians_s(window.samples[name], clock) for name in ("new", "old"))
+    # Within a round the machine is the same for both; over a launch its clock moves by more than what is looked for.
+    return float(np.median(new_s)), float(np.median(old_s)), float(np.median(np.log(new_s / old_s)))
+
+
+def _round_medians_s(samples: Samples, clock: Clock) -> npt.NDArray[np.float64]:
+    times, rounds = np.asarray(clock(samples)), np.asarray(samples.round)
+    return np.array([np.median(times[rounds == number]) / 1e9 for number in np.unique(rounds)])
 
 
 def wall(samples: Samples) -> Sequence[int]:

@@ -7,11 +7,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mde_bench.worker import FRAMES
+from mde_runtime import files
 from mde_runtime.contract import FromNetwork, SourceFrame
 from mde_runtime.errors import BadInputError, UsageError
 
 if TYPE_CHECKING:
     from mde_train.data import FrameSet, Sample
+
+
+MAX_PIXELS = 2**27  # of all frames: a gigabyte with their truth, and half of one for each candidate's depth
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Which frames: so many, evenly spaced over a split. split None: the last, which training does not see."""
+
+    data: Path
+    split: str | None
+    num_frames: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +51,18 @@ class Scene:
         return np.clip(self.truth_m, contract.near_m, contract.far_m)
 
 
-def open_scene(data: Path, split: str | None, num_frames: int, source: SourceFrame) -> Scene:
-    """Read `num_frames` frames, evenly spaced over a split; split None: the last, which training does not see."""
-    if num_frames < 1:
-        raise UsageError(f"{num_frames} frames cannot be judged; give 1 or more")
-    frame_set = held_out(data, split)
-    chosen = np.linspace(0, len(frame_set) - 1, min(num_frames, len(frame_set))).round().astype(int)
+def open_scene(excerpt: Excerpt, source: SourceFrame) -> Scene:
+    """Read the frames. Raises UsageError for none of them, and for more than memory is meant for."""
+    if excerpt.num_frames < 1:
+        raise UsageError(f"{excerpt.num_frames} frames cannot be judged; give 1 or more")
+    frame_set = held_out(excerpt.data, excerpt.split)
+    num_frames = min(excerpt.num_frames, len(frame_set))
+    if num_frames > (most := MAX_PIXELS // (source.height_px * source.width_px)):
+        raise UsageError(
+            f"{num_frames} frames of {source.height_px}x{source.width_px} px are too many to hold at once; give "
+            f"{most} or fewer, or judge all of a split with mde-bench accuracy, which holds one at a time"
+        )
+    chosen = np.linspace(0, len(frame_set) - 1, num_frames).round().astype(int)
     samples = [frame_set[int(index)] for index in chosen]
     return Scene(
         split=frame_set.split,
@@ -54,6 +74,12 @@ def open_scene(data: Path, split: str | None, num_frames: int, source: SourceFra
         truth_m=np.stack([sample.depth_m for sample in samples]),
         valid=np.stack([sample.valid for sample in samples]),
     )
+
+
+def put_frames(folder: Path, frames: npt.NDArray[np.uint8]) -> None:
+    """Lay frames (N, H, W, 3) where the workers of `folder` read them."""
+    with files.replacing(folder / FRAMES) as draft:
+        np.save(draft, frames, allow_pickle=False)
 
 
 def held_out(data: Path, split: str | None) -> "FrameSet":

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mde_bench.candidates import Candidate, bundle_candidate, bundle_pairs, torch_candidate
-from mde_bench.frames import Scene, open_scene
+from mde_bench.frames import Excerpt, Scene, open_scene
 from mde_bench.interleave import Effort
 from mde_bench.modes import Asked
 from mde_bench.remote import CALL_TIMEOUT_S
@@ -35,10 +35,8 @@ class Plan:
 
 def plan_run(
     bundle_path: Path,
-    data: Path,
     checkpoint: Path | None,
-    split: str | None,
-    num_frames: int,
+    excerpt: Excerpt,
     protocol: str,
     num_threads: int | None,
     effort: Effort,
@@ -49,7 +47,7 @@ def plan_run(
     """
     num_threads = num_threads or this_machine().num_cores
     bundle = read_bundle(bundle_path)
-    scene = open_scene(data, split, num_frames, bundle.contract.source)
+    scene = open_scene(excerpt, bundle.contract.source)
     pairs = sorted(bundle_pairs(bundle), key=lambda pair: pair != (FALLBACK_REFERENCE, "fp32"))
     candidates = [bundle_candidate(bundle_path, backend, precision, num_threads) for backend, precision in pairs]
     reference = f"{FALLBACK_REFERENCE} fp32 (no checkpoint was given, so not the PyTorch model itself)"

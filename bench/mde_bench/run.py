@@ -10,12 +10,12 @@ import numpy as np
 
 from mde_bench.conditions import moment
 from mde_bench.findings import Findings, Predictions, judge
+from mde_bench.frames import put_frames
 from mde_bench.interleave import measure
 from mde_bench.modes import measure_modes
 from mde_bench.plan import Plan
 from mde_bench.remote import AbsentError, CandidateError, Worker
 from mde_bench.result import Result
-from mde_bench.worker import FRAMES
 from mde_runtime.progress import progress
 
 SEED = 0  # of the candidates' order: a run can be repeated
@@ -52,7 +52,7 @@ def carry_out(plan: Plan, on_result: Callable[[Result], None] = lambda _: None) 
 
 def _opened(plan: Plan, folder: Path, stack: ExitStack, findings: Findings) -> dict[str, Worker]:
     """Start a worker for every candidate, all at once, and keep those that open."""
-    np.save(folder / FRAMES, plan.scene.frames)
+    put_frames(folder, plan.scene.frames)
     workers = {
         candidate.name: stack.enter_context(Worker(candidate, folder, plan.call_timeout_s))
         for candidate in plan.candidates

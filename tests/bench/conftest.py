@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mde_bench.candidates import Candidate
+from mde_bench.frames import Excerpt
 from mde_bench.interleave import Effort
 from mde_bench.plan import Plan, plan_run
 from mde_runtime.backends import BACKENDS
@@ -71,7 +72,7 @@ def tiny_plan(tiny_bundle: Path, tiny_data: Path) -> Callable[..., Plan]:
     """A function that plans a brief run of candidates over the tiny data's eight frames."""
 
     def plan(*candidates: Candidate, call_timeout_s: float = 20) -> Plan:
-        planned = plan_run(tiny_bundle, tiny_data, None, None, 8, "seed", 1, BRIEF)
+        planned = plan_run(tiny_bundle, None, Excerpt(tiny_data, None, 8), "seed", 1, BRIEF)
         return dataclasses.replace(planned, candidates=candidates, call_timeout_s=call_timeout_s)
 
     return plan

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mde_bench import cli, interleave
+from mde_bench import cli, frames, interleave
 from mde_bench.result import read_result
 from mde_runtime import records
 from mde_runtime.backends import BACKENDS
@@ -116,6 +116,14 @@ def test_a_run_without_anything_to_ship_ends_with_1(tiny_bundle, tiny_data, monk
     result = bench("run", tiny_bundle, "--data", tiny_data, "--allow-noisy")
     assert result.exit_code == 1
     assert "none ran to the end" in result.stderr
+
+
+def test_more_frames_than_memory_is_meant_for_are_refused_with_the_remedy(tiny_bundle, tiny_data, monkeypatch):
+    monkeypatch.setattr(frames, "MAX_PIXELS", 3 * 24 * 32)
+    ended = bench("run", tiny_bundle, "--data", tiny_data, "--frames", 4)
+    assert ended.exit_code == 2
+    assert "give 3 or fewer" in ended.stderr
+    assert "mde-bench accuracy" in ended.stderr
 
 
 def test_frames_of_another_size_are_refused_with_the_remedy(make_bundle, tiny_contract, tiny_data):

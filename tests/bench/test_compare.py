@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from mde_bench import cli, compare, interleave
 from mde_bench.compare import Comparison
+from mde_bench.frames import Excerpt
 from mde_bench.interleave import Effort
 from mde_bench.plan import plan_run
 from mde_bench.remote import CandidateError
@@ -20,29 +21,30 @@ FRAMES = np.zeros((2, 24, 32, 3), np.uint8)
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch):
     monkeypatch.setattr(compare, "BRIEF", BRIEF)
-    monkeypatch.setattr(compare, "NUM_LAUNCHES", 3)
+    monkeypatch.setattr(compare, "LOOKS", (3,))
+    monkeypatch.setattr(compare, "LEVEL", 0.25)  # what three launches can give
 
 
 def bench(*arguments):
     return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
 
 
-def of_ratio(value, low, high):
-    return Comparison("a", value, 1.0, Ratio(value, Interval(low, high)), ())
+def of_ratio(value, low, high, rule_out=None):
+    return Comparison("a", value, 1.0, Ratio(value, Interval(low, high)), (), rule_out)
 
 
 def test_twice_the_time_is_slower_and_half_of_it_faster(badly):
     one, two = badly("steady", delay_us=2000), badly("steady", delay_us=4000)
-    slower = compare.compare(two, one, FRAMES, compare.processor, BRIEF)
+    slower = compare.compare(two, one, FRAMES, compare.processor, 0.05)
     assert slower.verdict == "slower"
     assert slower.ratio.value == pytest.approx(2, rel=0.3)
-    assert compare.compare(one, two, FRAMES, compare.processor, BRIEF).verdict == "faster"
+    assert compare.compare(one, two, FRAMES, compare.processor, 0.05).verdict == "faster"
 
 
 def test_what_waits_without_computing_counts_in_wall_time_alone(badly):
     busy, dozing = badly("steady", delay_us=5000), badly("dozes", delay_us=5000)
-    waited = compare.compare(busy, dozing, FRAMES, compare.wall, BRIEF).ratio.value
-    assert compare.compare(busy, dozing, FRAMES, compare.processor, BRIEF).ratio.value > 3 * waited
+    waited = compare.compare(busy, dozing, FRAMES, compare.wall, 0.05).ratio.value
+    assert compare.compare(busy, dozing, FRAMES, compare.processor, 0.05).ratio.value > 3 * waited
 
 
 @pytest.mark.parametrize(
@@ -53,18 +55,41 @@ def test_the_whole_interval_decides(low, high, verdict):
     assert of_ratio((low * high) ** 0.5, low, high).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.99, 1.04, "no difference seen"), (0.99, 1.06, "undecided"), (0.94, 1.01, "undecided"), (1.01, 1.2, "slower")],
+)
+def test_without_a_difference_a_change_has_to_be_ruled_out(low, high, verdict):
+    assert of_ratio(1.0, low, high, rule_out=0.05).verdict == verdict
+
+
+def test_a_comparison_ends_at_the_first_look_that_decides(badly, monkeypatch):
+    monkeypatch.setattr(compare, "LOOKS", (3, 4, 5))
+    one, two = badly("steady", delay_us=2000), badly("steady", delay_us=8000)
+    assert len(compare.compare(two, one, FRAMES, compare.processor, 0.05).ratios) == 3
+    assert len(compare.compare(one, one, FRAMES, compare.processor, 1e-9).ratios) in (3, 5)  # 3: one alarm in four
+
+
+def test_what_stays_undecided_is_no_valid_measurement(tiny_bundle, monkeypatch):
+    monkeypatch.setattr(compare, "LEVEL", 1e-9)
+    monkeypatch.setattr(compare, "LOOKS", (1,))
+    ended = bench("compare", tiny_bundle, "--against", tiny_bundle, "--threads", 1)
+    assert ended.exit_code == 5, ended.output
+    assert "not decided on onnxruntime-cpu fp32" in ended.stderr
+
+
 def test_the_smallest_change_that_could_be_seen_is_half_the_interval():
     assert of_ratio(1.0, 1 / 1.03, 1.03).smallest_seen == pytest.approx(0.03)
 
 
 def test_a_side_that_fails_is_named(badly):
     with pytest.raises(CandidateError, match=r"the new bundle: .* code 7$"):
-        compare.compare(badly("exits_when_opened"), badly("steady"), FRAMES, compare.wall, BRIEF)
+        compare.compare(badly("exits_when_opened"), badly("steady"), FRAMES, compare.wall, 0.05)
 
 
 def test_a_bundle_against_itself_runs_on_all_that_is_here(tiny_bundle):
     ended = bench("compare", tiny_bundle, "--against", tiny_bundle, "--threads", 1)
-    assert ended.exit_code in (0, 1), ended.output  # 1: three launches of a tenth of a second prove nothing
+    assert ended.exit_code in (0, 1, 5), ended.output  # three launches of a tenth of a second prove nothing
     assert "onnxruntime-cpu fp32: " in ended.stdout
     assert "could have been seen" in ended.stdout
     assert "not compared: " in ended.stderr
@@ -80,7 +105,7 @@ def test_bundles_for_other_frames_cannot_be_compared(tiny_bundle, make_bundle, t
 
 @pytest.fixture
 def baseline(tiny_bundle, tiny_data, tmp_path):
-    plan = plan_run(tiny_bundle, tiny_data, None, None, 4, "seed", 1, BRIEF)
+    plan = plan_run(tiny_bundle, None, Excerpt(tiny_data, None, 4), "seed", 1, BRIEF)
     here = tuple(candidate for candidate in plan.candidates if candidate.backend == "onnxruntime-cpu")
     result = carry_out(dataclasses.replace(plan, candidates=here)).result
     result = dataclasses.replace(result, invalid_because=())

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mde_bench.frames import Excerpt
 from mde_bench.interleave import Effort
 from mde_bench.plan import plan_run
 from mde_bench.report.page import page, write_report
@@ -24,7 +25,7 @@ SECTIONS = ("verdict", "speed", "parity", "pictures", "conditions", "provenance"
 @pytest.fixture
 def written(tiny_bundle, tiny_data, badly, tmp_path):
     """A report of one that is right, one that is wrong and one that crashes."""
-    plan = plan_run(tiny_bundle, tiny_data, None, None, 8, "seed", 1, BRIEF)
+    plan = plan_run(tiny_bundle, None, Excerpt(tiny_data, None, 8), "seed", 1, BRIEF)
     wrong = dataclasses.replace(badly("steady", fault="wrong_depth"), name="wrong <b>depth</b>")
     crash = dataclasses.replace(badly("steady", fault="crash"), name="crash")
     here = [candidate for candidate in plan.candidates if "cuda" not in candidate.name]

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mde_bench.statistics import latency, percentile, ratio
+from mde_bench.compare import LEVEL, LOOKS
+from mde_bench.statistics import latency, percentile, ratio, signed_ranks
 
 
 def rng():
@@ -66,3 +67,35 @@ def test_one_launch_does_not_know_a_ratio_better_than_launches_differ():
     slow, fast = ([2 * 10**7] * 50, rounds_of(25, 2)), ([10**7] * 50, rounds_of(25, 2))
     found = ratio(slow, fast, rng()).interval
     assert (found.low, found.high) == pytest.approx((2 * (1 - 0.022), 2 * (1 + 0.022)))
+
+
+def test_signed_ranks_give_wilcoxons_interval():
+    values = np.array([-2.0, 1, 3, 4, 6, 8, 11, 15])
+    centre, interval = signed_ranks(values, 0.05)
+    # The tables of the test: of 8 values 3 is the largest sum of ranks with a two-sided probability under 0.05.
+    averages = np.sort([(a + b) / 2 for i, a in enumerate(values) for b in values[i:]])
+    assert centre == np.median(averages)
+    assert (interval.low, interval.high) == (averages[3], averages[-4])
+
+
+def test_too_few_values_decide_nothing():
+    assert signed_ranks(np.ones(10), LEVEL)[1].low == -np.inf
+    assert signed_ranks(np.ones(LOOKS[0]), LEVEL)[1].low == 1
+
+
+def test_one_wild_value_hardly_moves_the_centre_or_the_interval():
+    values = rng().normal(0, 1, 15)
+    wild = np.append(values[:-1], 1e6)
+    (centre, interval), (moved, widened) = (signed_ranks(v, 0.01) for v in (values, wild))
+    assert abs(centre - moved) < 0.5
+    assert widened.width < 2 * interval.width
+
+
+@pytest.mark.parametrize("draw", ["normal", "standard_cauchy"])
+def test_over_all_looks_equal_bundles_are_called_different_in_under_one_percent(draw):
+    ratios = getattr(rng(), draw)(size=(600, LOOKS[-1]))
+    alarms = [
+        any((found := signed_ranks(launches[:look], LEVEL)[1]).low > 0 or found.high < 0 for look in LOOKS)
+        for launches in ratios
+    ]
+    assert np.mean(alarms) < 0.01  # 0.003 in truth; 600 draws scatter by 0.002
