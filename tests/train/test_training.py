@@ -205,6 +205,14 @@ def test_bf16_where_the_processor_has_none_is_refused_with_the_reason(scenes, tm
     assert "several times slower" in result.stderr
 
 
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="needs bf16 instructions")
+def test_bf16_trains_with_a_bounded_gradient(scenes: Path, tmp_path: Path):
+    settings = (*SMALL, "precision=bf16", "clip_gradient=0.1")
+    result = mde_train("--recipe", "fast-demo", "--data", scenes, "--out", tmp_path / "r", settings=settings)
+    assert result.exit_code == 0, result.output
+    assert all(np.isfinite(value) for value in losses(tmp_path / "r").values())
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

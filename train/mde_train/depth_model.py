@@ -78,7 +78,8 @@ def on_frame(maps_N1hw: Tensor, contract: Contract) -> Tensor:
     rows = (top - placed.top_px, placed.top_px + placed.height_px - bottom)
     columns = (left - placed.left_px, placed.left_px + placed.width_px - right)
     cut = F.pad(covering, tuple(min(0, side) for side in (*columns, *rows)))
-    return F.pad(cut, tuple(max(0, side) for side in (*columns, *rows)), mode="replicate")
+    beyond = tuple(max(0, side) for side in (*columns, *rows))
+    return F.pad(cut, beyond, mode="replicate") if any(beyond) else cut
 
 
 def to_source_size(maps_N1hw: Tensor, contract: Contract) -> tuple[Tensor, Tensor]:

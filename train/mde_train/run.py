@@ -126,7 +126,6 @@ def trainer_for(recipe: Recipe, callbacks: list[Callback], machines: Machines = 
     return Trainer(
         max_epochs=1,  # one pass over `Steps`: our epochs are the recipe's
         precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
-        gradient_clip_val=recipe.clip_gradient,
         callbacks=callbacks,
         devices=machines.num_devices,
         num_nodes=machines.num_nodes,

@@ -1,6 +1,6 @@
 """A training run as Lightning sees it: one step after another, each a function of the recipe, the data and the step.
 
-Lightning brings devices, precision, gradient clipping and the optimizer's call. What a run is made of (weights, their
+Lightning brings devices, precision and the optimizer's call. What a run is made of (weights, their
 average, the optimizer, step, minutes, best score) is one dict, so that a resumed run goes on with the very same losses,
 from the middle of an epoch too.
 """
@@ -67,12 +67,12 @@ class Training(LightningModule):
         """Adam or AdamW over what is trained. No decay on one-dimensional parameters with AdamW: biases, norms."""
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         if self.recipe.optimizer == "adam":
-            return torch.optim.Adam(trained, self.recipe.lr, weight_decay=self.recipe.weight_decay)
+            return torch.optim.Adam(trained, self.recipe.lr, weight_decay=self.recipe.weight_decay, fused=True)
         groups = [
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.recipe.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        return torch.optim.AdamW(groups, self.recipe.lr)
+        return torch.optim.AdamW(groups, self.recipe.lr, fused=True)
 
     def on_fit_start(self) -> None:
         """Move what Lightning does not know of, and start the clock."""
@@ -113,6 +113,11 @@ class Training(LightningModule):
         frames = batch.frames if self.contract.source.colour == "rgb" else batch.frames.flip(1)
         input_N3hw = network_input(frames.permute(0, 2, 3, 1), self.contract)
         return input_N3hw.contiguous(memory_format=torch.channels_last)
+
+    def configure_gradient_clipping(self, *args: Any, **extra: Any) -> None:  # noqa: ARG002  # Any: Lightning's signature
+        """Bound the gradient's norm. Not by Lightning, which takes a fused optimizer in bf16 for one that cannot."""
+        if self.recipe.clip_gradient:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_gradient)
 
     def optimizer_step(self, *args: Any, **extra: Any) -> None:  # Any: Lightning's signature, passed on
         """Step, count it and move the average; end a run whose time is over."""
