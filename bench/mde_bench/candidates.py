@@ -78,10 +78,9 @@ def torch_candidate(checkpoint: Path, num_threads: int) -> Candidate:
 
 
 def bundle_pairs(bundle: Bundle) -> list[tuple[str, Precision]]:
-    """Every backend of the table with every precision of a bundle, whether this machine runs it or not."""
-    return [
-        (name, precision) for name, row in BACKENDS.items() if row.device != "none" for precision in bundle.precisions
-    ]
+    """Every backend that is made for single frames with every precision of a bundle, whether it runs here or not."""
+    real = (name for name, row in BACKENDS.items() if row.device != "none" and row.goal == "latency")
+    return [(name, precision) for name in real for precision in bundle.precisions]
 
 
 def bundle_candidate(bundle: Path, backend: str, precision: Precision, num_threads: int) -> Candidate:

@@ -35,7 +35,7 @@ def calibrated(source: Source, request: Request, step: Step) -> tuple[Source, Fi
     if request.measured is None:
         return replace(source, contract=request.calibrated(source.contract)), None
     if (request.scale, request.shift) != (None, None):
-        raise UsageError("--measured fits scale and shift: leave --scale and --shift out")
+        raise UsageError("--measured fits scale and shift; leave --scale and --shift out")
     source = replace(source, network=functools.cache(source.network))
     with step("scale and shift: network on the measured frames"):
         graph = Executor(to_bytes(graft_quantity(source.network(), source.contract)), literal=False)
@@ -64,15 +64,19 @@ def _of_csv(path: Path, contract: Contract) -> Iterator[Points]:
     with _opened(path) as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise BadInputError(f"{path}: its columns are {reader.fieldnames}, not {','.join(COLUMNS)}")
+            raise BadInputError(
+                f"{path}: its columns are {reader.fieldnames}; its first line has to be {','.join(COLUMNS)}"
+            )
         for row in reader:
             try:
                 x, y, metres = (float(row[name]) for name in COLUMNS[1:])
             except (TypeError, ValueError) as error:
-                raise BadInputError(f"{path}, line {reader.line_num}: {error}") from error
+                raise BadInputError(
+                    f"{path}, line {reader.line_num}: {error}; write {','.join(COLUMNS)} as numbers"
+                ) from error
             if not np.isfinite((x, y, metres)).all():
                 raise BadInputError(
-                    f"{path}, line {reader.line_num}: {x:g}, {y:g}, {metres:g} are not all finite numbers"
+                    f"{path}, line {reader.line_num}: {x:g}, {y:g}, {metres:g} are not all finite numbers; correct it"
                 )
             by_image.setdefault(row["image"], []).append((x, y, metres))
     if not by_image:
@@ -93,7 +97,9 @@ def _on_frame(image: Path, points: npt.NDArray[np.float64], contract: Contract) 
     height, width, _ = picture.shape
     x, y, metres = points.T
     if ((x < 0) | (x >= width) | (y < 0) | (y >= height)).any():
-        raise BadInputError(f"{image}: a measured point lies outside its {width}x{height} px")
+        raise BadInputError(
+            f"{image}: a measured point lies outside its {width}x{height} px; x counts columns, y rows, from 0"
+        )
     placed = fit_of(contract, width, height)
     places = []
     for position, first, last, begin, end in (

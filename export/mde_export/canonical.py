@@ -57,7 +57,7 @@ def _check(proto: onnx.ModelProto) -> None:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise BadInputError(f"the graph is not valid ONNX: {reason}") from error
+        raise BadInputError(f"the graph is not valid ONNX: {reason}; export it again") from error
     for node in proto.graph.node:
         if node.op_type in TRAINING_OPS and _is_training(node, proto.graph):
             raise BadInputError(

@@ -12,6 +12,7 @@ from mde_export.stages import DEPTH, FRAME, NUM_NONFINITE
 from mde_runtime.backends.onnxruntime import FAILURES
 from mde_runtime.errors import BadInputError
 
+REMEDY = "export the network with fixed sizes, in FP32, without what ONNX has no operator for"
 LITERALLY = f"onnxruntime {ort.__version__} CPUExecutionProvider, no optimisation"
 
 
@@ -31,7 +32,7 @@ class Executor:
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except FAILURES as error:
             reason = " ".join(str(error).split())[:300]
-            raise BadInputError(f"onnxruntime {ort.__version__} refuses the graph: {reason}") from error
+            raise BadInputError(f"onnxruntime {ort.__version__} refuses the graph: {reason}; {REMEDY}") from error
         self.in_words = LITERALLY if literal else f"onnxruntime {ort.__version__} CPUExecutionProvider"
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -41,7 +42,7 @@ class Executor:
             return dict(zip(names, self._session.run(names, feeds), strict=True))
         except FAILURES as error:
             reason = " ".join(str(error).split())[:300]
-            raise BadInputError(f"onnxruntime {ort.__version__} cannot run the graph: {reason}") from error
+            raise BadInputError(f"onnxruntime {ort.__version__} cannot run the graph: {reason}; {REMEDY}") from error
 
     def depth(self, frames: Frames, moved_on: Callable[[], None] = lambda: None) -> tuple[Depth, int]:
         """Depth of the frames, and how many values were NaN or Inf. moved_on: called a frame."""

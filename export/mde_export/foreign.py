@@ -48,7 +48,7 @@ def _keep_one_output(model: ir.Model, output: str | None, where: str) -> None:
     if output is None and len(names) > 1:
         raise BadInputError(f"{where}: has the outputs {', '.join(map(str, names))}; say which is depth with --output")
     if output is not None and output not in names:
-        raise BadInputError(f"{where}: has no output {output!r}, only {', '.join(map(str, names))}")
+        raise BadInputError(f"{where}: has no output {output!r}; name one of {', '.join(map(str, names))}")
     model.graph.outputs[:] = [value for value in model.graph.outputs if output in (None, value.name)]
     common.RemoveUnusedNodesPass()(model)
 
@@ -70,7 +70,7 @@ def _fix_input(model: ir.Model, wanted: ToNetwork, is_batch_open: bool, where: s
         raise BadInputError(f"{where}: takes {image.shape[0]} frames at a time; export it with an open batch")
     for found, side in zip(image.shape.dims, size, strict=True):
         if isinstance(found, int) and found != side:
-            raise BadInputError(f"{where}: its input is {image.shape}, the contract says {size}: change the contract")
+            raise BadInputError(f"{where}: its input is {image.shape}, the contract says {size}; change the contract")
     image.shape = ir.Shape(size)
     for node in model.graph:  # what was inferred for symbolic sides is inferred anew
         for value in node.outputs:

@@ -19,7 +19,10 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     Source of the attack: CVE-2026-27489 and CVE-2026-34447, external data whose location leaves the folder.
     """
     if path.stat().st_size > MAX_BYTES:
-        raise BadInputError(f"{path}: {path.stat().st_size} bytes are more than an ONNX file can have ({MAX_BYTES})")
+        raise BadInputError(
+            f"{path}: {path.stat().st_size} bytes are more than an ONNX file can have ({MAX_BYTES}); "
+            "do not trust this file"
+        )
     try:
         model: onnx.ModelProto = onnx.ModelProto.FromString(path.read_bytes())
     except DecodeError as error:
@@ -81,7 +84,9 @@ def _read_external(tensor: onnx.TensorProto, model: Path) -> int:
             f"{where}: {size} bytes from {offset} of {length} do not hold {wanted} bytes; copy it again"
         )
     if size > MAX_BYTES:
-        raise BadInputError(f"{where}: {size} bytes are more than a bundle can hold ({MAX_BYTES})")
+        raise BadInputError(
+            f"{where}: {size} bytes are more than a bundle can hold ({MAX_BYTES}); do not trust this file"
+        )
     with file.open("rb") as data:
         data.seek(offset)
         tensor.raw_data = data.read(size)

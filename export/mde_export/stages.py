@@ -219,12 +219,16 @@ def _check_network(graph: ir.Graph, contract: Contract) -> tuple[int | str, Size
     takes, gives = (_dims(value) for value in (graph.inputs[0], graph.outputs[0]))
     if takes[1:] != (3, wanted.height_px, wanted.width_px):
         raise BadInputError(
-            f"the network takes {takes}, the contract says (N, 3, {wanted.height_px}, {wanted.width_px})"
+            f"the network takes {takes}, the contract says (N, 3, {wanted.height_px}, {wanted.width_px}); "
+            "change the contract"
         )
     num_batch_axes = 2 if len(gives) == 4 else 1
     height, width = gives[-2:] if len(gives) in (3, 4) else (None, None)
     if gives[1:num_batch_axes] not in ((), (1,)) or not isinstance(height, int) or not isinstance(width, int):
-        raise BadInputError(f"the network gives {gives}, not one map a frame: (N, 1, h, w) or (N, h, w)")
+        raise BadInputError(
+            f"the network gives {gives}, not one map a frame: (N, 1, h, w) or (N, h, w); "
+            "export it with that output alone"
+        )
     batch = takes[0]
     return (batch if batch is not None else "N"), (height, width)
 

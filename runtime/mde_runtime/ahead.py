@@ -5,7 +5,7 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
@@ -17,9 +17,35 @@ class _End:
     error: BaseException | None
 
 
+class Ahead(Generic[Item]):
+    """The items in order. What the iterable raised is raised after the last of them."""
+
+    def __init__(self, waiting: "queue.Queue[Item | _End]"):
+        self._waiting = waiting
+        self._next: list[Item | _End] = []  # taken from the queue by a look at it, one at most
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether an item is there already, so that taking it waits for nothing."""
+        if not self._next:
+            with contextlib.suppress(queue.Empty):
+                self._next.append(self._waiting.get_nowait())
+        return bool(self._next) and not isinstance(self._next[0], _End)
+
+    def __iter__(self) -> "Ahead[Item]":
+        return self
+
+    def __next__(self) -> Item:
+        item = self._next.pop() if self._next else self._waiting.get()
+        if not isinstance(item, _End):
+            return item
+        self._next.append(_End(None))  # however often it is asked after the end
+        raise StopIteration if item.error is None else item.error
+
+
 @contextlib.contextmanager
-def reading_ahead(items: Iterable[Item], num_ahead: int) -> Iterator[Iterator[Item]]:
-    """Iterate over `items` in order, at most `num_ahead` of them read before their turn. What they raise is raised.
+def reading_ahead(items: Iterable[Item], num_ahead: int) -> Iterator[Ahead[Item]]:
+    """Iterate over `items` in order, at most `num_ahead` of them read before their turn.
 
     Leaving the block early stops the reading after the item that is being read.
     """
@@ -37,16 +63,10 @@ def reading_ahead(items: Iterable[Item], num_ahead: int) -> Iterator[Iterator[It
             end = _End(error)
         waiting.put(end)
 
-    def take() -> Iterator[Item]:
-        while not isinstance(item := waiting.get(), _End):
-            yield item
-        if item.error is not None:
-            raise item.error
-
     reader = threading.Thread(target=read, name="reading ahead", daemon=True)
     reader.start()
     try:
-        yield take()
+        yield Ahead(waiting)
     finally:
         is_over.set()
         with contextlib.suppress(queue.Empty):  # make room, so that a reader that waits for it sees that it is over

@@ -95,12 +95,17 @@ class Bundle:
 
     def graph(self, precision: Precision) -> bytes:
         """The ONNX graph of a precision. Raises BadInputError when the bundle has none or its bytes were altered."""
+        self.graph_sha256(precision)
+        return self._read(graph_name(precision))
+
+    def graph_sha256(self, precision: Precision) -> str:
+        """The SHA-256 of a precision's graph. Raises BadInputError when the bundle has none."""
         if precision not in self.precisions:
             raise BadInputError(
                 f"{self.path}: has no {precision} graph, only {', '.join(self.precisions)}; "
                 f"add one: mde-export {self.path.name} --{precision}"
             )
-        return self._read(graph_name(precision))
+        return self.manifest.members[graph_name(precision)].sha256
 
     def certificate(self, precision: Precision) -> Certificate:
         """The certificate of a precision's graph. Raises BadInputError as `graph` does."""
@@ -116,7 +121,8 @@ class Bundle:
             found = arrays[name]
             if not found.size or found.shape != wanted_shape or found.dtype.name != wanted_dtype:
                 raise BadInputError(
-                    f"{self.path}: golden {name} is {found.dtype} {found.shape}, not {wanted_dtype} {wanted_shape}"
+                    f"{self.path}: golden {name} is {found.dtype} {found.shape}, not {wanted_dtype} {wanted_shape}; "
+                    "export the model again"
                 )
         return Golden(arrays["frames"], arrays["depth_m"])
 
@@ -223,7 +229,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such file") from error
+        raise BadInputError(f"{path}: no such file; make a bundle with mde-export") from error
     except (zipfile.BadZipFile, OSError) as error:
         raise BadInputError(
             f"{path}: not a bundle, or cut short ({error}); copy it again or make it with mde-export"
@@ -243,7 +249,9 @@ def _check_listing(path: Path, entries: list[zipfile.ZipInfo]) -> None:
             raise BadInputError(f"{path}: {entry.filename} is compressed or encrypted; members of a bundle are stored")
         limit = MAX_BYTES.get(entry.filename) or MAX_BYTES[entry.filename.split("/")[0]]
         if entry.file_size > limit:
-            raise BadInputError(f"{path}: {entry.filename} has {entry.file_size} bytes, more than {limit}")
+            raise BadInputError(
+                f"{path}: {entry.filename} has {entry.file_size} bytes, more than {limit}; do not trust this file"
+            )
     if sum(entry.file_size for entry in entries) > path.stat().st_size:
         raise BadInputError(f"{path}: its members overlap; do not trust this file")
 

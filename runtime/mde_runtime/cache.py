@@ -4,13 +4,18 @@
 engine executed, because nobody else can have put it there.
 """
 
+import contextlib
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from mde_runtime import files, records
 from mde_runtime.certificate import Precision
@@ -19,6 +24,7 @@ from mde_runtime.machine import this_machine
 
 VARIABLE = "MDE_CACHE"
 DIGEST_BYTES = 32
+DAY_S = 86400.0
 Record = TypeVar("Record")
 
 
@@ -59,14 +65,26 @@ def put_blob(kind: str, key: Mapping[str, str], content: bytes) -> None:
     write(_path(kind, key, ".blob"), hashlib.sha256(content).digest() + content)
 
 
-def get_blob(kind: str, key: Mapping[str, str]) -> bytes | None:
+def get_blob(kind: str, key: Mapping[str, str]) -> npt.NDArray[np.uint8] | None:
     """The bytes kept under this kind and key. None where there are none, or not those that were put there."""
+    path = _path(kind, key, ".blob")
     try:
-        stored = _path(kind, key, ".blob").read_bytes()
+        with path.open("rb", buffering=0) as file:
+            digest = file.read(DIGEST_BYTES)
+            content = np.fromfile(file, np.uint8)  # 100 MB, and not copied once more
     except FileNotFoundError:
         return None
-    content = stored[DIGEST_BYTES:]
-    return content if hashlib.sha256(content).digest() == stored[:DIGEST_BYTES] else None
+    if hashlib.sha256(content.data).digest() != digest:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # used: `unused_blobs` goes by it
+    return content
+
+
+def unused_blobs(days: float) -> list[Path]:
+    """The kept bytes of every kind that nobody has asked for in so many days."""
+    oldest = time.time() - days * DAY_S
+    return [path for path in sorted(cache_dir().glob("*/[!.]*.blob")) if path.stat().st_mtime < oldest]
 
 
 @dataclass(frozen=True)

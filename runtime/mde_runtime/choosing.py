@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from mde_runtime import verify
-from mde_runtime.backends import BACKENDS, Session, open_session
-from mde_runtime.bundle import Bundle, graph_name
+from mde_runtime.backends import BACKENDS, Graph, Session, open_session
+from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_ranking
 from mde_runtime.certificate import PRECISIONS, Precision
 from mde_runtime.errors import BadInputError, MachineError, UsageError, VerdictError
@@ -55,9 +56,15 @@ def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None
     failed: list[str] = []
     not_here: dict[str, str] = {}
     for name, candidate, why in _candidates(bundle, backend, precision):
-        graph = bundle.graph(candidate)  # an altered bundle is refused whole, not stepped around
+        graph = Graph(bundle.graph_sha256(candidate), partial(bundle.graph, candidate))
         try:
             session = open_session(name, graph, num_threads=num_threads)
+        except (MachineError, BadInputError) as error:
+            graph.content()  # an altered bundle is refused whole, not stepped around
+            not_here.setdefault(name, str(error))
+            continue
+        _check(graph, session)
+        try:
             verification, is_new = _verify_once(bundle, name, candidate, session)
         except (MachineError, BadInputError) as error:
             not_here.setdefault(name, str(error))
@@ -67,7 +74,16 @@ def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None
             return session, Choice(name, candidate, why, verification, is_new, tuple(failed), not_here)
     reasons = "; ".join([*failed, *(f"{name}: {reason}" for name, reason in not_here.items())])
     kind = VerdictError if failed else MachineError
-    raise kind(f"{bundle.path}: nothing verified runs it on this machine: {reasons}")
+    raise kind(f"{bundle.path}: nothing verified runs it on this machine: {reasons}; look into mde-doctor")
+
+
+def _check(graph: Graph, session: Session) -> None:
+    """Raises, with the session closed, where the bundle's graph was altered: what it was compiled to may be kept."""
+    try:
+        graph.content()
+    except BaseException:
+        session.close()
+        raise
 
 
 def _verify_once(bundle: Bundle, backend: str, precision: Precision, session: Session) -> tuple[Verification, bool]:
@@ -76,7 +92,9 @@ def _verify_once(bundle: Bundle, backend: str, precision: Precision, session: Se
         known = verify.recorded(bundle, precision, session)
         verification = known or verify.verify(bundle, backend, precision, session)
         if not verification.passed:
-            raise VerdictError(f"failed verification on this machine ({'; '.join(verification.breaches)})")
+            raise VerdictError(
+                f"failed verification on this machine ({'; '.join(verification.breaches)}); take another"
+            )
     except BaseException:
         session.close()
         raise
@@ -90,7 +108,7 @@ def _candidates(bundle: Bundle, backend: str, precision: str) -> Iterator[tuple[
     if precision not in (AUTO, *PRECISIONS):
         raise UsageError(f"no precision {precision!r}; there are {AUTO}, {', '.join(PRECISIONS)}")
     in_order = list(_fixed_order(bundle, backend, precision))
-    ranking = get_ranking(bundle.manifest.members[graph_name("fp32")].sha256)
+    ranking = get_ranking(bundle.graph_sha256("fp32"))
     measured = {(row.backend, row.precision): row.p50_s for row in ranking.fastest_first} if ranking else {}
     for pair, p50_s in measured.items():
         if pair in in_order:
@@ -103,7 +121,7 @@ def _candidates(bundle: Bundle, backend: str, precision: str) -> Iterator[tuple[
 
 def _fixed_order(bundle: Bundle, backend: str, precision: str) -> Iterator[tuple[str, Precision]]:
     for name, row in BACKENDS.items():
-        if name == backend or (backend == AUTO and row.device != "none"):
+        if name == backend or (backend == AUTO and row.device != "none" and row.goal == "latency"):
             for candidate in PRECISIONS if precision != AUTO else AUTO_PRECISIONS[row.device]:
                 if candidate == precision or (precision == AUTO and candidate in bundle.precisions):
                     yield name, candidate

@@ -80,6 +80,7 @@ def convert(frame: object, order: str, source: SourceFrame, into: Bytes) -> None
         raise BadInputError(f"the frame is {found}; {order} at the bundle's size is uint8 {shape}")
     if order.startswith("nv12") and (source.height_px % 2 or source.width_px % 2):
         raise BadInputError(
-            f"{order} has no frames of odd sides, and the bundle takes {source.height_px}x{source.width_px}"
+            f"{order} has no frames of odd sides, and the bundle takes {source.height_px}x{source.width_px}; "
+            "pass rgb or bgr"
         )
     ORDERS[order].write_rgb(frame, into if source.colour == "rgb" else into[..., ::-1])

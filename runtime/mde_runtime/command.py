@@ -45,7 +45,7 @@ def _in_our_words(error: OSError) -> MdeError:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return MachineError(f"{where}the disk is full; free some space and run the same command again")
-    return BadInputError(f"{where}{error.strerror or error}")
+    return BadInputError(f"{where}{error.strerror or error}; look at the file and its folder")
 
 
 def _debug_option() -> click.Option:

@@ -51,7 +51,9 @@ class ToNetwork:
     def __post_init__(self) -> None:
         _check_sides("contract.to_network", self.height_px, self.width_px)
         if self.multiple_of_px < 1:
-            raise BadInputError(f"contract.to_network.multiple_of_px: {self.multiple_of_px} is less than 1")
+            raise BadInputError(
+                f"contract.to_network.multiple_of_px: {self.multiple_of_px} is less than 1; write 1 for any"
+            )
         for side in (self.height_px, self.width_px):
             if side % self.multiple_of_px:
                 raise BadInputError(
@@ -59,7 +61,9 @@ class ToNetwork:
                     f"the next is {side + -side % self.multiple_of_px} px"
                 )
         if min(self.std) <= 0 or self.scale <= 0:
-            raise BadInputError("contract.to_network: scale and std must be greater than 0")
+            raise BadInputError(
+                "contract.to_network: scale and std must be greater than 0; write those of the training"
+            )
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class FromNetwork:
         if not (0 <= top < bottom and 0 <= left < right):
             raise BadInputError(f"contract.from_network.covers: {self.covers} is empty; it is top, left, bottom, right")
         if self.scale == 0:
-            raise BadInputError("contract.from_network.scale: 0 would give the same depth everywhere")
+            raise BadInputError("contract.from_network.scale: 0 would give the same depth everywhere; write 1 for none")
 
     @property
     def is_metric(self) -> bool:
@@ -110,7 +114,7 @@ class Intrinsics:
 
     def __post_init__(self) -> None:
         if self.fx_px <= 0 or self.fy_px <= 0:
-            raise BadInputError("contract.intrinsics: focal lengths must be greater than 0 px")
+            raise BadInputError("contract.intrinsics: focal lengths must be greater than 0 px; write the camera's")
 
 
 @dataclass(frozen=True)
@@ -139,13 +143,13 @@ class Contract:
                 if not side <= inside < side + to_network.multiple_of_px:
                     raise BadInputError(
                         f"contract: {side} px pads to {side + -side % to_network.multiple_of_px} px "
-                        f"(a multiple of {to_network.multiple_of_px}), not to {inside} px"
+                        f"(a multiple of {to_network.multiple_of_px}), not to {inside} px; write that"
                     )
         _, _, bottom, right = self.from_network.covers
         if bottom > to_network.height_px or right > to_network.width_px:
             raise BadInputError(
                 f"contract.from_network.covers: {self.from_network.covers} reaches beyond the network's input "
-                f"of {to_network.height_px}x{to_network.width_px} px"
+                f"of {to_network.height_px}x{to_network.width_px} px; write (0, 0, height, width) for all of it"
             )
 
     @property
@@ -175,4 +179,4 @@ def _centred(outer: int, inner: int) -> int:
 def _check_sides(where: str, height_px: int, width_px: int) -> None:
     for name, side in (("height_px", height_px), ("width_px", width_px)):
         if not 1 <= side <= MAX_SIDE_PX:
-            raise BadInputError(f"{where}.{name}: {side} is not between 1 and {MAX_SIDE_PX}")
+            raise BadInputError(f"{where}.{name}: {side} is not between 1 and {MAX_SIDE_PX}; write the size in px")

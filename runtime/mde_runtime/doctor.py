@@ -1,6 +1,7 @@
 """What this machine can do, found by trying it, and for each gap what closes it."""
 
 import functools
+import importlib
 import importlib.metadata
 import platform
 import shutil
@@ -12,7 +13,7 @@ from typing import Literal
 
 from mde_runtime.backends import BACKENDS, open_session
 from mde_runtime.cache import cache_dir
-from mde_runtime.cuda import open_cuda
+from mde_runtime.cuda import DRIVERS, Cuda, open_cuda
 from mde_runtime.engines.flavours import MODULES, version_of
 from mde_runtime.errors import MachineError, MdeError
 from mde_runtime.machine import this_machine
@@ -74,6 +75,8 @@ def _gpu() -> Iterator[Finding]:
     driver = _text("/proc/driver/nvidia/version").partition("\n")[0]
     if driver:
         yield Finding("NVIDIA driver", "yes", driver)
+    for name, module in DRIVERS.items():
+        yield _tried(name, functools.partial(_driver_of, module))
     try:
         cuda = open_cuda()
     except MachineError as error:
@@ -84,6 +87,23 @@ def _gpu() -> Iterator[Finding]:
     graphs = "captures graphs" if cuda.graphs else "no graphs"
     yield Finding("GPU", "yes", f"{gpu.name}, compute capability {gpu.compute_capability}, {memory}")
     yield Finding("CUDA", "yes", f"{cuda.name}, {graphs}", "" if cuda.graphs else "pip install 'mde-toolchain[cuda12]'")
+    if clocks := _gpu_clocks():
+        yield Finding("GPU clock", "yes", clocks)
+
+
+def _driver_of(module: str) -> str:
+    cuda: Cuda = importlib.import_module(module).open()
+    return cuda.name
+
+
+def _gpu_clocks() -> str:
+    """The GPU's clock now and at most, MHz: of a card by its driver's tool, of a Jetson by its system files."""
+    asked = ("--query-gpu=clocks.sm,clocks.max.sm", "--format=csv,noheader")
+    for folder in sorted(Path("/sys/class/devfreq").glob("*g[pb]*")):
+        now, most = (_text(str(folder / name)) for name in ("cur_freq", "max_freq"))
+        if now.isdigit() and most.isdigit():
+            return f"{int(now) // 1_000_000} of {int(most) // 1_000_000} MHz; sudo jetson_clocks pins it"
+    return _said("nvidia-smi", "--id=0", *asked)
 
 
 def _engines() -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """Depth in metres from a camera's frame, in one line: the backend is chosen and verified when the bundle is opened."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -9,14 +9,15 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from mde_runtime.ahead import reading_ahead
-from mde_runtime.backends import DeviceSession, Session
+from mde_runtime.ahead import Ahead, reading_ahead
+from mde_runtime.backends import Arrays, DeviceSession, PipelinedSession, Session
 from mde_runtime.bundle import read_bundle
 from mde_runtime.choosing import AUTO, Choice, choose
 from mde_runtime.colour_orders import convert
 from mde_runtime.contract import Contract
 from mde_runtime.cuda.device_arrays import pointer_of
 from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.pipeline import overlapped
 
 Frame = npt.NDArray[np.uint8]
 Depth = npt.NDArray[np.float32]
@@ -106,26 +107,37 @@ class DepthEstimator:
         As many a run as the graph takes. On a CPU that is no faster than one after the other.
         """
         if not isinstance(frames, np.ndarray) or frames.ndim != 4 or not len(frames):
-            raise BadInputError(f"a batch is one array {('N', *self._shape)} of uint8, with N of 1 or more")
+            raise BadInputError(
+                f"a batch is one array {('N', *self._shape)} of uint8, with N of 1 or more; numpy.stack makes one"
+            )
         for frame in frames:
             self._checked(frame, None)
         session = self._opened()
         step = min(session.max_batch or MAX_OPEN_BATCH, MAX_OPEN_BATCH)
+        if isinstance(session, PipelinedSession) and session.max_batch is None:
+            step = 1  # of a CPU: it is kept busy by its lanes
+        starts = range(0, len(frames), step)
         depth_m = np.empty(frames.shape[:3], np.float32)
-        for start in range(0, len(frames), step):
-            part = frames[start : start + step]
-            depth_m[start : start + step] = session.run({"frame": part})["depth_m"]
+        with reading_ahead((frames[start : start + step] for start in starts), AHEAD) as parts:
+            for start, answer in zip(starts, _answers(session, parts, lambda part: {"frame": part}), strict=True):
+                depth_m[start : start + step] = answer["depth_m"]
         return depth_m
 
     def stream(self, frames: Iterable[Frame], *, color: str | None = None) -> Iterator[Depth]:
         """Depth of one frame after the other, in order, while the next frames are being read.
 
         `frames` is iterated in a thread of its own, at most `AHEAD` frames ahead, so that decoding or waiting for a
-        camera costs nothing while the network runs. What it raises is raised here, after the depth before it.
+        camera costs nothing while the network runs; on a GPU the next frame uploads meanwhile, too. A frame's depth
+        never waits for the next frame. What `frames` raises is raised here, after the depth before it.
         """
+
+        def feeds_of(frame: Frame) -> dict[str, Frame]:
+            self._opened()  # also in the middle of a stream
+            return {"frame": self._checked(frame, color)[None]}
+
         with reading_ahead(frames, AHEAD) as ahead:
-            for frame in ahead:
-                yield self(frame, color=color)
+            for answer in _answers(self._opened(), ahead, feeds_of):
+                yield answer["depth_m"][0]
 
     def on_device(self, frame: object, out: object, stream: int) -> None:
         """Queue a frame that is on the GPU already, and write its depth there. Waits for nothing.
@@ -177,6 +189,13 @@ class DepthEstimator:
         ):
             raise BadInputError(_complaint(frame, self.contract))
         return frame
+
+
+def _answers(session: Session, items: Ahead[Frame], feeds_of: Callable[[Frame], dict[str, Frame]]) -> Iterator[Arrays]:
+    """The session's answer to each item, several at once where it can."""
+    if isinstance(session, PipelinedSession):
+        return overlapped(session.lanes(), items, feeds_of)
+    return (session.run(feeds_of(item)) for item in items)
 
 
 def _check_out(out: object, shape: tuple[int, int]) -> None:

@@ -79,7 +79,8 @@ def measure(depth_m: Depth, reference_m: Depth, num_nonfinite: int, data_range_m
     """
     if depth_m.shape != reference_m.shape or depth_m.ndim != 3:
         raise BadInputError(
-            f"depth of shape {depth_m.shape} cannot be compared with a reference of {reference_m.shape}"
+            f"depth of shape {depth_m.shape} cannot be compared with a reference of {reference_m.shape}; "
+            "bring both to one size"
         )
     difference = depth_m.astype(np.float64) - reference_m.astype(np.float64)
     rmse_by_frame = np.sqrt(np.mean(difference**2, axis=(1, 2)))

@@ -58,7 +58,7 @@ def _read(kind: Any, value: object, where: str) -> object:  # Any: a type form s
         return _read_dataclass(typing.cast(type, kind), value, where)
     if origin is Literal:
         if value not in arguments or isinstance(value, bool):
-            raise BadInputError(f"{where}: {value!r} is not one of {', '.join(map(str, arguments))}")
+            raise BadInputError(f"{where}: {value!r} is not one of {', '.join(map(str, arguments))}; write one of them")
         return value
     if origin in (Union, types.UnionType):
         return _read_optional(arguments, value, where)
@@ -76,9 +76,9 @@ def _read_dataclass(kind: type, value: object, where: str) -> object:
         raise _wrong_type("an object", value, where)
     hints = _hints(kind)
     if unknown := sorted(set(value) - set(hints)):
-        raise BadInputError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(hints)}")
+        raise BadInputError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(hints)}; remove it")
     if missing := [name for name in hints if name not in value]:
-        raise BadInputError(f"{where}: the key {missing[0]!r} is missing")
+        raise BadInputError(f"{where}: the key {missing[0]!r} is missing; add it (docs/formats.md)")
     return kind(**{name: _read(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
 
 
@@ -95,7 +95,7 @@ def _read_tuple(arguments: tuple[Any, ...], value: object, where: str) -> tuple[
     if arguments[1:] == (Ellipsis,):
         arguments = arguments[:1] * len(value)
     if len(arguments) != len(value):
-        raise BadInputError(f"{where}: {len(value)} values where {len(arguments)} belong")
+        raise BadInputError(f"{where}: {len(value)} values where {len(arguments)} belong; write that many")
     return tuple(
         _read(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(arguments, value, strict=True))
     )
@@ -107,7 +107,7 @@ def _read_scalar(kind: Any, value: object, where: str) -> object:
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         number = float(value)
         if not math.isfinite(number):
-            raise BadInputError(f"{where}: {number} is not a finite number")
+            raise BadInputError(f"{where}: {number} is not a finite number; write one")
         return number
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise _wrong_type(
@@ -117,7 +117,9 @@ def _read_scalar(kind: Any, value: object, where: str) -> object:
 
 
 def _wrong_type(wanted: str, value: object, where: str) -> BadInputError:
-    return BadInputError(f"{where}: {wanted} belongs here, not {type(value).__name__} {str(value)[:40]!r}")
+    return BadInputError(
+        f"{where}: {wanted} belongs here, not {type(value).__name__} {str(value)[:40]!r}; correct it (docs/formats.md)"
+    )
 
 
 @functools.cache

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mde_runtime import parity
-from mde_runtime.backends import BACKENDS, Arrays, Session, open_session
-from mde_runtime.bundle import Bundle, graph_name
+from mde_runtime.backends import BACKENDS, Arrays, BuiltSession, Session, open_session
+from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_record, put_record
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import BadInputError, MachineError
@@ -15,6 +15,7 @@ from mde_runtime.machine import this_machine
 from mde_runtime.parity import Limits, Parity
 
 KIND = "verifications"
+REAL_SHARE = 0.95  # of the multiply-adds outside the nodes that the certificate names: below it FP16 is not real
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Verification:
     backend: str
     precision: Precision
     graph_sha256: str
+    engine_sha256: str | None  # of the engine that ran; None: the backend compiles the graph itself
     executor: str
     arithmetic: str  # what a graph of this precision is really computed in
     device: str
@@ -83,28 +85,30 @@ def verify(bundle: Bundle, backend: str, precision: Precision, session: Session)
     verification = Verification(
         backend=backend,
         precision=precision,
-        graph_sha256=bundle.manifest.members[graph_name(precision)].sha256,
+        graph_sha256=bundle.graph_sha256(precision),
+        engine_sha256=_engine_of(session),
         executor=session.executor,
         arithmetic=session.arithmetic[precision],
         device=session.device,
         instruction_set=this_machine().instruction_set,
         limits=limits,
         parity=measured,
-        breaches=tuple(measured.breaches(limits)),
+        breaches=(*measured.breaches(limits), *_not_real(bundle, precision, session)),
     )
     keep(verification)
     return verification
 
 
 def keep(verification: Verification) -> None:
-    """Keep a verification in the cache, in place of an older one of the same graph, executor and device."""
-    put_record(KIND, _key(verification.graph_sha256, verification.executor, verification.device), verification)
+    """Keep a verification in the cache, in place of an older one of the same graph, engine, executor and device."""
+    made = verification
+    put_record(KIND, _key(made.graph_sha256, made.engine_sha256, made.executor, made.device), verification)
 
 
 def recorded(bundle: Bundle, precision: Precision, session: Session) -> Verification | None:
-    """The verification that this machine holds of a session's executor, device and graph; None where it has none."""
-    graph_sha256 = bundle.manifest.members[graph_name(precision)].sha256
-    return get_record(Verification, KIND, _key(graph_sha256, session.executor, session.device))
+    """The verification that this machine holds of a session's graph, engine, executor and device; None: none."""
+    key = _key(bundle.graph_sha256(precision), _engine_of(session), session.executor, session.device)
+    return get_record(Verification, KIND, key)
 
 
 def verify_everywhere(bundle: Bundle, moved_on: Callable[[], None]) -> list[Verification | NotHere]:
@@ -136,9 +140,30 @@ def without_backend(rows: list[Verification | NotHere]) -> list[Precision]:
     return [precision for precision in dict.fromkeys(row.precision for row in rows) if precision not in verified]
 
 
-def _key(graph_sha256: str, executor: str, device: str) -> dict[str, str]:
+def _engine_of(session: Session) -> str | None:
+    return session.engine_sha256 if isinstance(session, BuiltSession) else None
+
+
+def _not_real(bundle: Bundle, precision: Precision, session: Session) -> list[str]:
+    """What is wrong where an FP16 engine does not compute in half; a CPU's graphs are named by their arithmetic."""
+    if precision != "fp16" or not isinstance(session, BuiltSession):
+        return []
+    kept = [name for island in bundle.certificate(precision).kept_fp32 for name in island.nodes]
+    share = session.share_in("fp16", kept)
+    if share is None or share >= REAL_SHARE:  # None: the engine does not tell, and is called `unstated`
+        return []
+    return [f"only {share:.0%} of the multiply-adds outside the nodes kept in FP32 are done in half"]
+
+
+def _key(graph_sha256: str, engine_sha256: str | None, executor: str, device: str) -> dict[str, str]:
     instruction_set = " ".join(this_machine().instruction_set)
-    return {"graph": graph_sha256, "executor": executor, "device": device, "instruction set": instruction_set}
+    return {
+        "graph": graph_sha256,
+        "engine": engine_sha256 or "",
+        "executor": executor,
+        "device": device,
+        "instruction set": instruction_set,
+    }
 
 
 def _shapes(answer: Arrays) -> str:

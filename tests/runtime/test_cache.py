@@ -80,11 +80,21 @@ def test_a_full_disk_is_said_with_the_remedy_and_leaves_nothing(at, monkeypatch)
 
 def test_a_blob_is_given_back_and_a_damaged_one_is_none(at):
     cache.put_blob("models", {"graph": "a"}, b"compiled")
-    assert cache.get_blob("models", {"graph": "a"}) == b"compiled"
+    assert cache.get_blob("models", {"graph": "a"}).tobytes() == b"compiled"
     assert cache.get_blob("models", {"graph": "b"}) is None
     (path,) = (at / "models").iterdir()
     path.write_bytes(path.read_bytes()[:-1])
     assert cache.get_blob("models", {"graph": "a"}) is None
+
+
+def test_a_blob_that_was_used_is_not_among_the_unused(at):
+    for graph in ("used", "forgotten"):
+        cache.put_blob("models", {"graph": graph}, graph.encode())
+    for path in (at / "models").iterdir():
+        os.utime(path, (0, 0))
+    cache.get_blob("models", {"graph": "used"})
+    (unused,) = cache.unused_blobs(30)
+    assert unused.read_bytes().endswith(b"forgotten")
 
 
 def test_a_ranking_is_kept_fastest_first():

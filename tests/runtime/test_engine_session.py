@@ -10,6 +10,7 @@ from mde_runtime.cuda import Gpu, open_cuda
 from mde_runtime.engines import store
 from mde_runtime.engines.build import DEFAULTS, build_engine
 from mde_runtime.engines.keys import key_for
+from mde_runtime.files import sha256_of
 
 FLOAT32_STEP_AT_20_M = 4e-6
 FLAVOURS = ("tensorrt", "tensorrt-rtx")
@@ -44,7 +45,7 @@ def test_an_engine_that_the_library_refuses_is_one_line_with_its_reason(tiny_gra
     library = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no package for this platform")
     from mde_runtime.backends.tensorrt import EngineSession
 
-    key = key_for(tiny_graph(), "tensorrt-rtx", DEFAULTS)
+    key = key_for(sha256_of(tiny_graph()), "tensorrt-rtx", DEFAULTS)
     engine = build_engine(tiny_graph(), "tensorrt-rtx")
     record = store.put(key, engine[: len(engine) // 2] if is_cut else engine, 0.1)
     content, _ = store.find(key)

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from mde_runtime import BadInputError, MachineError
 from mde_runtime.cli.bundle import main
 from mde_runtime.engines import store
 from mde_runtime.engines.build import BuildOptions
-from mde_runtime.engines.inspecting import arithmetic_of
+from mde_runtime.engines.inspecting import arithmetic_of, share_of
 from mde_runtime.engines.keys import EngineKey
 from mde_runtime.engines.locking import only_one
 from mde_runtime.files import sha256_of
@@ -34,6 +35,7 @@ KEY = EngineKey("a" * 64, "tensorrt-rtx", "1.7.1", "", "", 0, BuildOptions())
         {"compute_capability": "8.7"},
         {"num_multiprocessors": 16},
         {"options": BuildOptions(tf32=True)},
+        {"options": BuildOptions(version_compatible=True)},
         {"options": BuildOptions(batch=(1, 1, 4))},
         {"options": BuildOptions(compute_capabilities=("8.9",))},
     ],
@@ -64,6 +66,22 @@ def test_an_engine_of_another_version_is_named_and_not_used():
         MachineError, match=r"needs tensorrt-rtx 1\.7\.1 .*, the engines .* are by tensorrt-rtx 1\.6\.0"
     ):
         store.find(KEY)
+
+
+LASTING = dataclasses.replace(KEY, flavour="tensorrt", version="10.3.0", options=BuildOptions(version_compatible=True))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "serves"),
+    [
+        (LASTING, True),
+        (dataclasses.replace(LASTING, version="10.13.2"), True),
+        (dataclasses.replace(LASTING, version="10.2.9"), False),
+        (dataclasses.replace(LASTING, version="10.13.2", graph_sha256="b" * 64), False),
+    ],
+)
+def test_an_engine_for_later_versions_serves_later_versions_alone(wanted, serves):
+    assert LASTING.serves(dataclasses.replace(wanted, options=BuildOptions())) == serves
 
 
 @pytest.mark.parametrize("altered", [b"", b"an engin", b"an engine and more", b"AN ENGINE"])
@@ -126,14 +144,40 @@ def test_the_engine_that_was_asked_for_last_is_the_one_that_is_found():
     assert store.find(KEY)[1].key == KEY
 
 
-def test_a_full_disk_leaves_no_record_of_the_engine_that_was_there_and_names_the_way_out():
-    store.put(KEY, b"an engine", 1.5)
-    (entry,) = store.entries()
-    entry.path.unlink()
-    entry.path.mkdir()  # what cannot be written over, as a full disk cannot be written to
+def test_a_full_disk_leaves_the_engine_that_was_there_and_names_the_way_out(monkeypatch):
+    record = store.put(KEY, b"an engine", 1.5)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(MachineError, match=r"the cache cannot be written to .* set MDE_CACHE"):
         store.put(KEY, b"another engine", 1.5)
-    assert not entry.path.with_suffix(".json").exists()
+    assert store.find(KEY) == (b"an engine", record)
+
+
+def test_an_engine_that_is_being_replaced_is_always_found_whole():
+    store.put(KEY, b"0", 1.5)
+
+    def rebuild() -> None:
+        for number in range(200):
+            with only_one(store.folder() / f"{KEY.name}.lock"):
+                store.put(KEY, str(number).encode() * 1000, 1.5)
+
+    rebuilding = threading.Thread(target=rebuild)
+    rebuilding.start()
+    while rebuilding.is_alive():
+        engine, record = store.find(KEY)
+        assert sha256_of(engine) == record.engine_sha256
+    rebuilding.join()
+
+
+def test_an_altered_engine_is_built_again_when_it_is_asked_for(command, tiny_bundle):
+    command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx")
+    (entry,) = store.entries()
+    entry.path.write_bytes(b"altered")
+    assert command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx").exit_code == 0
+    assert store.is_usable(*store.entries())
 
 
 def test_an_engine_is_installed_when_nobody_builds_it(tmp_path):
@@ -235,14 +279,15 @@ BUILD_SLOWLY = """
     from mde_runtime.engines import store
     from mde_runtime.engines.build import BuildOptions
     from mde_runtime.engines.keys import key_for
-    graph = read_bundle(Path(sys.argv[1])).graph("fp32")
+    bundle = read_bundle(Path(sys.argv[1]))
     steps = []
     def moved_on():
         if not steps:
             print("building", flush=True)
             time.sleep(float(sys.argv[2]))
         steps.append(1)
-    store.build(key_for(graph, "tensorrt-rtx", BuildOptions()), graph, moved_on=moved_on)
+    key = key_for(bundle.graph_sha256("fp32"), "tensorrt-rtx", BuildOptions())
+    store.build(key, bundle.graph("fp32"), moved_on=moved_on)
     print("built" if steps else "found", flush=True)
 """
 
@@ -287,6 +332,16 @@ def inspected(*layers):
 def test_a_precision_is_real_from_95_percent_of_the_multiply_adds():
     assert arithmetic_of(inspected(layer("Half", 96), layer("Float", 4))) == "fp16"
     assert arithmetic_of(inspected(layer("Half", 90), layer("Float", 10))) == "90% fp16, 10% fp32"
+
+
+@pytest.mark.parametrize(
+    "told", [{"Metadata": "[ONNX Layer: first]\x1e[ONNX Layer: relu]"}, {"Name": "first + relu"}, {"Name": "first"}]
+)
+def test_nodes_that_are_kept_in_single_precision_do_not_count(told):
+    text = inspected(layer("Half", 90), {**layer("Float", 10), **told})
+    assert share_of(text, "fp16", ()) == 0.9
+    assert share_of(text, "fp16", ("first",)) == 1.0
+    assert share_of("{}", "fp16", ()) is None
 
 
 def test_a_layer_counts_by_its_work_and_not_by_its_weights():

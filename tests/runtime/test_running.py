@@ -8,7 +8,7 @@ import ctypes
 import numpy as np
 import pytest
 
-from mde_runtime import BadInputError, MachineError
+from mde_runtime import BadInputError, MachineError, UsageError
 from mde_runtime.cuda import Gpu
 from mde_runtime.engines.running import Runner, Tensor
 
@@ -235,6 +235,15 @@ def test_an_engine_that_refuses_to_run_is_an_error(cuda):
     engine.works = False
     with pytest.raises(MachineError, match="refused to run"):
         Runner(cuda, (FRAME, DEPTH), engine.bind, engine.enqueue, is_mapped=cuda.is_mapped)
+
+
+def test_a_lane_that_is_at_work_takes_nothing_else(cuda):
+    _, runner = run_of(cuda)
+    runner.start(frames(0))
+    with pytest.raises(UsageError, match="a stream is running on this estimator"):
+        runner.run(frames(100), None)
+    np.testing.assert_array_equal(runner.finish()["depth_m"], frames(0)["frame"] / 2)
+    assert runner.run(frames(100), None)["depth_m"][0, 0] == 50
 
 
 def test_close_gives_everything_back(cuda):

@@ -1,10 +1,12 @@
 import dataclasses
 
+import numpy as np
 import onnx.parser
 import pytest
 
 from mde_runtime import BadInputError, machine
 from mde_runtime.backends import open_session
+from mde_runtime.backends.null import NullSession
 from mde_runtime.bundle import read_bundle
 from mde_runtime.machine import TELLING_FLAGS, this_machine
 from mde_runtime.verify import NotHere, Verification, recorded, verify, verify_everywhere, without_backend
@@ -35,6 +37,39 @@ def test_a_record_of_another_executor_or_device_is_none(tiny_bundle, name):
     bundle, session, _ = verified(tiny_bundle)
     setattr(session, name, "another")
     assert recorded(bundle, "fp32", session) is None
+
+
+class Engine(NullSession):
+    """A session of an engine, as TensorRT's is: it says which, and how much of its work is done in half."""
+
+    def __init__(self, depth_m: np.ndarray, engine_sha256: str = "a" * 64, half: float | None = 1.0):
+        self._depths, self.engine_sha256, self._half = iter(depth_m), engine_sha256, half
+
+    def run(self, feeds, out=None):
+        return super().run(feeds, out) | {"depth_m": next(self._depths)[None]}
+
+    def share_in(self, arithmetic, without):  # noqa: ARG002  as the protocol has it
+        return self._half if arithmetic == "fp16" else None
+
+
+def test_a_record_is_of_one_engine_alone(tiny_bundle):
+    bundle = read_bundle(tiny_bundle)
+    made = verify(bundle, "tensorrt", "fp16", Engine(bundle.golden().depth_m))
+    assert recorded(bundle, "fp16", Engine(bundle.golden().depth_m)) == made
+    assert recorded(bundle, "fp16", Engine(bundle.golden().depth_m, engine_sha256="b" * 64)) is None
+
+
+@pytest.mark.parametrize(("half", "passes"), [(1.0, True), (0.95, True), (0.94, False), (None, True)])
+def test_a_half_engine_that_does_not_compute_in_half_fails(tiny_bundle, half, passes):
+    bundle = read_bundle(tiny_bundle)
+    made = verify(bundle, "tensorrt", "fp16", Engine(bundle.golden().depth_m, half=half))
+    assert made.passed == passes
+    assert passes or made.breaches == ("only 94% of the multiply-adds outside the nodes kept in FP32 are done in half",)
+
+
+def test_a_single_precision_engine_need_not_compute_in_half(tiny_bundle):
+    bundle = read_bundle(tiny_bundle)
+    assert verify(bundle, "tensorrt", "fp32", Engine(bundle.golden().depth_m, half=0.0)).passed
 
 
 def test_a_record_of_another_instruction_set_is_none(tiny_bundle, monkeypatch):

@@ -46,7 +46,7 @@ def open_source(request: Request) -> Source:
     path = Path(request.model)
     kind = MODULE if request.is_module else SUFFIXES.get(path.suffix.lower(), CHECKPOINT)
     if not request.is_module and not path.exists():
-        raise BadInputError(f"{path}: no such file")
+        raise BadInputError(f"{path}: no such file; name a checkpoint, an ONNX file or a bundle")
     refuse = {
         CHECKPOINT: ("contract", "weights", "output", "source_size"),
         MODULE: ("output", "source_size"),
@@ -55,6 +55,6 @@ def open_source(request: Request) -> Source:
     }
     for flag in refuse[kind]:
         if getattr(request, flag) is not None:
-            raise UsageError(f"{request.model}: --{flag.replace('_', '-')} is not for this kind of model")
+            raise UsageError(f"{request.model}: --{flag.replace('_', '-')} is not for this kind of model; leave it out")
     source: Source = importlib.import_module(kind).open_source(request)
     return source

@@ -22,7 +22,10 @@ from mde_train.depth_model import DepthModel
 def open_source(request: Request) -> Source:
     """Build the network and fill it. Raises UsageError where weights or contract are not given."""
     if request.weights is None or request.contract is None:
-        raise UsageError(f"{request.model}: needs --weights FILE and --contract FILE (docs/formats.md)")
+        raise UsageError(
+            f"{request.model}: neither its weights nor its contract are known; give --weights FILE and "
+            "--contract FILE (docs/formats.md)"
+        )
     contract = Contract.loads(request.contract.read_bytes())
     network = _build(request.model).eval()
     load_weights(network, request.weights)
@@ -52,5 +55,5 @@ def _build(name: str) -> nn.Module:
         raise BadInputError(f"{name}: {error}; it is written package.module:function") from error
     network = build()
     if not isinstance(network, nn.Module):
-        raise BadInputError(f"{name}: gave {type(network).__name__}, not a torch.nn.Module")
+        raise BadInputError(f"{name}: gave {type(network).__name__}, not a torch.nn.Module; return the network")
     return network

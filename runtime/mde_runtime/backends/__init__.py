@@ -4,7 +4,8 @@ No backend measures, resizes or picks a fallback.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -12,8 +13,24 @@ import numpy.typing as npt
 
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import UsageError
+from mde_runtime.files import sha256_of
 
 Arrays = dict[str, npt.NDArray[Any]]  # tensor name to array: what a dtype is stands in the graph
+
+
+class Graph:
+    """An ONNX graph, known by its hash before it was read: what it was compiled to may be loaded meanwhile."""
+
+    def __init__(self, sha256: str, read: Callable[[], bytes]):
+        """read: gives the content, its hash checked; called at once, in a thread of its own."""
+        self.sha256 = sha256
+        pool = ThreadPoolExecutor(1)
+        self._reading = pool.submit(read)
+        pool.shutdown(wait=False)
+
+    def content(self) -> bytes:
+        """The graph's bytes; waits until they are read. Raises what reading them raises."""
+        return self._reading.result()
 
 
 class Session(Protocol):
@@ -45,6 +62,41 @@ class DeviceSession(Session, Protocol):
         ...
 
 
+class Lane(Protocol):
+    """A way through a session for one run at a time; while it computes, another lane takes the next inputs."""
+
+    def start(self, feeds: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take the inputs, which are the caller's again, and begin. Waits for nothing that computes."""
+        ...
+
+    def finish(self) -> Arrays:
+        """Wait for what was started; every output of the graph. The arrays belong to the caller."""
+        ...
+
+
+@runtime_checkable
+class PipelinedSession(Session, Protocol):
+    """A session that works on several runs at once. Where its lanes are in use, `run` is not."""
+
+    def lanes(self) -> Sequence[Lane]:
+        """The lanes, made when they are first asked for."""
+        ...
+
+
+@runtime_checkable
+class BuiltSession(Session, Protocol):
+    """A session of an engine that was built before: which one, and what its layers really compute in."""
+
+    engine_sha256: str
+
+    def share_in(self, arithmetic: str, without: Collection[str]) -> float | None:
+        """The share of the multiply-adds that are done in an arithmetic, but for the nodes `without`.
+
+        None where the engine does not tell.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Backend:
     """A row of the table: the module that has `open(graph, variant, num_threads)`, and which of its variants."""
@@ -52,6 +104,7 @@ class Backend:
     module: str
     variant: str
     device: Literal["cuda", "cpu", "none"]  # none: runs no graph, for tests of the layers above
+    goal: Literal["latency", "throughput"] = "latency"  # throughput: many frames a second, each later than it could be
 
 
 BACKENDS = {  # in the order in which an automatic choice tries them where nothing was measured
@@ -61,11 +114,12 @@ BACKENDS = {  # in the order in which an automatic choice tries them where nothi
     "openvino": Backend("mde_runtime.backends.openvino", "f32", "cpu"),
     "onnxruntime-cpu": Backend("mde_runtime.backends.onnxruntime", "cpu", "cpu"),
     "openvino-bf16": Backend("mde_runtime.backends.openvino", "bf16", "cpu"),  # after all that keep FP32
+    "openvino-throughput": Backend("mde_runtime.backends.openvino", "f32-throughput", "cpu", "throughput"),
     "null": Backend("mde_runtime.backends.null", "", "none"),
 }
 
 
-def open_session(backend: str, graph: bytes, *, num_threads: int | None = None) -> Session:
+def open_session(backend: str, graph: bytes | Graph, *, num_threads: int | None = None) -> Session:
     """Open a graph on a backend of the table. num_threads None: as many as the library thinks right for one frame.
 
     Raises UsageError for an unknown backend, MachineError where this machine cannot, BadInputError for a bad graph.
@@ -75,5 +129,7 @@ def open_session(backend: str, graph: bytes, *, num_threads: int | None = None) 
     if num_threads is not None and num_threads < 1:
         raise UsageError(f"{num_threads} threads cannot run anything; give 1 or more, or none for the library's choice")
     row = BACKENDS[backend]
+    if isinstance(graph, bytes):
+        graph = Graph(sha256_of(graph), lambda content=graph: content)  # type: ignore[misc]  # mypy knows no default
     session: Session = importlib.import_module(row.module).open(graph, row.variant, num_threads)
     return session

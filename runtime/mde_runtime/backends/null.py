@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mde_runtime.backends import Arrays, Session
+from mde_runtime.backends import Arrays, Graph, Session
 from mde_runtime.certificate import Precision
 
 DEPTH_M = 1.0
 
 
-def open(graph: bytes, variant: str, num_threads: int | None) -> Session:  # noqa: ARG001  the seam of every backend
+def open(graph: Graph, variant: str, num_threads: int | None) -> Session:  # noqa: ARG001  the seam of every backend
     """Open nothing."""
     return NullSession()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from mde_runtime.backends import Arrays, Session
+from mde_runtime.backends import Arrays, Graph, Session
 from mde_runtime.backends.unsigned import with_unsigned_activations
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import BadInputError, MachineError
@@ -39,7 +39,7 @@ FAILURES = (  # its exceptions share no parent
 )
 
 
-def open(graph: bytes, variant: str, num_threads: int | None) -> Session:
+def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
     """Open an ONNX graph on the CPU or on CUDA; see `mde_runtime.backends.open_session`."""
     provider = PROVIDERS[variant]
     if provider not in ort.get_available_providers():
@@ -47,10 +47,13 @@ def open(graph: bytes, variant: str, num_threads: int | None) -> Session:
             f"onnxruntime {ort.__version__} here has no {provider}; "
             f"install the extra that has: pip install 'mde-toolchain[{EXTRAS[variant]}]'"
         )
+    content = graph.content()
     try:
-        session, how = _cuda_session(graph) if variant == "cuda" else _cpu_session(graph, num_threads)
+        session, how = _cuda_session(content) if variant == "cuda" else _cpu_session(content, num_threads)
     except FAILURES as error:
-        raise BadInputError(f"onnxruntime {ort.__version__} refuses the graph: {_one_line(error)}") from error
+        raise BadInputError(
+            f"onnxruntime {ort.__version__} refuses the graph: {_one_line(error)}; export it again"
+        ) from error
     if session.get_providers()[0] != provider:  # it takes the CPU instead, with a line in its log and no error
         raise MachineError(
             f"onnxruntime {ort.__version__} has {provider} but cannot start it on this machine; "
@@ -86,7 +89,9 @@ class OrtSession:
             self._session.run_with_iobinding(binding)
             return dict(out)
         except (*FAILURES, ValueError) as error:  # ValueError: a name that the graph does not have
-            raise BadInputError(f"{self.executor} cannot run the graph: {_one_line(error)}") from error
+            raise BadInputError(
+                f"{self.executor} cannot run the graph: {_one_line(error)}; feed what it takes"
+            ) from error
 
     def close(self) -> None:
         """Free the memory: onnxruntime does with the last reference."""

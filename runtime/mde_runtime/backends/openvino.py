@@ -1,18 +1,18 @@
-"""OpenVINO on the CPU: latency first, and the precision that it was asked for, which it would else lower by itself."""
+"""OpenVINO on the CPU, for latency or throughput, at the precision asked for, which it would else lower by itself."""
 
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
 
-from mde_runtime.backends import Arrays, Session
-from mde_runtime.backends.unsigned import with_unsigned_activations
+from mde_runtime.backends import Arrays, Graph, Lane, Session
+from mde_runtime.backends.unsigned import REVISION, with_unsigned_activations
 from mde_runtime.cache import get_blob, put_blob
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import BadInputError, MachineError
-from mde_runtime.files import sha256_of
 from mde_runtime.machine import this_machine
 
 try:
@@ -27,34 +27,54 @@ NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8
 LAYERS_OF_WORK = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
 
 
-def open(graph: bytes, variant: str, num_threads: int | None) -> Session:
-    """Open an ONNX graph on the CPU, its operators computed in `variant`; see `mde_runtime.backends.open_session`.
+@dataclass(frozen=True)
+class Variant:
+    """What OpenVINO is asked for, in its own words."""
+
+    precision: str
+    hint: str
+
+
+VARIANTS = {
+    "f32": Variant("f32", "LATENCY"),
+    "bf16": Variant("bf16", "LATENCY"),
+    "f32-throughput": Variant("f32", "THROUGHPUT"),
+}
+
+
+def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
+    """Open an ONNX graph on the CPU, as `variant` says; see `mde_runtime.backends.open_session`.
 
     The compiled model is kept in the cache, since reading a graph takes far longer than loading what it became.
     """
-    core = ov.Core()
-    if variant == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    core, wanted = ov.Core(), VARIANTS[variant]
+    if wanted.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise MachineError(f"{this_machine().cpu} has no bfloat16 arithmetic; take --backend openvino")
-    config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": variant}
+    config: dict[str, Any] = {"PERFORMANCE_HINT": wanted.hint, "INFERENCE_PRECISION_HINT": wanted.precision}
     if num_threads is not None:
         config["INFERENCE_NUM_THREADS"] = num_threads
+    kind = ThroughputSession if wanted.hint == "THROUGHPUT" else OpenVinoSession
     try:
-        return OpenVinoSession(_compiled(core, with_unsigned_activations(graph), config), variant)
+        return kind(*_compiled(core, graph, config), wanted)
     except RuntimeError as error:
-        raise BadInputError(f"openvino {ov.__version__} refuses the graph: {_one_line(error)}") from error
+        raise BadInputError(
+            f"openvino {ov.__version__} refuses the graph: {_one_line(error)}; export it again"
+        ) from error
 
 
 class OpenVinoSession:
     """A compiled model and one request to it, whose real precision was asked for after compiling."""
 
-    def __init__(self, compiled: ov.CompiledModel, variant: str):
+    def __init__(self, compiled: ov.CompiledModel, memory: object, variant: Variant):
+        """memory: what the compiled model may still read from."""
+        self._compiled, self._memory = compiled, memory
         self._request, self._outputs = compiled.create_infer_request(), compiled.outputs
         self._names = [output.get_any_name() for output in self._outputs]
         batch = compiled.inputs[0].get_partial_shape()[0]
         self.max_batch = batch.get_length() if batch.is_static else None
         hint = NAMES[compiled.get_property("INFERENCE_PRECISION_HINT").type_name]
-        if hint != NAMES[variant]:  # a chip without it takes another one in silence
-            raise MachineError(f"openvino compiled for {hint}, not {NAMES[variant]}; take another backend")
+        if hint != NAMES[variant.precision]:  # a chip without it takes another one in silence
+            raise MachineError(f"openvino compiled for {hint}, not {NAMES[variant.precision]}; take another backend")
         counts = _layers_by_precision(compiled) or Counter({hint: 1})
         ((most, _),) = counts.most_common(1)
         real = most if len(counts) == 1 else f"mostly {most}"
@@ -74,17 +94,62 @@ class OpenVinoSession:
             self._request.infer(dict(feeds), share_inputs=True, share_outputs=True)
             return dict(out)
         except (RuntimeError, KeyError) as error:
-            raise BadInputError(f"{self.executor} cannot run the graph: {_one_line(error)}") from error
+            raise BadInputError(
+                f"{self.executor} cannot run the graph: {_one_line(error)}; feed what it takes"
+            ) from error
 
     def close(self) -> None:
         """Free the memory: OpenVINO does with the last reference."""
-        self._request = self._outputs = None
+        self._request = self._outputs = self._compiled = self._memory = None
 
 
-def _compiled(core: ov.Core, graph: bytes, config: dict[str, Any]) -> ov.CompiledModel:
+class ThroughputSession(OpenVinoSession):
+    """A model compiled for many frames a second: as many requests at once as OpenVINO finds right for the CPU."""
+
+    def __init__(self, compiled: ov.CompiledModel, memory: object, variant: Variant):
+        super().__init__(compiled, memory, variant)
+        self._lanes: list[RequestLane] = []
+        self._num_lanes: int = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self.executor += f", {self._num_lanes} frames at once"
+
+    def lanes(self) -> Sequence[Lane]:
+        """The requests."""
+        if not self._lanes:
+            self._lanes = [RequestLane(self._compiled, self._names) for _ in range(self._num_lanes)]
+        return self._lanes
+
+    def close(self) -> None:
+        """Free the memory."""
+        self._lanes = []
+        super().close()
+
+
+class RequestLane:
+    """A request of its own."""
+
+    def __init__(self, compiled: ov.CompiledModel, names: Sequence[str]):
+        self._request, self._names = compiled.create_infer_request(), names
+
+    def start(self, feeds: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Copy the inputs, and begin."""
+        try:
+            self._request.start_async(dict(feeds))
+        except (RuntimeError, KeyError) as error:
+            raise BadInputError(
+                f"openvino {ov.__version__} cannot run the graph: {_one_line(error)}; feed what it takes"
+            ) from error
+
+    def finish(self) -> Arrays:
+        """Wait, and copy the outputs."""
+        self._request.wait()
+        return {name: self._request.get_tensor(name).data.copy() for name in self._names}
+
+
+def _compiled(core: ov.Core, graph: Graph, config: dict[str, Any]) -> tuple[ov.CompiledModel, object]:
+    """The compiled model, and the memory that it may read from as long as it lives."""
     machine = this_machine()
     key = {
-        "graph": sha256_of(graph),
+        "graph": f"{graph.sha256}, rewritten as of {REVISION}",
         "version": ov.__version__,
         "device": machine.cpu,
         "instruction set": " ".join(machine.instruction_set),
@@ -92,11 +157,14 @@ def _compiled(core: ov.Core, graph: bytes, config: dict[str, Any]) -> ov.Compile
     }
     known = get_blob("openvino", key)
     if known is not None:
-        return core.import_model(known, "CPU", config)
-    compiled = core.compile_model(core.read_model(io.BytesIO(graph)), "CPU", config)
+        blob = ov.Tensor(known, shared_memory=True)
+        return core.import_model(blob, "CPU", config), (known, blob)
+    compiled = core.compile_model(
+        core.read_model(io.BytesIO(with_unsigned_activations(graph.content()))), "CPU", config
+    )
     exported = compiled.export_model()
     put_blob("openvino", key, exported if isinstance(exported, bytes) else exported.getvalue())
-    return compiled
+    return compiled, None
 
 
 def _layers_by_precision(compiled: ov.CompiledModel) -> "Counter[str]":

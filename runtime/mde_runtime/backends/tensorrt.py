@@ -3,29 +3,30 @@
 `open` never builds, and deserialises only bytes whose hash was just checked, with host code and plugins off.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mde_runtime.backends import Arrays, Session
+from mde_runtime.backends import Arrays, Graph, Lane, Session
 from mde_runtime.cache import get_blob, put_blob
 from mde_runtime.certificate import Precision
 from mde_runtime.cuda import Cuda, open_cuda
 from mde_runtime.engines import store
 from mde_runtime.engines.build import DEFAULTS
 from mde_runtime.engines.flavours import Flavour, library_of
-from mde_runtime.engines.inspecting import arithmetic_of
+from mde_runtime.engines.inspecting import arithmetic_of, share_of
 from mde_runtime.engines.keys import EngineRecord, key_for
 from mde_runtime.engines.listening import BuildLog
 from mde_runtime.engines.running import Runner, Tensor
 from mde_runtime.errors import MachineError
 
 
-def open(graph: bytes, variant: Flavour, num_threads: int | None) -> Session:  # noqa: ARG001  the GPU has its own
+def open(graph: Graph, variant: Flavour, num_threads: int | None) -> Session:  # noqa: ARG001  the GPU has its own
     """Open the engine that this machine has of an ONNX graph; see `mde_runtime.backends.open_session`."""
-    key = key_for(graph, variant, DEFAULTS)
+    key = key_for(graph.sha256, variant, DEFAULTS)
     cuda = open_cuda()
     engine, record = store.find(key)
     with cuda.current():
@@ -39,28 +40,27 @@ class EngineSession:
         gpu, flavour = cuda.gpu(), record.key.flavour
         log = BuildLog(library)
         runtime = library.Runtime(log.logger)
-        runtime.engine_host_code_allowed = False
+        runtime.engine_host_code_allowed = record.key.options.version_compatible  # its owner chose so: it carries some
         engine = runtime.deserialize_cuda_engine(content)
         if engine is None:
             raise MachineError(
                 f"{flavour} {library.__version__} refuses the engine ({log.cause()}); build it again here: "
                 "mde-bundle engine MODEL"
             )
-        compiled_kernels = _KernelCache(record, gpu.name) if flavour == "tensorrt-rtx" else None
-        context = compiled_kernels.context(engine) if compiled_kernels else engine.create_execution_context()
-        if context is None:
-            raise MachineError(f"{flavour} cannot make a context: {log.cause()}")
-        tensors = _tensors(library, engine, context)
-        self._runner: Runner | None = Runner(
-            cuda, tensors, context.set_tensor_address, context.execute_async_v3, is_mapped=gpu.is_integrated
-        )
-        if compiled_kernels:
-            compiled_kernels.keep()
-        self._alive: tuple[Any, ...] = (log, runtime, engine, compiled_kernels, context)  # each needs those before it
+        self._cuda, self._library, self._is_mapped = cuda, library, gpu.is_integrated
+        self._kernels = _KernelCache(record, gpu.name) if flavour == "tensorrt-rtx" else None
+        self._log, self._alive = log, [log, runtime, engine, self._kernels]  # each needs those before it
+        self._runner: Runner | None = self._new_runner(engine)
+        self._second: Runner | None = None
+        self._new_second = functools.partial(self._new_runner, engine)
+        if self._kernels:
+            self._kernels.keep()
         inspector = engine.create_engine_inspector()
-        real = arithmetic_of(inspector.get_engine_information(library.LayerInformationFormat.JSON))
+        self._inspected = str(inspector.get_engine_information(library.LayerInformationFormat.JSON))
+        real = arithmetic_of(self._inspected)
         self.arithmetic: Mapping[Precision, str] = {"fp32": real, "fp16": real, "int8": real}
-        self.max_batch: int | None = next(tensor.shape[0] for tensor in tensors if tensor.is_input)
+        self.max_batch: int | None = self._runner.max_batch
+        self.engine_sha256 = record.engine_sha256
         driver = f"{gpu.driver_version // 1000}.{gpu.driver_version % 1000 // 10}"
         self.executor = (
             f"{flavour} {library.__version__}, engine {record.engine_sha256[:12]}, driver of CUDA {driver}, "
@@ -72,20 +72,43 @@ class EngineSession:
         """Every output of the graph, by name."""
         return self._opened().run(feeds, out)
 
+    def lanes(self) -> Sequence[Lane]:
+        """Two: while one computes a frame, the next is on its way to the other."""
+        first = self._opened()
+        if self._second is None:
+            with self._cuda.current():
+                self._second = self._new_second()
+        return first, self._second
+
+    def share_in(self, arithmetic: str, without: Collection[str]) -> float | None:
+        """The share of the multiply-adds that are done in an arithmetic, but for the nodes `without`."""
+        return share_of(self._inspected, arithmetic, without)
+
     def run_on(self, stream: int, pointers: Mapping[str, int]) -> None:
         """Queue one run on the caller's CUDA stream, from and to device memory by tensor name. Waits for nothing."""
         self._opened().run_on(stream, pointers)
 
     def close(self) -> None:
         """Give the device's memory back."""
-        if self._runner is not None:
-            self._runner.close()
-            self._runner, self._alive = None, ()
+        for runner in filter(None, (self._second, self._runner)):
+            runner.close()
+        self._runner = self._second = None
+        self._alive.clear()
 
     def _opened(self) -> Runner:
         if self._runner is None:
             raise MachineError("this session is closed; open it again")
         return self._runner
+
+    def _new_runner(self, engine: Any) -> Runner:
+        context = self._kernels.context(engine) if self._kernels else engine.create_execution_context()
+        if context is None:
+            raise MachineError(f"the engine gives no context ({self._log.cause()}); close what else uses the GPU")
+        self._alive.append(context)
+        tensors = _tensors(self._library, engine, context)
+        return Runner(
+            self._cuda, tensors, context.set_tensor_address, context.execute_async_v3, is_mapped=self._is_mapped
+        )
 
 
 class _KernelCache:
@@ -99,7 +122,7 @@ class _KernelCache:
         config = engine.create_runtime_config()
         self._cache = config.create_runtime_cache()
         if (known := get_blob("kernels", self._key)) is not None:
-            self._cache.deserialize(known)
+            self._cache.deserialize(known.tobytes())
         config.set_runtime_cache(self._cache)
         return engine.create_execution_context(config)
 

@@ -53,7 +53,7 @@ def why(bundle: Path) -> None:
 
     def row(precision: "Precision", flavour: "Flavour") -> tuple[str, str, str, str]:
         try:
-            _, record = store.find(key_for(opened.graph(precision), flavour, DEFAULTS))
+            _, record = store.find(key_for(opened.graph_sha256(precision), flavour, DEFAULTS))
         except MachineError as error:
             return precision, flavour, "no", str(error)
         return precision, flavour, "yes", record.key.in_words
@@ -65,15 +65,21 @@ def why(bundle: Path) -> None:
 
 @cache.command()
 @click.option("--all", "everything", is_flag=True, help="Everything: engines, compiled models, records.")
-def prune(everything: bool) -> None:
-    """Remove what can never be used again: altered engines, those of another library version, interrupted writes."""
-    from mde_runtime.cache import cache_dir
+@click.option(
+    "--unused-days", default=30.0, show_default=True, help="Compiled models that nobody opened for so long go, too."
+)
+def prune(everything: bool, unused_days: float) -> None:
+    """Remove what is of no use any more: altered engines, those of another library version, interrupted writes.
+
+    What is compiled when a bundle is opened is found by its content, so old ones are known by their age alone.
+    """
+    from mde_runtime.cache import cache_dir, unused_blobs
     from mde_runtime.engines import store
 
     if everything:
         removed = [path for path in sorted(cache_dir().rglob("*")) if path.is_file() and not store.is_in_use(path)]
     else:
-        removed = [*store.drafts(), *store.remove_unusable()]
+        removed = [*store.drafts(), *store.remove_unusable(), *unused_blobs(unused_days)]
     for path in removed:
         path.unlink(missing_ok=True)
         click.echo(path)

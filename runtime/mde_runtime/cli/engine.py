@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option("--tf32", is_flag=True, help="Let FP32 be rounded to TF32.")
 @click.option("--hardware-compatible", is_flag=True, help="Also for later GPUs, a little slower.")
+@click.option("--version-compatible", is_flag=True, help="Also for later versions of TensorRT; brings code of its own.")
 @click.option("--compute-capability", "capabilities", multiple=True, help="tensorrt-rtx: a GPU to build for, e.g. 8.6.")
 @click.option(
     "--builds", type=int, default=1, show_default=True, help="Fresh builds to verify; the worst figure counts."
@@ -47,6 +48,7 @@ def engine(
     max_batch: int,
     tf32: bool,
     hardware_compatible: bool,
+    version_compatible: bool,
     capabilities: tuple[str, ...],
     builds: int,
     save: Path | None,
@@ -69,9 +71,9 @@ def engine(
     from mde_runtime.engines.keys import key_for
 
     if (install is None) != (sha256 is None):
-        raise UsageError("--install and --sha256 belong together: an engine is executable code")
+        raise UsageError("--install and --sha256 belong together: an engine is executable code; give both")
     if builds < 1:
-        raise UsageError(f"--builds {builds}: give 1 or more")
+        raise UsageError(f"--builds {builds} builds nothing; give 1 or more")
     opened = read_bundle(bundle)
     chosen = precision or ("fp16" if "fp16" in opened.precisions else "fp32")
     options = BuildOptions(
@@ -80,9 +82,10 @@ def engine(
         batch=(1, 1, max_batch),
         tf32=tf32,
         hardware_compatible=hardware_compatible,
+        version_compatible=version_compatible,
         compute_capabilities=capabilities,
     )
-    key = key_for(opened.graph(chosen), flavour or first_here(), options)
+    key = key_for(opened.graph_sha256(chosen), flavour or first_here(), options)
     if install is not None and sha256 is not None:
         store.install(key, install, sha256)
         verified = _verified(opened, key, chosen)

@@ -37,7 +37,9 @@ def main(
     backend: str,
     precision: str,
 ) -> int:
-    """Write the depth in metres of every SOURCE: pictures, folders, patterns, videos or cameras (/dev/video0).
+    """Write the depth in metres of every SOURCE: pictures, folders, patterns, videos or cameras.
+
+    Cameras are /dev/video0 and the like, and on a Jetson csi:0 and the like.
 
     A picture of any size is brought to the size that the bundle takes, and its depth back to the picture's own.
     A picture that cannot be read is named and left out, and the exit code is 1.
@@ -107,6 +109,6 @@ def _camera(contract: "Contract", focal_px: float | None) -> "Intrinsics | None"
     if focal_px is None:
         return None
     if focal_px <= 0:
-        raise UsageError(f"--focal-px {focal_px}: a focal length is greater than 0 px")
+        raise UsageError(f"--focal-px {focal_px}: a focal length is greater than 0 px; give the camera's")
     source = contract.source
     return Intrinsics(focal_px, focal_px, (source.width_px - 1) / 2, (source.height_px - 1) / 2)

@@ -113,7 +113,7 @@ def open_cuda() -> Cuda:
             return cuda
         except MachineError as error:  # noqa: PERF203  two drivers, tried once
             reasons.append(f"{name}: {error}")
-    raise MachineError(f"no CUDA here ({'; '.join(reasons)})")
+    raise MachineError(f"no CUDA here ({', '.join(reasons)}); look into mde-doctor")
 
 
 def num_bytes_of(shape: tuple[int, ...], dtype: npt.DTypeLike) -> int:

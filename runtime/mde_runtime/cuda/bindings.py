@@ -145,8 +145,10 @@ def _checked(result: tuple[Any, ...]) -> tuple[Any, ...]:
     if error == runtime.cudaError_t.cudaSuccess:
         return tuple(values)
     if error in (runtime.cudaError_t.cudaErrorInsufficientDriver, runtime.cudaError_t.cudaErrorNoDevice):
-        raise MachineError(f"there is no NVIDIA GPU, no driver, or one too old for it ({error.name})")
+        raise MachineError(
+            f"there is no NVIDIA GPU, no driver, or one too old for it ({error.name}); install NVIDIA's driver"
+        )
     _, words = runtime.cudaGetErrorString(error)
     if error == runtime.cudaError_t.cudaErrorMemoryAllocation:
         raise MachineError("the GPU's memory is full; close what else uses it, or take a smaller batch")
-    raise MachineError(f"CUDA: {words.decode()} ({error.name})")
+    raise MachineError(f"CUDA: {words.decode()} ({error.name}); look into mde-doctor")

@@ -29,7 +29,7 @@ def open() -> Cuda:
     try:
         return PyCuda()
     except driver.Error as error:
-        raise MachineError(f"CUDA: {error}") from error
+        raise MachineError(f"CUDA: {error}; install NVIDIA's driver") from error
 
 
 class PyCuda:
@@ -119,4 +119,4 @@ class PyCuda:
         except driver.MemoryError as error:
             raise MachineError("the GPU's memory is full; close what else uses it, or take a smaller batch") from error
         except driver.Error as error:
-            raise MachineError(f"CUDA: {error}") from error
+            raise MachineError(f"CUDA: {error}; look into mde-doctor") from error

@@ -16,6 +16,7 @@ from mde_runtime.engines.listening import BuildLog, build_monitor
 from mde_runtime.errors import MachineError, UsageError
 
 # Without a driver the library adds this line to every error, whatever the error was.
+REMEDY = "export another precision, or open an issue with what --log FILE wrote"
 UNRELATED = re.compile(r"cudaError 35|CUDA driver version is insufficient")
 
 
@@ -28,14 +29,15 @@ class BuildOptions:
     batch: tuple[int, int, int] = (1, 1, 1)  # smallest, usual and largest, for a graph whose batch is open
     tf32: bool = False  # TF32 rounds FP32 to 10 bits of mantissa, so it is off unless asked for
     hardware_compatible: bool = False  # runs on later GPUs, too, a little slower
+    version_compatible: bool = False  # runs on later versions of TensorRT, too; carries code of its own for that
     compute_capabilities: tuple[str, ...] = ()  # TensorRT-RTX, e.g. 8.6: GPUs to build for; none: its portable default
 
     def __post_init__(self) -> None:
         smallest, usual, largest = self.batch
         if not 1 <= smallest <= usual <= largest:
-            raise UsageError(f"batch {self.batch} is not smallest <= usual <= largest, from 1")
+            raise UsageError(f"batch {self.batch} is not smallest <= usual <= largest, from 1; give e.g. 1, 4, 16")
         if not 0 <= self.optimization_level <= 5:
-            raise UsageError(f"optimization level {self.optimization_level} is not between 0 and 5")
+            raise UsageError(f"optimization level {self.optimization_level} is not between 0 and 5; give one of these")
 
 
 DEFAULTS = BuildOptions()
@@ -91,7 +93,7 @@ def _build(
     if monitor.interrupted:
         raise KeyboardInterrupt
     if built is None:
-        raise MachineError(f"{name} cannot build the graph: {log.cause(UNRELATED)}")
+        raise MachineError(f"{name} cannot build the graph: {log.cause(UNRELATED)}; {REMEDY}")
     if timing_cache is not None:
         files.write_bytes(timing_cache, bytes(config.get_timing_cache().serialize()))
     return bytes(built)
@@ -102,7 +104,7 @@ def _parse(parser: Any, graph: bytes, name: str) -> None:
         error = parser.get_error(0)
         node = " ".join(filter(None, (error.node_name(), error.node_operator() and f"({error.node_operator()})")))
         lines = [line for line in error.desc().splitlines() if not UNRELATED.search(line)]
-        raise MachineError(f"{name} cannot take the graph: {f'{node}: ' if node else ''}{' '.join(lines)}")
+        raise MachineError(f"{name} cannot take the graph: {f'{node}: ' if node else ''}{' '.join(lines)}; {REMEDY}")
 
 
 def _configure(library: Any, builder: Any, network: Any, options: BuildOptions) -> Any:
@@ -114,6 +116,8 @@ def _configure(library: Any, builder: Any, network: Any, options: BuildOptions) 
         config.clear_flag(library.BuilderFlag.TF32)  # on by default
     if options.hardware_compatible:
         config.hardware_compatibility_level = library.HardwareCompatibilityLevel.AMPERE_PLUS
+    if options.version_compatible:
+        config.set_flag(library.BuilderFlag.VERSION_COMPATIBLE)
     if options.compute_capabilities:
         _target(library, config, options.compute_capabilities)
     _add_profile(builder, network, config, options.batch)
@@ -142,6 +146,9 @@ def _add_profile(builder: Any, network: Any, config: Any, batch: tuple[int, int,
     for tensor in is_open:
         _, *rest = tensor.shape
         if -1 in rest:
-            raise MachineError(f"the graph's input {tensor.name} has shape {tuple(tensor.shape)}: only N may be open")
+            raise MachineError(
+                f"the graph's input {tensor.name} has shape {tuple(tensor.shape)}: only N may be open; "
+                "export it again with fixed sides"
+            )
         profile.set_shape(tensor.name, *((size, *rest) for size in batch))
     config.add_optimization_profile(profile)

@@ -36,18 +36,27 @@ class EngineKey:
         device = " of ".join(filter(None, (self.device, capabilities and f"compute capability {capabilities}")))
         return f"{self.flavour} {self.version} for {device or 'the GPUs that it takes by default'}"
 
-    def is_for_the_same(self, other: "EngineKey") -> bool:
-        """Whether both are engines of one graph by one library on one device, whatever was asked of the build."""
-        return replace(self, options=other.options) == other
+    def serves(self, wanted: "EngineKey") -> bool:
+        """Whether its engine runs where `wanted` is asked for, whatever was asked of the build.
+
+        One graph, one device and one library: of the same version, or of a later one where it was built for those.
+        """
+        is_newer = _numbers(wanted.version) > _numbers(self.version)
+        version = wanted.version if self.options.version_compatible and is_newer else self.version
+        return replace(self, options=wanted.options, version=version) == wanted
 
 
-def key_for(graph: bytes, flavour: Flavour, options: BuildOptions) -> EngineKey:
+def key_for(graph_sha256: str, flavour: Flavour, options: BuildOptions) -> EngineKey:
     """The key of a graph's engine on this machine. Raises MachineError where the library or the GPU is missing."""
-    version, graph_sha256 = version_of(flavour), files.sha256_of(graph)
+    version = version_of(flavour)
     if flavour == "tensorrt-rtx":
         return EngineKey(graph_sha256, flavour, version, "", "", 0, options)
     gpu = open_cuda().gpu()
     return EngineKey(graph_sha256, flavour, version, gpu.name, gpu.compute_capability, gpu.num_multiprocessors, options)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdigit()]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.cuda import Cuda, num_bytes_of
-from mde_runtime.errors import BadInputError, MachineError
+from mde_runtime.errors import BadInputError, MachineError, UsageError
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -71,6 +71,7 @@ class Runner:
     ):
         """bind: give the engine the address of a tensor. enqueue: queue its work on a stream; False where it cannot."""
         self._cuda, self._tensors, self._bind, self._enqueue = cuda, tensors, bind, enqueue
+        self.max_batch = next(tensor.shape[0] for tensor in tensors if tensor.is_input)
         with cuda.current():
             self._stream = cuda.new_stream()
             self._buffers = {tensor.name: Buffer(cuda, tensor, is_mapped=is_mapped) for tensor in tensors}
@@ -78,17 +79,32 @@ class Runner:
             self._launch_eagerly()  # the first run loads kernels, which cannot be captured
             cuda.wait(self._stream)
             self._graph, self.how = self._captured()
+        self._num_started = 0
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None) -> Arrays:
         """Every output for `feeds`; written to `out` where it is given."""
+        self.start(feeds)
+        return self.finish(out)
+
+    def start(self, feeds: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take the inputs and queue the run. Waits for nothing."""
+        if self._num_started:
+            raise UsageError("a stream is running on this estimator; end it first, or open another estimator")
         num_frames = self._fill(feeds)
         with self._cuda.current():
             if self._graph is not None and self._cuda.graphs is not None:
                 self._cuda.graphs.launch(self._graph, self._stream)
             else:
                 self._launch_eagerly()
+        self._num_started = num_frames
+
+    def finish(self, out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
+        """Wait for the run that was started. Every output; written to `out` where it is given."""
+        num_frames, self._num_started = self._num_started, 0
+        with self._cuda.current():
             self._cuda.wait(self._stream)
-        answer = {name: buffer.host[:num_frames] for name, buffer in self._buffers.items() if name not in feeds}
+        outputs = (tensor.name for tensor in self._tensors if not tensor.is_input)
+        answer = {name: self._buffers[name].host[:num_frames] for name in outputs}
         if out is None:
             return {name: array.copy() for name, array in answer.items()}
         for name, array in answer.items():
@@ -123,11 +139,14 @@ class Runner:
                 if feed is None or feed.shape[1:] != tensor.shape[1:] or feed.dtype != tensor.dtype:
                     found = "nothing" if feed is None else f"{feed.dtype} {feed.shape}"
                     raise BadInputError(
-                        f"the engine cannot run the graph: {tensor.name} is {found}, not {tensor.dtype} {tensor.shape}"
+                        f"the engine cannot run the graph: {tensor.name} is {found}, not {tensor.dtype} "
+                        f"{tensor.shape}; feed that"
                     )
                 num_frames = len(feed)
                 if not 1 <= num_frames <= tensor.shape[0]:
-                    raise BadInputError(f"the engine cannot run {num_frames} frames at once, {tensor.shape[0]} at most")
+                    raise BadInputError(
+                        f"the engine cannot run {num_frames} frames at once, {tensor.shape[0]} at most; feed fewer"
+                    )
                 np.copyto(self._buffers[tensor.name].host[:num_frames], feed)
         return num_frames
 

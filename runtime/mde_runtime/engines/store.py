@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mde_runtime import files, records
@@ -39,7 +39,7 @@ def find(key: EngineKey) -> tuple[bytes, EngineRecord]:
 
     Raises MachineError that says why there is none and how to make one, or that it was altered.
     """
-    fitting = [entry for entry in entries() if entry.record and entry.record.key.is_for_the_same(key)]
+    fitting = [entry for entry in entries() if entry.record and entry.record.key.serves(key)]
     if not fitting:
         raise MachineError(f"{why_missing(key)}; build it here: mde-bundle engine MODEL --flavour {key.flavour}")
     newest = max(fitting, key=lambda entry: entry.path.stat().st_mtime_ns)
@@ -47,13 +47,17 @@ def find(key: EngineKey) -> tuple[bytes, EngineRecord]:
 
 
 def read(entry: Entry) -> tuple[bytes, EngineRecord]:
-    """An engine and its record. Raises MachineError where the bytes are not those that were put there."""
-    content = entry.path.read_bytes()
-    if entry.record is None or files.sha256_of(content) != entry.record.engine_sha256:
-        raise MachineError(
-            f"{entry.path}: this engine was altered; remove it (mde-bundle cache prune) and build it again"
-        )
-    return content, entry.record
+    """An engine and its record; those that take their place, where that is just happening.
+
+    Raises MachineError where the bytes are not those that were put there.
+    """
+    if (content := _sound(entry)) is not None and entry.record is not None:
+        return content, entry.record
+    with only_one(entry.path.with_suffix(LOCK)):  # whoever was replacing it has done so now
+        again = Entry(entry.path, _record_of(entry.path))
+    if again.record is None or again == entry:
+        raise MachineError(f"{entry.path}: this engine was altered; build it again: mde-bundle engine MODEL")
+    return read(again)
 
 
 def build(
@@ -70,7 +74,8 @@ def build(
     """
     path = folder() / f"{key.name}{ENGINE}"
     with only_one(path.with_suffix(LOCK)):
-        if not is_fresh and (record := _record_of(path)) is not None:
+        record = _record_of(path)
+        if not is_fresh and record is not None and _sound(Entry(path, record)) is not None:
             os.utime(path)  # what was asked for last is what `find` gives
             return record
         for draft in folder().glob(f".{key.name}-*"):  # what a builder that was killed left behind
@@ -84,11 +89,10 @@ def build(
 
 
 def put(key: EngineKey, engine: bytes, build_s: float) -> EngineRecord:
-    """Keep an engine; the caller holds its lock. The record goes first and comes last: without one it is not used."""
+    """Keep an engine; the caller holds its lock. Where the record does not fit the engine it is not used."""
     path = folder() / f"{key.name}{ENGINE}"
     gpu = open_cuda().gpu() if key.device else None
     record = EngineRecord(key, files.sha256_of(engine), len(engine), build_s, gpu)
-    path.with_suffix(RECORD).unlink(missing_ok=True)
     write(path, engine)
     write(path.with_suffix(RECORD), records.dumps(record).encode())
     return record
@@ -102,7 +106,7 @@ def install(key: EngineKey, source: Path, sha256: str) -> EngineRecord:
     try:
         engine = source.read_bytes()
     except OSError as error:
-        raise BadInputError(f"{source}: {error.strerror}") from error
+        raise BadInputError(f"{source}: {error.strerror}; name the file that --save wrote") from error
     if files.sha256_of(engine) != sha256.lower():
         raise BadInputError(f"{source}: its SHA-256 is {files.sha256_of(engine)}, not {sha256}; do not install it")
     with only_one(folder() / f"{key.name}{LOCK}"):
@@ -125,9 +129,11 @@ def why_missing(key: EngineKey) -> str:
 
 def is_usable(entry: Entry) -> bool:
     """Whether an engine is what its record says, and of the library that is installed."""
+    record = entry.record
+    if record is None or _sound(entry) is None:
+        return False
     try:
-        _, record = read(entry)
-        return record.key.version == version_of(record.key.flavour)
+        return record.key.serves(replace(record.key, version=version_of(record.key.flavour)))
     except MachineError:
         return False
 
@@ -157,6 +163,15 @@ def is_in_use(path: Path) -> bool:
         return time.time() - path.stat().st_mtime < ABANDONED_S
     except FileNotFoundError:  # its writer has just finished it
         return True
+
+
+def _sound(entry: Entry) -> bytes | None:
+    """The engine's bytes, where they are those of its record."""
+    try:
+        content = entry.path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return content if entry.record and files.sha256_of(content) == entry.record.engine_sha256 else None
 
 
 def _record_of(path: Path) -> EngineRecord | None:

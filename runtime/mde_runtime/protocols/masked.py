@@ -56,7 +56,10 @@ class Masked:
         where = f"protocol {self._name}, frame {len(self._frames)}"
         check_judgeable(where, depth_m)
         if depth_m.shape != truth_m.shape:
-            raise BadInputError(f"{where}: depth of {depth_m.shape} px for a truth of {truth_m.shape} px")
+            raise BadInputError(
+                f"{where}: depth of {depth_m.shape} px for a truth of {truth_m.shape} px; "
+                "bring it to the truth's size first"
+            )
         crop = self._crop(*truth_m.shape)
         truth = np.asarray(truth_m[crop], np.float64)
         valid = (truth > NEAR_M) & (truth < self._far_m)

@@ -54,7 +54,7 @@ def file_of(kind: str, out: Path, name: str) -> Path:
     """The file that a format makes of a frame. Raises UsageError where it makes one of many frames."""
     suffix = _row(kind).suffix
     if suffix is None:
-        raise UsageError(f"--format {kind} makes one file of many frames, which cannot be resumed")
+        raise UsageError(f"--format {kind} makes one file of many frames, which cannot be resumed; leave --resume out")
     return out / f"{name}{suffix}"
 
 

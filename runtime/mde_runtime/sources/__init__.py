@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mde_runtime.errors import BadInputError, UsageError
 
 # Each has `open(source)`, which gives None for what is not of its kind; the first that answers reads it.
-SOURCES = ("mde_runtime.sources.videos", "mde_runtime.sources.pictures")
+SOURCES = ("mde_runtime.sources.csi", "mde_runtime.sources.videos", "mde_runtime.sources.pictures")
 
 
 @dataclass(frozen=True)
@@ -54,4 +54,4 @@ def _open(source: str) -> Source:
         found: Source | None = importlib.import_module(module).open(source)
         if found is not None:
             return found
-    raise BadInputError(f"{source}: no picture or video, and no folder or pattern that has pictures")
+    raise BadInputError(f"{source}: no picture or video, and no folder or pattern that has pictures; name one")

@@ -25,13 +25,13 @@ def open(source: str) -> Source | None:
     if path.is_dir():
         below = sorted(found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES and found.is_file())
         if not below:
-            raise BadInputError(f"{source}: no picture in this folder ({', '.join(SUFFIXES)})")
+            raise BadInputError(f"{source}: no picture in this folder ({', '.join(SUFFIXES)}); name another")
         return _source(source, {found.relative_to(path): found for found in below})
     if path.is_file():
         return _source(source, {Path(path.name): path}) if path.suffix.lower() in SUFFIXES else None
     matches = sorted(map(Path, glob.glob(source, recursive=True)))  # noqa: PTH207  Path.glob takes no absolute pattern
     if not matches:
-        raise BadInputError(f"{source}: no such file or folder")
+        raise BadInputError(f"{source}: no such file or folder; name one that is there")
     found = [match for match in matches if match.suffix.lower() in SUFFIXES]
     if doubled := next((match for match in found if sum(other.name == match.name for other in found) > 1), None):
         raise UsageError(f"{source}: more than one {doubled.name}; give the folder, which keeps its shape")
@@ -57,9 +57,13 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(path, formats=FORMATS) as image:
             if max(image.size) > MAX_SIDE_PX:
-                raise BadInputError(f"{path}: {image.width}x{image.height} px is more than {MAX_SIDE_PX} px a side")
+                raise BadInputError(
+                    f"{path}: {image.width}x{image.height} px is more than {MAX_SIDE_PX} px a side; make it smaller"
+                )
             if image.mode not in EIGHT_BIT_MODES:
                 raise BadInputError(f"{path}: a picture of mode {image.mode}, not 8 bits a colour; convert it first")
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInputError(f"{path}: not a picture that can be read ({error})") from error
+        raise BadInputError(
+            f"{path}: not a picture that can be read ({error}); copy it again, or save it anew"
+        ) from error

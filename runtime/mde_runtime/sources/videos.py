@@ -26,10 +26,10 @@ def open(source: str) -> Source | None:
     try:
         with av.open(source, format="v4l2" if is_camera else None) as container:
             if not container.streams.video:
-                raise BadInputError(f"{source}: has no video in it")
+                raise BadInputError(f"{source}: has no video in it; name another file")
             num_frames = container.streams.video[0].frames or None
     except (av.FFmpegError, OSError) as error:
-        raise BadInputError(f"{source}: not a video that can be read ({error})") from error
+        raise BadInputError(f"{source}: not a video that can be read ({error}); copy it again") from error
     stem = Path(source).stem
     return Source(source, (stem,), num_frames, lambda: _frames(source, stem, is_camera))
 

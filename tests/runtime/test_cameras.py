@@ -1,0 +1,116 @@
+"""Cameras and turned videos. The CSI camera runs over a stand-in of OpenCV, which is the system's on a Jetson."""
+
+import sys
+import types
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from mde_runtime import BadInputError, MachineError
+from mde_runtime.cli.predict import main
+from mde_runtime.sources import open_sources
+
+
+class Camera:
+    """Gives the frames that it was made with, in OpenCV's order of colours."""
+
+    opened: "ClassVar[list[Camera]]"
+
+    def __init__(self, pipeline, kind, frames):
+        self.pipeline, self.kind, self.frames, self.is_released = pipeline, kind, list(frames), False
+        self.opened.append(self)
+
+    def isOpened(self):  # noqa: N802  OpenCV's name
+        return bool(self.frames)
+
+    def get(self, _):
+        return 30.0
+
+    def read(self):
+        return (True, self.frames.pop(0)[..., ::-1]) if self.frames else (False, None)
+
+    def release(self):
+        self.is_released = True
+
+
+@pytest.fixture
+def opencv(monkeypatch):
+    """A function that puts a stand-in of OpenCV in place: of these RGB frames, with or without GStreamer."""
+    monkeypatch.setattr(Camera, "opened", [], raising=False)
+
+    def install(frames, gstreamer="YES (1.20.3)"):
+        stand_in = types.SimpleNamespace(
+            __version__="4.8.0",
+            CAP_GSTREAMER=1800,
+            CAP_PROP_FPS=5,
+            getBuildInformation=lambda: f"  Video I/O:\n    GStreamer:                   {gstreamer}\n",
+            VideoCapture=lambda pipeline, kind: Camera(pipeline, kind, frames),
+        )
+        monkeypatch.setitem(sys.modules, "cv2", stand_in)
+        return Camera.opened
+
+    return install
+
+
+def test_a_csi_camera_becomes_depth_for_each_frame(opencv, command, tiny_bundle, tiny_frames, tiny_depth, tmp_path):
+    opened = opencv(tiny_frames)
+    ended = command(main, tiny_bundle, "csi:1", "-o", tmp_path)
+    assert ended.exit_code == 0, ended.stderr
+    depth_m = np.stack([np.load(path) for path in sorted((tmp_path / "csi1").glob("*.npy"))])
+    np.testing.assert_allclose(depth_m, tiny_depth(tiny_frames), atol=4e-6)  # float32's step at 20 m
+    (camera,) = opened
+    assert (camera.kind, "sensor-id=1 " in camera.pipeline, camera.is_released) == (1800, True, True)
+
+
+def test_a_csi_camera_is_released_when_nobody_wants_more(opencv, tiny_frames):
+    opened = opencv(tiny_frames)
+    (source,) = open_sources(["csi:0"])
+    frames = source.frames()
+    assert next(frames).frames_per_s == 30.0
+    frames.close()
+    assert opened[0].is_released
+
+
+def test_a_sensor_that_does_not_answer_is_one_line(opencv):
+    opencv([])
+    (source,) = open_sources(["csi:0"])
+    with pytest.raises(MachineError, match="csi:0: no camera answers; look at its cable"):
+        next(source.frames())
+
+
+@pytest.mark.parametrize("source", ["csi:", "csi:x", "csi:-1"])
+def test_what_is_no_sensor_is_refused(source):
+    with pytest.raises(BadInputError, match="is no sensor's number; name one"):
+        open_sources([source])
+
+
+def test_an_opencv_without_gstreamer_is_refused_with_the_remedy(opencv, tiny_frames):
+    opencv(tiny_frames, gstreamer="NO")
+    with pytest.raises(MachineError, match="built without GStreamer; on Jetson give the environment"):
+        open_sources(["csi:0"])
+
+
+def test_without_opencv_the_remedy_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MachineError, match=r"OpenCV does not load here .*; on Jetson give the environment"):
+        open_sources(["csi:0"])
+
+
+@pytest.mark.parametrize(("angle", "bright_side"), [(0, "left"), (90, "bottom"), (180, "right"), (270, "top")])
+def test_a_video_is_turned_as_it_says_that_it_was_held(tmp_path, angle, bright_side):
+    """The angle is the file's own, against the clock, as phones write it."""
+    av = pytest.importorskip("av", reason="an extra")
+    frame = np.zeros((32, 64, 3), np.uint8)
+    frame[:, :32] = 255
+    with av.open(str(tmp_path / "film.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.height, stream.width, stream.pix_fmt = 32, 64, "yuv420p"
+        stream.set_display_rotation(angle)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    (source,) = open_sources([str(tmp_path / "film.mp4")])
+    (read,) = (frame.read() for frame in source.frames())
+    assert read.shape == ((32, 64, 3) if angle % 180 == 0 else (64, 32, 3))
+    sides = {"left": read[:, :8], "right": read[:, -8:], "top": read[:8], "bottom": read[-8:]}
+    assert max(sides, key=lambda side: sides[side].mean()) == bright_side
