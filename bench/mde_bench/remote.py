@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from mde_bench.candidates import Answer, Candidate, Opened
+from mde_bench.gpu_time import GpuTime
 from mde_bench.samples import Arrival, Call
 from mde_bench.worker import serve
 
@@ -68,6 +69,15 @@ class Worker:
         arrivals: list[Arrival] = self._ask(seconds + self._call_timeout_s, "paced", seconds, fps)
         return arrivals
 
+    def take(self, path: Path) -> None:
+        """Go on with the frames of another file."""
+        self._ask(self._call_timeout_s, "take", str(path))
+
+    def trace(self, num_calls: int) -> GpuTime:
+        """Where so many calls spend their time on the GPU."""
+        time_on_gpu: GpuTime = self._ask((num_calls + 1) * self._call_timeout_s, "trace", num_calls)
+        return time_on_gpu
+
     def peak_memory_bytes(self) -> int:
         """The most memory that the worker had resident so far."""
         peak: int = self._ask(CLOSE_TIMEOUT_S, "peak_memory_bytes")
@@ -89,7 +99,7 @@ class Worker:
     ) -> None:
         self.close()
 
-    def _ask(self, timeout_s: float, verb: str, *arguments: float) -> Any:  # Any: each verb has its own answer
+    def _ask(self, timeout_s: float, verb: str, *arguments: float | str) -> Any:  # Any: each verb has its own answer
         try:
             self._pipe.send((verb, arguments))
         except OSError as error:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import onnx
 
 Shapes = dict[str, tuple[int, ...]]
+LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
 
 @dataclass(frozen=True)
@@ -18,28 +19,80 @@ class Work:
 
     num_macs: int  # multiply-adds of convolutions and matrix products, by their definition
     weight_bytes: int
+    moved_bytes: int  # what these layers read and write, weights too: all else is taken to be fused into them
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or matrix product, for one frame."""
+
+    num_macs: int
+    weight_bytes: int
+    frame_bytes: int  # of what it reads and writes beside its weights
 
 
 def work_of(graph: bytes) -> Work | None:
     """Count a graph's work; None where onnx is not installed. Raises BadInputError for a graph that it refuses."""
     try:
-        import onnx
+        import onnx  # noqa: F401  # only whether it is here
     except ImportError:
         return None
+    layers = layers_of(graph)
+    return Work(
+        num_macs=sum(layer.num_macs for layer in layers),
+        weight_bytes=sum(layer.weight_bytes for layer in layers),
+        moved_bytes=sum(layer.weight_bytes + layer.frame_bytes for layer in layers),
+    )
+
+
+def layers_of(graph: bytes) -> tuple[Layer, ...]:
+    """Every layer of a graph that multiplies. Needs onnx; raises BadInputError as `work_of`."""
+    model = _inferred(graph)
+    shapes, sizes = _shapes(model), _bytes(model)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    layers = []
+    for node in model.graph.node:
+        if node.op_type in LAYERS:
+            tensors = (*node.input, *node.output)
+            weight_bytes = sum(sizes.get(name, 0) for name in tensors if name in weights)
+            frame_bytes = sum(sizes.get(name, 0) for name in tensors if name not in weights)
+            layers.append(Layer(_macs(node, shapes), weight_bytes, frame_bytes))
+    return tuple(layers)
+
+
+def _inferred(graph: bytes) -> "onnx.ModelProto":
+    import onnx
+
     try:
-        model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(graph), data_prop=True)
+        return onnx.shape_inference.infer_shapes(onnx.load_model_from_string(graph), data_prop=True)
     except (onnx.shape_inference.InferenceError, ValueError) as error:
         raise BadInputError(f"the graph's shapes cannot be inferred: {error}") from error
+
+
+def _shapes(model: "onnx.ModelProto") -> Shapes:
     values = (*model.graph.input, *model.graph.value_info, *model.graph.output)
     shapes = {value.name: _shape(value) for value in values}
-    shapes |= {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    weight_bytes = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    return Work(sum(_macs(node, shapes) for node in model.graph.node), weight_bytes)
+    return shapes | {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+
+
+def _bytes(model: "onnx.ModelProto") -> dict[str, int]:
+    """What each tensor takes in memory."""
+    import onnx
+
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
+        types[value.name] = value.type.tensor_type.elem_type
+    shapes = _shapes(model)
+    return {
+        name: math.prod(shapes[name]) * onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
+        for name, kind in types.items()
+        if kind
+    }
 
 
 def _macs(node: "onnx.NodeProto", shapes: Shapes) -> int:
     """Of one node; a shape that nobody knows counts as nothing, so the sum is a lower bound."""
-    if node.op_type not in ("Conv", "ConvTranspose", "MatMul", "Gemm"):
+    if node.op_type not in LAYERS:
         return 0
     first, second, result = (shapes.get(name, ()) for name in (node.input[0], node.input[1], node.output[0]))
     if node.op_type == "Conv":  # every output value sums over the weights of its channel

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mde_bench.candidates import Answer, Candidate, Frame, Opened, Subject
+from mde_bench.gpu_time import GpuTime, traced
 from mde_bench.samples import Arrival, Call
 from mde_runtime.errors import MachineError
 
@@ -59,6 +60,10 @@ class _Duty:
     def __init__(self, subject: Subject, frames: Frame):
         self.subject, self._frames, self._next = subject, frames, 0
 
+    def take(self, path: str) -> None:
+        """Go on with the frames of another file."""
+        self._frames, self._next = np.load(path, mmap_mode="c"), 0
+
     def answer(self, index: int) -> Answer:
         """The answer for one of the frames."""
         return self.subject.answer(self._frames[index])
@@ -95,6 +100,11 @@ class _Duty:
                 self._timed_call()
             arrivals.append(Arrival(None if is_outdated else time.perf_counter_ns() - arrival_ns))
         return arrivals
+
+    def trace(self, num_calls: int) -> GpuTime:
+        """Where so many calls spend their time on the GPU."""
+        self._timed_call()
+        return traced(self._timed_call, num_calls)
 
     def peak_memory_bytes(self) -> int:
         """The most memory that this process had resident so far."""

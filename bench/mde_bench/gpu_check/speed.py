@@ -1,0 +1,90 @@
+"""The bench part: the chip's rates, then network after network as long as there is time for the next."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from mde_bench.gpu_check.asked import Asked
+from mde_bench.gpu_check.chip import Chip
+from mde_bench.gpu_check.clock import Clock
+from mde_bench.gpu_check.commands import Invocation, in_a_process
+from mde_bench.gpu_check.lines import Line
+from mde_bench.gpu_check.measuring import PART, lines_of_network
+from mde_bench.gpu_check.networks import Model, checkpoint_of
+from mde_bench.gpu_check.setting import GPU, REHEARSAL, Setting
+from mde_runtime.command import say
+from mde_runtime.errors import VerdictError
+
+
+def bench_lines(asked: Asked, clock: Clock) -> Iterator[Line]:
+    """Measure what the setting of the device asks for."""
+    yield from lines_of_setting(REHEARSAL if asked.is_rehearsal else GPU, asked, clock)
+
+
+def lines_of_setting(setting: Setting, asked: Asked, clock: Clock) -> Iterator[Line]:
+    """The chip's line, then those of every network."""
+    models = [_model(name, setting, asked) for name in setting.networks]
+    yield from _exports(models, max(setting.batches))
+    chip: Chip | None = None
+    for number, model in enumerate(model for model in models if model.bundle.exists()):
+        reckoned_s = setting.seconds_of(model.name)
+        if clock.left_s() < reckoned_s:
+            problem = f"{clock.left_s():.0f} s were left of the {reckoned_s:.0f} needed; give it more MINUTES"
+            yield Line(PART, model.name, "absent", {}, problem)
+            continue
+        if number == 0:
+            chip, line = _chip(setting)
+            yield line
+        say(f"{model.name}: some {reckoned_s:.0f} s ...")
+        yield from lines_of_network(setting, model, chip)
+
+
+def _model(name: str, setting: Setting, asked: Asked) -> Model:
+    folder = asked.out / "models"
+    return Model(name, checkpoint_of(name, setting.size_px, asked.models, folder), folder / f"{name}.mde")
+
+
+def _exports(models: list[Model], most_at_once: int) -> Iterator[Line]:
+    """Export, side by side, what was not exported before; a line for each that cannot be."""
+    running = [
+        (model, command, command.start())
+        for model in models
+        if not model.bundle.exists()
+        for command in (export_of(model.checkpoint, model.bundle, most_at_once),)
+    ]
+    for model, command, process in running:
+        yield from _ended(model, command, process)
+
+
+def export_of(checkpoint: Path, bundle: Path, most_at_once: int) -> Invocation:
+    """The command that makes a bundle in FP32 and FP16, for any batch up to a size."""
+    batch = ("--batch", f"1:{max(1, most_at_once // 4)}:{most_at_once}")
+    return Invocation("mde-export", checkpoint, "--fp16", *batch, "--engine", "none", "-o", bundle)
+
+
+def _ended(model: Model, command: Invocation, process: "subprocess.Popen[bytes]") -> Iterator[Line]:
+    try:
+        command.check(process.wait())
+    except VerdictError as error:
+        yield Line(PART, f"{model.name}, export", "failed", {}, str(error))
+
+
+def _chip(setting: Setting) -> tuple[Chip | None, Line]:
+    """The chip's rates, None where they cannot be measured, and the line that says so."""
+    arguments = (setting.device, setting.copy_bytes, setting.matrix_side)
+    try:
+        chip = in_a_process(Chip, "mde_bench.gpu_check.chip:measure_chip", *arguments)
+    except VerdictError as error:
+        return None, Line("chip", "its rates", "failed", {}, str(error))
+    return chip, _line_of_chip(chip)
+
+
+def _line_of_chip(chip: Chip) -> Line:
+    figures = {
+        "copy_gb_per_s": chip.copy_bytes_per_s / 1e9,
+        **{f"{name}_tflop_per_s": 2 * rate / 1e12 for name, rate in chip.macs_per_s.items()},
+        "upload_gb_per_s": chip.upload_bytes_per_s / 1e9,
+        "download_gb_per_s": chip.download_bytes_per_s / 1e9,
+        "launch_us": chip.launch_s * 1e6,
+    }
+    return Line("chip", chip.device, "passed", figures, "copies count bytes read and written; matrices are random")
