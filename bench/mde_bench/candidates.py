@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from mde_bench.device_times import DeviceTimes
 from mde_runtime.backends import BACKENDS
 from mde_runtime.bundle import Bundle
 from mde_runtime.certificate import Precision
@@ -52,6 +53,15 @@ class Subject(Protocol):
         ...
 
 
+@runtime_checkable
+class OnDevice(Subject, Protocol):
+    """A subject that may know how long a frame takes on its device, without what the host adds."""
+
+    def device_times(self, num_calls: int) -> DeviceTimes | None:
+        """By the device's own clock; None where that cannot be told."""
+        ...
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One row of the bench. opener is `module:function`; called with the options, it gives the Subject."""
@@ -63,9 +73,9 @@ class Candidate:
     options: Mapping[str, str | int]
 
     @property
-    def is_on_cpu(self) -> bool:
-        """Whether it computes on the CPU, whose peak is known."""
-        return self.backend not in BACKENDS or BACKENDS[self.backend].device == "cpu"
+    def device(self) -> str:
+        """What it computes on: cpu or cuda."""
+        return BACKENDS[self.backend].device if self.backend in BACKENDS else "cpu"
 
 
 TORCH = "torch eager"

@@ -76,6 +76,7 @@ def run(
     from mde_bench.gate import checks, read_gate
     from mde_bench.interleave import Effort
     from mde_bench.modes import Asked
+    from mde_bench.peaks import peaks_here
     from mde_bench.plan import plan_run
     from mde_bench.ranking import keep_ranking
     from mde_bench.result import save
@@ -83,7 +84,8 @@ def run(
 
     gate = read_gate(gate_path) if gate_path else None
     plan = plan_run(bundle, checkpoint, Excerpt(data, split, num_frames), protocol, num_threads, Effort())
-    plan = dataclasses.replace(plan, asked=Asked(modes, fps, minutes))
+    peaks = peaks_here(plan.num_threads, is_measured=True)  # before anything else runs
+    plan = dataclasses.replace(plan, peaks=peaks, asked=Asked(modes, fps, minutes))
     outcome = carry_out(plan, lambda result: save(result, json_path) if json_path else None)
     result = outcome.result
     _print(result)

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from mde_bench.nvidia import GpuMoment, gpu_moment
 from mde_runtime.machine import Machine, this_machine
 
 CPUS = Path("/sys/devices/system/cpu")
 THERMAL_ZONES = Path("/sys/class/thermal")
+MONITORS = Path("/sys/class/hwmon")  # a Jetson counts there how often it slowed down for want of current
 LIBRARIES = (
     "mde-toolchain",
     "numpy",
@@ -32,7 +34,8 @@ class Moment:
     load_average: float | None  # of the last minute
     clock_hz: float | None  # mean of the cores
     temperature_c: float | None  # of the hottest zone
-    num_throttled: int | None  # times that the processor slowed down to stay cool, since it was started
+    num_throttled: int | None  # times that the machine slowed down to stay cool or within its current, since its start
+    gpu: GpuMoment | None = None  # None: no nvidia-smi
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,12 @@ class Conditions:
 
     @property
     def has_throttled(self) -> bool:
-        """Whether the processor slowed down to stay cool while we measured."""
+        """Whether the processor or the GPU slowed down to stay cool while we measured."""
         before, after = self.before.num_throttled, self.after.num_throttled
-        return before is not None and after is not None and after > before
+        is_gpu_throttled = any(
+            moment.gpu is not None and moment.gpu.is_throttled for moment in (self.before, self.after)
+        )
+        return is_gpu_throttled or (before is not None and after is not None and after > before)
 
 
 def moment() -> Moment:
@@ -65,11 +71,13 @@ def moment() -> Moment:
     clocks = [1e3 * khz for khz in _numbers(CPUS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))] or _clocks_of_cpuinfo()
     temperatures = [value / 1e3 for value in _numbers(THERMAL_ZONES.glob("thermal_zone*/temp"))]
     throttled = _numbers(CPUS.glob("cpu[0-9]*/thermal_throttle/*_throttle_count"))
+    throttled += _numbers(MONITORS.glob("hwmon*/oc*_event_cnt"))
     return Moment(
         load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         clock_hz=sum(clocks) / len(clocks) if clocks else None,
         temperature_c=max(temperatures, default=None),
         num_throttled=int(sum(throttled)) if throttled else None,
+        gpu=gpu_moment(),
     )
 
 

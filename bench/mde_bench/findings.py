@@ -14,12 +14,11 @@ from mde_bench.candidates import Candidate, Opened
 from mde_bench.conditions import Moment, conditions, moment
 from mde_bench.interleave import Window
 from mde_bench.modes import ModeFigures
-from mde_bench.physics import Physics, peak_macs_per_s, physics
+from mde_bench.physics import Physics, Spent, physics
 from mde_bench.plan import Plan
-from mde_bench.result import SCHEMA, FrameError, Result, Row, Speed
+from mde_bench.result import SCHEMA, FrameError, OnGpu, Result, Row, Speed
 from mde_bench.statistics import latency, percentile, ratio
 from mde_runtime import metrics, parity
-from mde_runtime.machine import this_machine
 from mde_runtime.parity import Limits, Parity
 from mde_runtime.protocols import Figures
 
@@ -79,6 +78,7 @@ class Findings:
     judged: dict[str, Judgement] = field(default_factory=dict)
     window: Window | None = None
     peak_memory_bytes: dict[str, int] = field(default_factory=dict)
+    on_gpu: dict[str, OnGpu] = field(default_factory=dict)
     modes: dict[str, ModeFigures] = field(default_factory=dict)
     after: Moment | None = None  # when the single stream was measured; None: not yet
     before: Moment = field(default_factory=moment)
@@ -131,15 +131,19 @@ class Findings:
         )
 
     def _physics(self, candidate: Candidate, plan: Plan, speed: Speed | None) -> Physics | None:
-        """What a figure means for the hardware; None where that cannot be said: no figure, a GPU, no onnx."""
-        work, peak = (
-            plan.work.get(candidate.precision),
-            peak_macs_per_s(this_machine(), plan.num_threads, self.before.clock_hz),
-        )
-        if speed is None or work is None or peak is None or not candidate.is_on_cpu:
+        """What a figure means for the hardware; None where that cannot be said: no figure, no peak, no onnx."""
+        work, peaks = plan.work.get(candidate.precision), plan.peaks.get(candidate.device)
+        if speed is None or work is None or peaks is None:
             return None
-        arithmetic = self.opened[candidate.name].arithmetic
-        return physics(work, peak, arithmetic, speed.backend.p50_s, speed.host.p50_s, speed.end_to_end.min_s)
+        times = speed.device.times if speed.device else None
+        spent = Spent(
+            backend_s=speed.backend.p50_s,
+            host_s=speed.host.p50_s,
+            fastest_s=speed.end_to_end.min_s,
+            compute_s=times.compute_s if times else None,
+            copies_s=times.upload_s + times.download_s if times else None,
+        )
+        return physics(work, peaks, self.opened[candidate.name].arithmetic, spent)
 
     def _speed(self, candidate: Candidate, plan: Plan) -> Speed | None:
         samples = self.window.samples.get(candidate.name) if self.window else None
@@ -155,6 +159,7 @@ class Findings:
             cpu_s=percentile(samples.cpu_ns, 0.5) / 1e9,
             preempted_share=float(np.mean(np.asarray(samples.num_preemptions) > 0)),
             peak_memory_bytes=self.peak_memory_bytes[candidate.name],
+            device=self.on_gpu.get(candidate.name),
             ratio=None
             if reference is None or is_reference
             else ratio((samples.wall_ns, samples.round), (reference.wall_ns, reference.round), rng),

@@ -1,5 +1,6 @@
 """What a run is to measure, and on what."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from mde_bench.candidates import Candidate, bundle_candidate, bundle_pairs, torc
 from mde_bench.frames import Excerpt, Scene, open_scene
 from mde_bench.interleave import Effort
 from mde_bench.modes import Asked
+from mde_bench.peaks import Peaks, peaks_here
 from mde_bench.remote import CALL_TIMEOUT_S
 from mde_bench.result import Judged
 from mde_bench.work import Work, work_of
@@ -29,6 +31,7 @@ class Plan:
     protocol: str  # of accuracy
     effort: Effort
     num_threads: int
+    peaks: Mapping[str, Peaks]  # of what candidates compute on: cpu, cuda; without those that are not known
     asked: Asked = field(default_factory=Asked)  # modes beside the single stream
     call_timeout_s: float = CALL_TIMEOUT_S
 
@@ -69,4 +72,5 @@ def plan_run(
         provenance=bundle.manifest.provenance,
     )
     work = {precision: counted for precision in bundle.precisions if (counted := work_of(bundle.graph(precision)))}
-    return Plan(tuple(candidates), scene, judged, work, protocol, effort, num_threads)
+    peaks = peaks_here(num_threads, is_measured=False)
+    return Plan(tuple(candidates), scene, judged, work, protocol, effort, num_threads, peaks)

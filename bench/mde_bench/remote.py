@@ -9,7 +9,9 @@ from types import TracebackType
 from typing import Any
 
 from mde_bench.candidates import Answer, Candidate, Opened
+from mde_bench.device_times import DeviceTimes
 from mde_bench.gpu_time import GpuTime
+from mde_bench.nvidia import memory_bytes_of
 from mde_bench.samples import Arrival, Call
 from mde_bench.worker import serve
 
@@ -77,6 +79,15 @@ class Worker:
         """Where so many calls spend their time on the GPU."""
         time_on_gpu: GpuTime = self._ask((num_calls + 1) * self._call_timeout_s, "trace", num_calls)
         return time_on_gpu
+
+    def device_times(self, num_calls: int) -> DeviceTimes | None:
+        """How long a frame takes on the device itself; None where that cannot be told."""
+        times: DeviceTimes | None = self._ask((num_calls + 1) * self._call_timeout_s, "device_times", num_calls)
+        return times
+
+    def device_memory_bytes(self) -> int | None:
+        """What the worker holds of the GPU's memory; None where its driver does not tell."""
+        return None if self._process.pid is None else memory_bytes_of(self._process.pid)
 
     def peak_memory_bytes(self) -> int:
         """The most memory that the worker had resident so far."""

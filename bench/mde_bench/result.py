@@ -5,10 +5,12 @@ from pathlib import Path
 
 from mde_bench.anatomy import Anatomy
 from mde_bench.conditions import Conditions
+from mde_bench.device_times import DeviceTimes
 from mde_bench.modes import ModeFigures
 from mde_bench.physics import Physics
 from mde_bench.samples import Samples
 from mde_bench.statistics import Latency, Ratio
+from mde_bench.trtexec import Trtexec
 from mde_runtime import files, records
 from mde_runtime.bundle import Provenance
 from mde_runtime.certificate import Certificate, Precision
@@ -17,7 +19,17 @@ from mde_runtime.errors import BadInputError
 from mde_runtime.parity import Parity
 from mde_runtime.protocols import Figures
 
-SCHEMA = 1
+SCHEMA = 2
+
+
+@dataclass(frozen=True)
+class OnGpu:
+    """What a candidate does on its GPU. None: that cannot be told there."""
+
+    memory_bytes: int | None  # that its process holds
+    times: DeviceTimes | None
+    trtexec: Trtexec | None  # on the same engine; None also where trtexec is not installed, or cannot
+    trtexec_absent_because: str | None
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,7 @@ class Speed:
     cpu_s: float  # processor time of all threads, median of the calls
     preempted_share: float  # of the calls that the system interrupted
     peak_memory_bytes: int
+    device: OnGpu | None  # None on a CPU
     ratio: Ratio | None  # end to end over the reference's; None for the reference itself
     samples: Samples
 
@@ -53,7 +66,7 @@ class Row:
     executor: str | None  # what really ran, in words; None: it never opened
     failure: str | None
     speed: Speed | None
-    physics: Physics | None  # None: a GPU, or a graph that could not be counted
+    physics: Physics | None  # None: a chip whose peak is not known, or a graph that could not be counted
     modes: ModeFigures | None  # None: no mode was asked for beside the single stream
     parity: Parity | None  # None for the reference itself
     parity_breaches: tuple[str, ...]  # limits of its precision that it does not keep

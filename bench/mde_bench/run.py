@@ -13,6 +13,7 @@ from mde_bench.findings import Findings, Predictions, judge
 from mde_bench.frames import put_frames
 from mde_bench.interleave import measure
 from mde_bench.modes import measure_modes
+from mde_bench.on_gpu import on_gpu
 from mde_bench.plan import Plan
 from mde_bench.remote import AbsentError, CandidateError, Worker
 from mde_bench.result import Result
@@ -42,6 +43,7 @@ def carry_out(plan: Plan, on_result: Callable[[Result], None] = lambda _: None) 
         findings.after = moment()
         findings.peak_memory_bytes = {name: running[name].peak_memory_bytes() for name in window.samples}
         findings.window = window
+        _look_at_gpu(plan, running, findings)
         if plan.asked.modes:
             on_result(findings.result(plan, is_complete=False))
             _measure_modes(plan, running, findings)
@@ -94,6 +96,16 @@ def _predict_with(
     except CandidateError as error:
         findings.failures[name] = str(error)
         del running[name]
+
+
+def _look_at_gpu(plan: Plan, running: dict[str, Worker], findings: Findings) -> None:
+    """What those that compute on a GPU do there, and trtexec beside them."""
+    for candidate in plan.candidates:
+        if candidate.device == "cuda" and candidate.name in findings.peak_memory_bytes:
+            try:
+                findings.on_gpu[candidate.name] = on_gpu(running[candidate.name])
+            except CandidateError as error:
+                findings.failures[candidate.name] = str(error)
 
 
 def _measure_modes(plan: Plan, running: dict[str, Worker], findings: Findings) -> None:

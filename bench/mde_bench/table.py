@@ -22,7 +22,7 @@ def table_of(result: Result) -> Group:
         drawn.add_column(heading, justify="right" if number else "left", no_wrap=number <= len(SPEED))
     for row in result.rows:
         drawn.add_row(row.name, *cells(row))
-    lines = (*modes_of(result), *conditions_of(result), *problems_of(result))
+    lines = (*on_gpu_of(result), *modes_of(result), *conditions_of(result), *problems_of(result))
     return Group(drawn, *(Text(line) for line in lines))
 
 
@@ -40,6 +40,29 @@ def cells(row: Row) -> list[str]:
 def modes_of(result: Result) -> list[str]:
     """What the modes beside the single stream found."""
     return [line for row in result.rows if row.modes for line in in_words(row.name, row.modes)]
+
+
+def on_gpu_of(result: Result) -> list[str]:
+    """What candidates do on their GPU, by its own clock, and trtexec's word beside it."""
+    lines = []
+    for row in result.rows:
+        if row.speed and (found := row.speed.device):
+            said = ["" if found.memory_bytes is None else f"{found.memory_bytes / 2**20:.0f} MiB of its memory"]
+            if found.times:
+                up, compute, down = (
+                    f"{seconds * 1e3:.4g}"
+                    for seconds in (found.times.upload_s, found.times.compute_s, found.times.download_s)
+                )
+                said.insert(0, f"upload {up}, compute {compute}, download {down} ms")
+            lines.append(f"{row.name}, on the GPU: {'; '.join(filter(None, said)) or 'not told'}")
+            beside = found.trtexec.in_words if found.trtexec else found.trtexec_absent_because
+            lines.append(f"{row.name}: {beside}")
+    return lines
+
+
+def peaks_of(result: Result) -> list[str]:
+    """What the processors can do that the figures are held against."""
+    return list(dict.fromkeys(row.physics.peaks.in_words for row in result.rows if row.physics))
 
 
 def conditions_of(result: Result) -> list[str]:

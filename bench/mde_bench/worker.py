@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mde_bench.candidates import Answer, Candidate, Frame, Opened, Subject
+from mde_bench.candidates import Answer, Candidate, Frame, OnDevice, Opened, Subject
+from mde_bench.device_times import DeviceTimes
 from mde_bench.gpu_time import GpuTime, traced
 from mde_bench.samples import Arrival, Call
 from mde_runtime.errors import MachineError
@@ -105,6 +106,10 @@ class _Duty:
         """Where so many calls spend their time on the GPU."""
         self._timed_call()
         return traced(self._timed_call, num_calls)
+
+    def device_times(self, num_calls: int) -> DeviceTimes | None:
+        """How long a frame takes on the device itself; None where that cannot be told."""
+        return self.subject.device_times(num_calls) if isinstance(self.subject, OnDevice) else None
 
     def peak_memory_bytes(self) -> int:
         """The most memory that this process had resident so far."""

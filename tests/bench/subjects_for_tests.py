@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from mde_bench.candidates import Answer
+from mde_bench.device_times import DeviceTimes
 from mde_runtime.errors import MachineError
 
 
@@ -94,3 +95,14 @@ class Dozing(Subject):
     def answer(self, frame):
         time.sleep(self._nap_s)
         return super().answer(frame)
+
+
+def on_a_gpu():
+    return OnGpu()
+
+
+class OnGpu(Subject):
+    """Says how long its device takes."""
+
+    def device_times(self, num_calls):
+        return DeviceTimes(num_calls, 0.001, 0.0001, 0.0002, None)

@@ -2,6 +2,7 @@
 
 from html import escape
 
+from mde_bench.nvidia import GpuMoment
 from mde_bench.report.html import facts_list, table, thousandths
 from mde_bench.result import Result
 from mde_bench.table import by_reason
@@ -21,6 +22,7 @@ def conditions(result: Result) -> str:
         "Load average": _before_and_after(before.load_average, after.load_average, ".2f"),
         "Clock, GHz": _before_and_after(_giga(before.clock_hz), _giga(after.clock_hz), ".2f"),
         "Temperature, °C": _before_and_after(before.temperature_c, after.temperature_c, ".0f"),
+        **(_gpu(before.gpu, after.gpu) if before.gpu and after.gpu else {}),
         "Governor": under.governor or "not said",
         "Power mode": under.power_mode or "not said",
         "Windows": f"{result.num_windows_discarded} measured and thrown away, because figures had not settled",
@@ -54,6 +56,13 @@ def provenance(result: Result) -> str:
         for precision, certificate in judged.certificates.items()
     ]
     return facts_list(facts) + table("certificates", headings, rows)
+
+
+def _gpu(before: GpuMoment, after: GpuMoment) -> dict[str, str]:
+    return {
+        "GPU clock, GHz": _before_and_after(_giga(before.clock_hz), _giga(after.clock_hz), ".2f"),
+        "GPU temperature, °C": _before_and_after(before.temperature_c, after.temperature_c, ".0f"),
+    }
 
 
 def _before_and_after(before: float | None, after: float | None, form: str) -> str:

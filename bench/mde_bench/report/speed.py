@@ -6,7 +6,7 @@ from mde_bench.report.html import save_button, table, thousandths
 from mde_bench.report.latency_plot import latency_plot
 from mde_bench.report.pareto_plot import pareto_plot
 from mde_bench.result import Result, Row, Speed
-from mde_bench.table import DASH, modes_of
+from mde_bench.table import DASH, modes_of, on_gpu_of, peaks_of
 
 
 def speed(result: Result) -> str:
@@ -22,14 +22,16 @@ def speed(result: Result) -> str:
         f"and p99. {save_button('svg', 'latency', 'Save SVG')}</figcaption></figure>{_pareto(result)}</div>"
         f"{_latencies(result, measured)}<h3>What a frame costs</h3>"
         '<p class="soft">Backend: inside the backend\'s own call; host: the rest. CPU: processor time of all threads. '
-        "Preempted: calls that the system interrupted. Of peak: multiply-adds a second over the processor's FP32 peak "
-        f"at the clock that it tells.</p>{_costs(measured)}{_modes(result)}"
+        "Preempted: calls that the system interrupted. Of peak: multiply-adds a second over what the processor can do; "
+        "of memory: bytes a second over what its memory can, above 100 % where caches save. "
+        f"{escape('; '.join(peaks_of(result)))}.</p>{_costs(measured)}"
+        f"{_lines('On the GPU', on_gpu_of(result))}{_lines('Other ways to run', modes_of(result))}"
     )
 
 
-def _modes(result: Result) -> str:
-    lines = "".join(f"<li>{escape(line)}</li>" for line in modes_of(result))
-    return f"<h3>Other ways to run</h3><ul>{lines}</ul>" if lines else ""
+def _lines(title: str, said: list[str]) -> str:
+    lines = "".join(f"<li>{escape(line)}</li>" for line in said)
+    return f"<h3>{title}</h3><ul>{lines}</ul>" if lines else ""
 
 
 def _latencies(result: Result, measured: list[tuple[Row, Speed]]) -> str:
@@ -60,11 +62,12 @@ def _costs(measured: list[tuple[Row, Speed]]) -> str:
             f"{speed.peak_memory_bytes / 2**20:.0f}",
             f"{row.physics.work.num_macs / 1e9:.3g}" if row.physics else DASH,
             f"{row.physics.share_of_peak:.0%}" if row.physics else DASH,
+            f"{row.physics.share_of_memory:.0%}" if row.physics and row.physics.share_of_memory is not None else DASH,
             row.physics.near if row.physics else DASH,
         )
         for row, speed in measured
     ]
-    return table("costs", (*headings, "G multiply-adds", "of peak", "near the bound of"), rows)
+    return table("costs", (*headings, "G multiply-adds", "of peak", "of memory", "near the bound of"), rows)
 
 
 def _pareto(result: Result) -> str:

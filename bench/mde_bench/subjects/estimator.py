@@ -8,12 +8,14 @@ from typing import Any
 import numpy.typing as npt
 
 from mde_bench.candidates import Answer, Depth, Frame
+from mde_bench.device_times import DeviceTimes, DriverEvents, device_times
 from mde_runtime import verify
-from mde_runtime.backends import Arrays, Session, open_session
+from mde_runtime.backends import Arrays, DeviceSession, Session, open_session
 from mde_runtime.bundle import Bundle, read_bundle
 from mde_runtime.certificate import Precision
 from mde_runtime.choosing import Choice, choose
-from mde_runtime.contract import Contract
+from mde_runtime.contract import Contract, SourceFrame
+from mde_runtime.cuda import open_cuda
 from mde_runtime.estimator import DepthEstimator
 
 
@@ -50,7 +52,6 @@ class TimedSession:
         self._session = session
         self.executor, self.device, self.arithmetic = session.executor, session.device, session.arithmetic
         self.max_batch = session.max_batch
-        self.max_batch = session.max_batch
         self.backend_ns = 0
         self.outputs: Arrays = {}
 
@@ -60,6 +61,12 @@ class TimedSession:
         self.outputs = self._session.run(feeds, out)
         self.backend_ns = time.perf_counter_ns() - start
         return self.outputs
+
+    def device_times(self, source: SourceFrame, num_calls: int) -> DeviceTimes | None:
+        """Of the session's calls on its device; None where it has no stream to be timed on."""
+        if not isinstance(self._session, DeviceSession):
+            return None
+        return device_times(self._session, source, num_calls, open_cuda(), DriverEvents())
 
     def close(self) -> None:
         """Close the session."""
@@ -85,6 +92,10 @@ class Estimator:
     def answer_batch(self, frames: Frame) -> Depth:
         """The depth of many frames, as many a run as the graph takes."""
         return self._estimate.batch(frames)
+
+    def device_times(self, num_calls: int) -> DeviceTimes | None:
+        """How long a frame takes on the device itself; None where that cannot be told."""
+        return self._session.device_times(self.contract.source, num_calls)
 
     def close(self) -> None:
         """Close the estimator."""
