@@ -60,7 +60,8 @@ def test_onnxruntime_carries_every_cast_out(tmp_path):
     assert num_written == num_ran == 3 * 2  # x, a and c to half and back: a Relu rounds nothing
 
 
-def test_the_emulated_error_is_that_of_pytorchs_half_kernels(noise):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_the_emulated_error_is_that_of_pytorchs_half_kernels(noise, device):
     """Six layers of 32 channels: the two round in another order, so sizes agree and pixels do not."""
     weights = noise.normal(0, (2 / 288) ** 0.5, (6, 32, 32, 3, 3)).astype(np.float32)
     layers = [f"[conv{i}] c{i} = Conv <pads = [1,1,1,1]> (r{i}, w{i}) r{i + 1} = Relu (c{i})" for i in range(6)]
@@ -75,10 +76,13 @@ def test_the_emulated_error_is_that_of_pytorchs_half_kernels(noise):
         Executor(to_bytes(graph), literal=True).run({"x": x})["y"]
         for graph in (model, emulated(half_from_float(model, ())))
     )
-    theirs = torch.from_numpy(x).half()
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("torch sees no GPU")
+    theirs = torch.from_numpy(x).half().to(device)
     for weight in weights:
-        theirs = torch.relu(torch.nn.functional.conv2d(theirs, torch.from_numpy(weight).half(), padding=1))
+        kernel = torch.from_numpy(weight).half().to(device)
+        theirs = torch.relu(torch.nn.functional.conv2d(theirs, kernel, padding=1))
     ours_rmse, their_rmse = (
-        float(np.sqrt(np.mean((answer - exact) ** 2))) for answer in (rounded, theirs.float().numpy())
+        float(np.sqrt(np.mean((answer - exact) ** 2))) for answer in (rounded, theirs.float().cpu().numpy())
     )
     assert ours_rmse == pytest.approx(their_rmse, rel=0.25)

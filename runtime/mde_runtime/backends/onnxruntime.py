@@ -25,6 +25,7 @@ else:
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 EXTRAS = {"cpu": "cpu", "cuda": "gpu"}
 LOG_ERRORS_ONLY = 3  # a library's warnings about its own optimiser say nothing to the user of a depth map
+OUT_OF_MEMORY = ("Failed to allocate memory", "out of memory")  # its arena's words, and CUDA's
 _state = ort.capi.onnxruntime_pybind11_state
 FAILURES = (  # its exceptions share no parent
     _state.EngineError,
@@ -89,6 +90,11 @@ class OrtSession:
             self._session.run_with_iobinding(binding)
             return dict(out)
         except (*FAILURES, ValueError) as error:  # ValueError: a name that the graph does not have
+            if any(words in str(error) for words in OUT_OF_MEMORY):
+                raise MachineError(
+                    f"{self.executor} cannot run the graph: the memory of {self.device} is full; close what else uses "
+                    "it, or take fewer frames at once"
+                ) from error
             raise BadInputError(
                 f"{self.executor} cannot run the graph: {_one_line(error)}; feed what it takes"
             ) from error
@@ -132,7 +138,7 @@ def _options(num_threads: int | None) -> ort.SessionOptions:
 
 def _arithmetic(variant: str) -> Mapping[Precision, str]:
     if variant == "cuda":
-        return {"fp32": "fp32", "fp16": "fp16", "int8": "int8"}
+        return {"fp32": "fp32", "fp16": "fp16", "int8": "fp32"}  # it has no kernel of a convolution in INT8
     is_arm = platform.machine() in ("aarch64", "arm64")  # has half kernels for some operators where the chip has them
     return {"fp32": "fp32", "fp16": "fp16 or fp32" if is_arm else "fp32", "int8": "int8"}
 
