@@ -1,5 +1,7 @@
 """ONNX Runtime: the CPU everywhere, CUDA where onnxruntime-gpu is installed."""
 
+import contextlib
+import io
 import platform
 from collections.abc import Mapping
 from typing import Any
@@ -113,6 +115,7 @@ def _cpu_session(graph: bytes, num_threads: int | None) -> tuple[ort.InferenceSe
 
 def _cuda_session(graph: bytes) -> tuple[ort.InferenceSession, str]:
     """A session that captures a frame as one CUDA graph; without one where the graph does not let it, and says so."""
+    _load_cuda()
     exact = {"use_tf32": "0"}  # TF32 rounds FP32 to 10 bits of mantissa, and is on by default
     try:
         session = ort.InferenceSession(
@@ -125,6 +128,14 @@ def _cuda_session(graph: bytes) -> tuple[ort.InferenceSession, str]:
         reason = _one_line(error)
     session = ort.InferenceSession(graph, _options(None), providers=[(PROVIDERS["cuda"], exact)])
     return session, f"no CUDA graph ({reason})"
+
+
+def _load_cuda() -> None:
+    """Load NVIDIA's libraries where pip installed them: its provider looks for them in the system's places alone."""
+    load = getattr(ort, "preload_dlls", None)  # absent before 1.21, which JetPack's own may be
+    if load is not None:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find, and stdout is for results
+            load()
 
 
 def _options(num_threads: int | None) -> ort.SessionOptions:
