@@ -117,6 +117,18 @@ def test_wheels_are_there_for_the_check_and_its_processes_alone(wheel, tmp_path,
     assert (tmp_path / "site" / "abacus.py").exists()
 
 
+def test_nvidias_libraries_are_found_wherever_pip_put_them(wheel, tmp_path, monkeypatch):
+    libraries = tmp_path / "elsewhere" / "nvidia" / "cu13" / "lib"
+    libraries.mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "elsewhere")])
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/usr/lib/known")
+    install(wheel, tmp_path / "site")
+    folders = os.environ["LD_LIBRARY_PATH"].split(os.pathsep)
+    assert str(libraries) in folders
+    assert folders[-1] == "/usr/lib/known"
+
+
 def test_a_folder_without_a_wheel_is_refused(tmp_path):
     with pytest.raises(BadInputError, match="holds no wheel"):
         install(tmp_path, tmp_path / "site")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mde_runtime.contract import Contract
 
 VARIATION_M = 1.3  # of random weights' depth, standard deviation: a certificate cannot tell a constant from a network
+FAR_M = 100.0  # of random weights: their rounding, which no training has tamed, stays within the limits of that range
 NUM_FRAMES = 64  # what a certificate is made on
 CELL_PX = 32  # of the random pictures' colour patches
 
@@ -88,9 +89,10 @@ def _fitted(network: "nn.Module", contract: "Contract", frames: npt.NDArray[np.u
                 norm.reset_running_stats()
         network.train()(network_input(some, contract))
         quantity = network.eval()(network_input(some, contract))
-        wanted, scale = contract.from_network, VARIATION_M / float(quantity.std())
+        wanted = dataclasses.replace(contract.from_network, near_m=0.0, far_m=FAR_M)
+        scale = VARIATION_M / float(quantity.std())
         for _ in range(2):  # what the way back to the frame's size takes of the variation is given once more
-            shift = (wanted.near_m + wanted.far_m) / 2 - scale * float(quantity.mean())
+            shift = FAR_M / 2 - scale * float(quantity.mean())
             contract = dataclasses.replace(contract, from_network=dataclasses.replace(wanted, scale=scale, shift=shift))
             depth_m, _ = DepthModel(network, contract)(some)
             scale *= VARIATION_M / float(depth_m.std())

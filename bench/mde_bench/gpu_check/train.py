@@ -61,42 +61,41 @@ def train_lines(asked: Asked, clock: Clock) -> Iterator[Line]:
     if data is None:
         raise MachineError("give the frames to train on: DATA=DIR")
     for job in jobs:
-        yield from _lines_of_job(job, scenes if job.is_on_scenes else data, asked.out / "train", clock)
+        yield _line_of_job(job, scenes if job.is_on_scenes else data, asked.out / "train", clock)
     write_picture(asked.out / "train")
 
 
-def _lines_of_job(job: Job, data: Path, folder: Path, clock: Clock) -> Iterator[Line]:
+def _line_of_job(job: Job, data: Path, folder: Path, clock: Clock) -> Line:
+    """Go on with a job where there is time, and say how far it is."""
     place = Place(folder / job.name)
     if place.judged.exists():
-        yield line_of(job, read_judged(place.judged))
-        return
-    begun_from = Place(folder / job.begins_from).run / "best.ckpt" if job.begins_from else None
-    if begun_from and not Place(folder / str(job.begins_from)).is_trained:
-        yield Line(PART, job.name, "absent", {}, f"waits for {job.begins_from}")
-        return
-    if not place.is_trained:
-        if clock.left_s() < 2 * SAVE_S:
-            yield Line(PART, job.name, "absent", _progress(place.run), "waits for the next call")
-            return
-        try:
-            _train(job, data, place, begun_from, clock)
-        except VerdictError as error:
-            yield Line(PART, job.name, "failed", _progress(place.run), str(error))
-            return
-    if not place.is_trained or clock.left_s() < FOLLOWS_S:
-        todo = "export and judging" if place.is_trained else "training"
-        yield Line(PART, job.name, "absent", _progress(place.run), f"{todo} to go on; call again")
-        return
-    yield _judge(job, data, place)
+        return line_of(job, read_judged(place.judged))
+    try:
+        if not place.is_trained:
+            _train(job, data, place, folder, clock)
+        if not place.is_trained:
+            return Line(PART, job.name, "absent", _progress(place.run), "training to go on; call again")
+        if job.is_on_scenes:
+            return Line(PART, job.name, "passed", _progress(place.run), "trained on scenes; others begin from it")
+        if clock.left_s() < FOLLOWS_S:
+            return Line(PART, job.name, "absent", _progress(place.run), "trained, not judged yet; call again")
+        judged = Judged.of_export(job, data, place.run / "best.ckpt", place.folder)
+    except VerdictError as error:
+        return Line(PART, job.name, "failed", _progress(place.run), str(error))
+    write_judged(judged, place.judged)
+    return line_of(job, judged)
 
 
-def _train(job: Job, data: Path, place: Place, begun_from: Path | None, clock: Clock) -> None:
-    """Begin or go on, until the run is over or the time is up."""
+def _train(job: Job, data: Path, place: Place, folder: Path, clock: Clock) -> None:
+    """Begin or go on, until the run is over or the time is up; nothing where what it begins from is not there yet."""
+    if clock.left_s() < 2 * SAVE_S or (job.begins_from and not Place(folder / job.begins_from).is_trained):
+        return
     if (place.run / "last.ckpt").exists():
         arguments: tuple[object, ...] = ("--resume",)
     else:
         settings = [word for setting in job.settings for word in ("--set", setting)]
-        arguments = ("--recipe", job.recipe, *settings, *(("--init", begun_from) if begun_from else ()))
+        first = ("--init", Place(folder / job.begins_from).run / "best.ckpt") if job.begins_from else ()
+        arguments = ("--recipe", job.recipe, *settings, *first)
     command = Invocation("mde-train", "--data", data, "--out", place.run, *arguments)
     process = command.start()
     while process.poll() is None and clock.left_s() > SAVE_S:
@@ -107,16 +106,6 @@ def _train(job: Job, data: Path, place: Place, begun_from: Path | None, clock: C
     command.check(code, (0, INTERRUPTED))
     if code == 0:
         (place.folder / "trained").touch()
-
-
-def _judge(job: Job, data: Path, place: Place) -> Line:
-    """Export, as low as the certificates let it go, and judge every graph of the bundle."""
-    try:
-        judged = Judged.of_export(job, data, place.run / "best.ckpt", place.folder)
-    except VerdictError as error:
-        return Line(PART, job.name, "failed", _progress(place.run), str(error))
-    write_judged(judged, place.judged)
-    return line_of(job, judged)
 
 
 def _progress(run: Path) -> dict[str, float]:

@@ -59,7 +59,19 @@ def install(wheels: Path, site: Path) -> None:
     if ended.returncode:
         raise MachineError(f"pip cannot install the wheels of {wheels}: {(ended.stderr.splitlines() or [''])[-1]}")
     sys.path.insert(0, str(site))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
+    _put_first("PYTHONPATH", [str(site)])
+    _put_first("LD_LIBRARY_PATH", library_folders())
+
+
+def library_folders() -> list[str]:
+    """Where pip put NVIDIA's libraries. Libraries look for them beside themselves, and the wheels lie elsewhere."""
+    roots = (Path(entry) / "nvidia" for entry in sys.path)
+    return [str(folder) for root in roots if root.is_dir() for folder in sorted(root.glob("*/lib"))]
+
+
+def _put_first(name: str, folders: list[str]) -> None:
+    """In a list of folders of the environment that this process's children inherit."""
+    os.environ[name] = os.pathsep.join(filter(None, (*folders, os.environ.get(name))))
 
 
 def lines_of_libraries() -> list[Line]:
