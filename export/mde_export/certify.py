@@ -5,6 +5,7 @@ Nothing is ever compared with the previous step, so no error can hide behind ano
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,20 @@ MAX_INT8_LOSS = 1.01  # of accuracy: INT8's own limits are wide, so where the tr
 MAX_BATCH_DIFFERENCE_M = 1e-3  # kernels for one and for many frames add up in another order; not in metres
 
 
+class Lowering(Protocol):
+    """A way to make a graph of a lower precision, with named nodes in FP32, and to judge it."""
+
+    def graph(self, islands: tuple[Island, ...], /) -> bytes:
+        """The graph. islands: what stays FP32."""
+        ...
+
+    def __call__(
+        self, islands: tuple[Island, ...], evidence: Evidence, moved_on: Callable[[], None] = ..., /
+    ) -> "Trial":
+        """The graph, run on the evidence and judged."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
     """A graph that was run on the evidence, and what came of it."""
@@ -33,10 +48,12 @@ class Trial:
     breaches: tuple[str, ...]  # of the precision's limits; empty: it passes
     kept_fp32: tuple[Island, ...]
     truth_rmse_m: tuple[float, float] | None  # to the true depth, of the reference and of this graph, where known
+    lowering: Lowering | None = None  # makes it anew with other nodes in FP32; None: it is FP32
 
-    def with_words(self, words: str) -> "Trial":
-        """The trial with more said about how the graph was made."""
-        return replace(self, executor=f"{self.executor}; {words}")
+    def made_by(self, lowering: Lowering, words: str = "") -> "Trial":
+        """The trial with what made its graph, and with more said about it."""
+        executor = "; ".join(filter(None, (self.executor, words)))
+        return replace(self, executor=executor, lowering=lowering)
 
 
 def attempt(

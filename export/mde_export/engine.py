@@ -1,15 +1,20 @@
 """The engine at the end of an export, where this machine can build one. Engines never travel in a bundle."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import onnx_ir as ir
+
 from mde_export.certify import Trial
+from mde_export.evidence import Evidence
+from mde_export.kept import REFUSED, names_in
+from mde_export.stages import is_stage
 from mde_export.steps import Step
-from mde_runtime.certificate import Precision
-from mde_runtime.engines.build import BuildOptions, build_engine
+from mde_runtime.certificate import Island, Precision
+from mde_runtime.engines.build import BuildOptions, RefusedError, build_engine
 from mde_runtime.engines.flavours import Flavour, version_of
 from mde_runtime.errors import MachineError
 
@@ -33,21 +38,65 @@ class BuiltEngine:
 
 
 def build_for(
-    choice: EngineChoice, trials: Sequence[Trial], batch: tuple[int, int, int], step: Step
-) -> BuiltEngine | None:
+    choice: EngineChoice,
+    trials: Sequence[Trial],
+    model: ir.Model,
+    evidence: Evidence,
+    batch: tuple[int, int, int],
+    step: Step,
+) -> tuple[BuiltEngine | None, list[Trial]]:
     """Build what was asked for. auto: TensorRT where it and a GPU are, else None. none: None.
 
-    Of the FP16 graph where there is one, else of the last: INT8 is slower than FP16 on some GPUs.
-    batch: the fewest, usual and most frames at once.
+    Of the FP16 graph where there is one, else of the last: INT8 is slower than FP16 on some GPUs. Nodes that the
+    builder has no implementation for are kept in FP32; the trials given back are with what came of that.
+    model: the FP32 graph with its stages. batch: the fewest, usual and most frames at once.
     Raises MachineError when a named engine cannot be built here.
     """
     flavour = flavour_of(choice)
     if flavour is None:
-        return None
+        return None, list(trials)
     chosen = next((trial for trial in trials if trial.precision == "fp16"), trials[-1])
-    with step(f"engine: {chosen.precision}, {flavour} {version_of(flavour)}") as moved_on:
-        content = build_engine(chosen.graph, flavour, BuildOptions(batch=batch), moved_on=moved_on)
-    return BuiltEngine(flavour, version_of(flavour), chosen.precision, content)
+    name = f"{flavour} {version_of(flavour)}"
+    with step(f"engine: {chosen.precision}, {name}") as moved_on:
+
+        def build(graph: bytes) -> bytes:
+            return build_engine(graph, flavour, BuildOptions(batch=batch), moved_on=moved_on)
+
+        content, islands = _buildable(chosen, model, REFUSED.format(name), build)
+    built = chosen
+    if islands != chosen.kept_fp32 and chosen.lowering is not None:
+        with step(f"{chosen.precision}: certificate with what {name} needs") as moved_on:
+            built = chosen.lowering(islands, evidence, moved_on)
+    engine = BuiltEngine(flavour, version_of(flavour), chosen.precision, content)
+    return engine, [built if trial is chosen else trial for trial in trials]
+
+
+def _buildable(
+    trial: Trial, model: ir.Model, reason: str, build: Callable[[bytes], bytes]
+) -> tuple[bytes, tuple[Island, ...]]:
+    """The engine, and what its graph keeps in FP32: what the trial keeps, and each node that the builder refuses."""
+    graph, islands = trial.graph, trial.kept_fp32
+    while True:
+        try:
+            return build(graph), islands
+        except RefusedError as refused:  # noqa: PERF203  seconds a turn
+            nodes = _nodes_in(model, refused.regions) - names_in(islands)
+            if trial.lowering is None or not nodes:
+                raise
+            in_order = tuple(node.name for node in model.graph if node.name in nodes)
+            islands = (*islands, Island(in_order, reason, None))
+            graph = trial.lowering.graph(islands)
+
+
+def _nodes_in(model: ir.Model, regions: Sequence[tuple[str, str]]) -> set[str]:
+    """The names of the network's nodes in the regions, from the first to the last in the graph's order."""
+    names = [node.name for node in model.graph if node.name and not is_stage(node.name)]
+    places = {name: place for place, name in enumerate(names)}
+    found: set[str] = set()
+    for first, last in regions:
+        if first in places and last in places:
+            found.update(names[places[first] : places[last] + 1])
+    return found
 
 
 def flavour_of(choice: EngineChoice) -> Flavour | None:

@@ -1,7 +1,7 @@
 """What an export made of a network, in numbers: nodes, casts, multiply-adds and in which precision, weights."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -9,6 +9,7 @@ import onnx_ir as ir
 from mde_export.canonical import from_bytes, stripped
 from mde_export.certify import Trial
 from mde_export.half import HALF
+from mde_export.kept import names_in, was_repaired
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,25 @@ class GraphFigures:
     num_casts: int  # to another precision: Cast, QuantizeLinear, DequantizeLinear of a tensor
     num_multiply_adds: int
     lowered_share: float  # of the multiply-adds: on half or int8 operands
+    repaired_share: float  # of the multiply-adds: in FP32 because the graph failed without
     weights_bytes: int
     file_bytes: int | None  # None: not a file of its own
 
 
 def figures_of(network: ir.Model, trials: Sequence[Trial]) -> tuple[GraphFigures, ...]:
     """The network alone, then every graph that was made of it."""
-    graphs = [(trial.precision, stripped(from_bytes(trial.graph)), len(trial.graph)) for trial in trials]
-    return (_figures("network", stripped(network), None), *(_figures(*graph) for graph in graphs))
+    return (
+        _figures("network", stripped(network), None, frozenset()),
+        *(
+            _figures(
+                trial.precision,
+                stripped(from_bytes(trial.graph)),
+                len(trial.graph),
+                names_in(filter(was_repaired, trial.kept_fp32)),
+            )
+            for trial in trials
+        ),
+    )
 
 
 def multiply_adds(node: ir.Node) -> int:
@@ -56,10 +68,11 @@ def as_table(figures: Sequence[GraphFigures]) -> str:
     return "\n".join(lines)
 
 
-def _figures(name: str, model: ir.Model, file_bytes: int | None) -> GraphFigures:
+def _figures(name: str, model: ir.Model, file_bytes: int | None, repaired: Collection[str]) -> GraphFigures:
     nodes = list(model.graph)
     total = sum(map(multiply_adds, nodes))
     lowered = sum(multiply_adds(node) for node in nodes if _is_lowered(node))
+    kept = sum(multiply_adds(node) for node in nodes if node.name in repaired)
     tensors = [value.const_value for value in model.graph.initializers.values()]
     return GraphFigures(
         name=name,
@@ -67,6 +80,7 @@ def _figures(name: str, model: ir.Model, file_bytes: int | None) -> GraphFigures
         num_casts=sum(_is_cast(node) for node in nodes),
         num_multiply_adds=total,
         lowered_share=lowered / total if total else 0.0,
+        repaired_share=kept / total if total else 0.0,
         weights_bytes=sum(tensor.nbytes for tensor in tensors if tensor is not None),
         file_bytes=file_bytes,
     )

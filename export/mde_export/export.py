@@ -55,12 +55,15 @@ def export(request: Request, step: Step) -> Exported:
         source = open_source(request)
     source, fit = calibrated(source, request, step)
     evidence = _evidence(source, request, step)
-    trials = _trials(source, evidence, request, step)
+    model, trials = _trials(source, evidence, request, step)
+    engine, trials = build_for(request.engine, trials, model, evidence, request.batch or (1, 1, 1), step)
+    for trial in trials:
+        _pass(trial, model, evidence, request)
+    _check_batch(trials, evidence, request, step)
     certificates = tuple(
         certificate_of(trial, evidence, source.contract.from_network, source.derived_from) for trial in trials
     )
     golden = golden_of(source, evidence, request, step)
-    engine = build_for(request.engine, trials, request.batch or (1, 1, 1), step)
     with step("write the bundle"):
         write_bundle(
             out,
@@ -93,8 +96,11 @@ def _pictures(source: Source, request: Request) -> Pictures:
     return source.pictures
 
 
-def _trials(source: Source, evidence: Evidence, request: Request, step: Step) -> list[Trial]:
-    """A trial for every precision that was asked for, FP32 first. Raises VerdictError for the first that fails."""
+def _trials(source: Source, evidence: Evidence, request: Request, step: Step) -> tuple[ir.Model, list[Trial]]:
+    """The FP32 graph, and a trial for every precision that was asked for, FP32 first.
+
+    Raises VerdictError for the first that fails.
+    """
     wanted = source.contract.from_network
     with step("network to ONNX, stages around it"):
         model = stripped(graft(source.network(), source.contract))
@@ -107,11 +113,14 @@ def _trials(source: Source, evidence: Evidence, request: Request, step: Step) ->
         if precision in (*source.precisions, *request.precisions):
             trials.append(lower(model, evidence, wanted, step, request.target))
             _pass(trials[-1], model, evidence, request)
+    return model, trials
+
+
+def _check_batch(trials: list[Trial], evidence: Evidence, request: Request, step: Step) -> None:
     if request.most_at_once > 1:
         with step(f"{request.most_at_once} frames at once, each as alone"):
             for trial in trials:
                 check_batch(trial, evidence, request.most_at_once)
-    return trials
 
 
 def _pass(trial: Trial, model: ir.Model, evidence: Evidence, request: Request) -> None:

@@ -15,6 +15,8 @@ LARGEST_HALF = 65504.0
 # Sizes, not values: half has 11 bits, so a scale of 224/144 would give another size. TensorRT wants them FP32, too.
 TYPE_ATTRIBUTES = ("dtype", "output_datatype", "output_dtype")
 NEVER_HALF = {"Resize": frozenset({1, 2})}
+# ONNX's own definition of it adds FP32 numbers to its input, so its checker and TensorRT-RTX refuse it in half.
+FLOAT_INSIDE = ("MeanVarianceNormalization",)
 
 
 def half_from_float(model: ir.Model, kept: Collection[str]) -> ir.Model:
@@ -89,7 +91,7 @@ def _bodies(node: ir.Node) -> Iterator[ir.Graph]:
 
 def _schema(node: ir.Node) -> onnx.defs.OpSchema | None:
     """The operator's definition; None where the node stays FP32: it has none, holds a graph or names FP32."""
-    if next(_bodies(node), None) is not None:
+    if next(_bodies(node), None) is not None or node.op_type in FLOAT_INSIDE:
         return None
     assert node.graph is not None
     opset = node.version or node.graph.opset_imports.get(node.domain, 1)

@@ -14,6 +14,9 @@ ACTIVATIONS = frozenset(
     {"Relu", "LeakyRelu", "PRelu", "Elu", "Clip", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "Gelu"}
 )
 
+MEASURED = "measured: it misses a limit without"
+REFUSED = "refused: {} has no implementation of it in this precision"
+
 
 def kept_by_rule(model: ir.Model) -> tuple[Island, ...]:
     """The islands of an FP16 graph that need no measurement: stages, first convolution, head, what half cannot hold.
@@ -43,6 +46,11 @@ def unquantizable(model: ir.Model) -> tuple[Island, ...]:
     nodes = [node for node in model.graph if is_weighted(node) and not is_stage(node.name) and not _is_plain(node)]
     names = tuple(node.name for node in nodes if node.name)
     return (Island(names, "a grouped layer, or one that is computed from its weight on", None),) if names else ()
+
+
+def was_repaired(island: Island) -> bool:
+    """Whether an island is there because a graph failed without it, and not by a rule."""
+    return island.reason.startswith((MEASURED.partition(":")[0], REFUSED.partition(":")[0]))
 
 
 def names_in(islands: Iterable[Island]) -> frozenset[str]:

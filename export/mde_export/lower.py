@@ -1,7 +1,7 @@
 """From the FP32 graph to an FP16 or INT8 graph that passes: rules first, then, where it misses a limit, a search."""
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -36,11 +36,11 @@ def lowered_to_fp16(
     with step("FP16: range of the values"):
         islands += beyond_half(model, largest_magnitudes(model, _spread(evidence, NUM_RANGE_FRAMES)))
     with step("FP16: emulation", len(evidence.depth_m)) as moved_on:
-        trial = attempt_half(model, wanted, islands, evidence, moved_on)
+        trial = Half(model, wanted)(islands, evidence, moved_on)
     if not trial.breaches:
         return trial
     with step("FP16: search for what to keep in FP32"):
-        return repaired(partial(attempt_half, model, wanted), model, trial, evidence, wanted)
+        return repaired(Half(model, wanted), model, trial, evidence, wanted)
 
 
 def lowered_to_int8(
@@ -54,7 +54,7 @@ def lowered_to_int8(
     trials = {}
     for method, largest_of in METHODS.items():
         largest = {name: largest_of(seen[name]) for name in names}
-        run = partial(attempt_int8, model, wanted, largest, method)
+        run = Int8(model, wanted, largest, method)
         with step(f"INT8: literal graph, {method}", len(evidence.depth_m)) as moved_on:
             trials[run] = run(islands, evidence, moved_on)
     best = min(trials, key=lambda run: (len(trials[run].breaches), trials[run].parity.rmse_m))
@@ -64,32 +64,48 @@ def lowered_to_int8(
         return repaired(best, model, trials[best], evidence, wanted)
 
 
-def attempt_half(
-    model: ir.Model,
-    wanted: FromNetwork,
-    islands: tuple[Island, ...],
-    evidence: Evidence,
-    moved_on: Callable[[], None] = lambda: None,
-) -> Trial:
-    """Convert to half, emulate, judge."""
-    graph = to_bytes(half_from_float(model, names_in(islands)))
-    stand_in = to_bytes(emulated(from_bytes(graph)))
-    return attempt("fp16", graph, evidence, wanted, stand_in=stand_in, kept_fp32=islands, moved_on=moved_on)
+@dataclass(frozen=True, eq=False)
+class Half:
+    """FP16: convert, emulate, judge."""
+
+    model: ir.Model
+    wanted: FromNetwork
+
+    def graph(self, islands: tuple[Island, ...]) -> bytes:
+        """The FP16 graph with the nodes of the islands in FP32."""
+        return to_bytes(half_from_float(self.model, names_in(islands)))
+
+    def __call__(
+        self, islands: tuple[Island, ...], evidence: Evidence, moved_on: Callable[[], None] = lambda: None
+    ) -> Trial:
+        """The FP16 graph, judged by its emulation."""
+        graph = self.graph(islands)
+        stand_in = to_bytes(emulated(from_bytes(graph)))
+        return attempt(
+            "fp16", graph, evidence, self.wanted, stand_in=stand_in, kept_fp32=islands, moved_on=moved_on
+        ).made_by(self)
 
 
-def attempt_int8(
-    model: ir.Model,
-    wanted: FromNetwork,
-    largest: dict[str, float],
-    method: str,
-    islands: tuple[Island, ...],
-    evidence: Evidence,
-    moved_on: Callable[[], None] = lambda: None,
-) -> Trial:
-    """Quantise, run the very graph with every Q and DQ carried out, judge. Fast CPU kernels saturate: no judges."""
-    graph = to_bytes(quantized(model, largest, names_in(islands)))
-    trial = attempt("int8", graph, evidence, wanted, stand_in=graph, kept_fp32=islands, moved_on=moved_on)
-    return trial.with_words(f"calibrated by {method} on {NUM_CALIBRATION_FRAMES} of the frames")
+@dataclass(frozen=True, eq=False)
+class Int8:
+    """INT8 at one calibration: quantise, run, judge."""
+
+    model: ir.Model
+    wanted: FromNetwork
+    largest: dict[str, float]  # of each activation, by the method
+    method: str
+
+    def graph(self, islands: tuple[Island, ...]) -> bytes:
+        """The INT8 graph with the nodes of the islands in FP32."""
+        return to_bytes(quantized(self.model, self.largest, names_in(islands)))
+
+    def __call__(
+        self, islands: tuple[Island, ...], evidence: Evidence, moved_on: Callable[[], None] = lambda: None
+    ) -> Trial:
+        """The very graph, run with every Q and DQ carried out. Fast CPU kernels saturate: no judges."""
+        graph = self.graph(islands)
+        trial = attempt("int8", graph, evidence, self.wanted, stand_in=graph, kept_fp32=islands, moved_on=moved_on)
+        return trial.made_by(self, f"calibrated by {self.method} on {NUM_CALIBRATION_FRAMES} of the frames")
 
 
 def _spread(evidence: Evidence, count: int) -> Frames:

@@ -1,15 +1,14 @@
 """When a precision misses its limits: the fewest nodes in FP32 that a measured search finds, each with its cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 import onnx_ir as ir
 
-from mde_export.certify import Trial
+from mde_export.certify import Lowering, Trial
 from mde_export.evidence import Evidence
-from mde_export.kept import is_weighted, names_in
+from mde_export.kept import MEASURED, is_weighted, names_in
 from mde_export.search import Block, fewest_kept
 from mde_export.stages import is_stage
 from mde_runtime.certificate import Island
@@ -20,15 +19,7 @@ MAX_BLOCKS = 16  # ranked each alone: a run on the worst frames for every one
 NUM_WORST_FRAMES = 4  # that the ranking runs on
 
 
-class Attempt(Protocol):
-    """Makes a graph of a lower precision, runs it on the evidence and judges it."""
-
-    def __call__(self, islands: tuple[Island, ...], evidence: Evidence, moved_on: Callable[[], None] = ..., /) -> Trial:
-        """islands: what stays FP32."""
-        ...
-
-
-def repaired(attempt: Attempt, model: ir.Model, failed: Trial, evidence: Evidence, wanted: FromNetwork) -> Trial:
+def repaired(attempt: Lowering, model: ir.Model, failed: Trial, evidence: Evidence, wanted: FromNetwork) -> Trial:
     """The trial with the fewest further nodes in FP32 that passes, or the failed one where nothing helps.
 
     model: the FP32 graph with its stages.
@@ -37,7 +28,7 @@ def repaired(attempt: Attempt, model: ir.Model, failed: Trial, evidence: Evidenc
     limit_m = Limits.of(failed.precision, wanted).rmse_worst_m
 
     def islands(kept: Sequence[Block]) -> tuple[Island, ...]:
-        return (*failed.kept_fp32, *(Island(block, "measured: it misses a limit without", None) for block in kept))
+        return (*failed.kept_fp32, *(Island(block, MEASURED, None) for block in kept))
 
     def error_of(kept: Sequence[Block]) -> float:
         parity = attempt(islands(kept), worst).parity

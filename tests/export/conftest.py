@@ -14,6 +14,10 @@ import pytest
 import torch
 from torch import nn
 
+from mde_export.canonical import from_bytes, stripped, to_bytes
+from mde_export.evidence import Evidence, Pictures
+from mde_export.execute import Executor
+from mde_export.stages import graft
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
 from mde_train.checkpoint import Checkpoint, write_checkpoint
 from mde_train.models import MODELS
@@ -132,5 +136,35 @@ def make_checkpoint(tiny_model: str) -> Callable[..., Path]:
         content = Checkpoint(network, tiny_model, contract, {"seed": 5}, "d" * 64, frames, truth_m, options or {})
         write_checkpoint(path, content)
         return path
+
+    return make
+
+
+@pytest.fixture
+def world(contract, noise) -> Callable[..., tuple[ir.Model, Evidence, FromNetwork]]:
+    """A network of three convolutions with `body` from `b` to `c` before the last; its evidence, its contract."""
+
+    def make(body: str, **numbers: float | list[float]):
+        numbers |= {"gain": 12.0}
+        weights = {"w1": np.eye(3), "w2": np.eye(3), "w3": np.array([[0.5, 0.3, 0.1]]), "w4": np.eye(3)}
+        constants = {name: np.reshape(number, (1, -1)) for name, number in numbers.items()} | weights
+        text = f"""<ir_version: 8, opset_import: ["" : 17]>
+            net (float[1,3,8,16] x) => (float[1,1,8,16] y) {{
+                [first] a = Conv (x, w1)
+                [second] b = Conv (a, w2)
+                {body}
+                [third] m = Conv (c, w3)
+                [end] y = Mul (m, gain)
+            }}"""
+        network = onnx.parser.parse_model(text)
+        network.graph.initializer.extend(
+            onnx.numpy_helper.from_array(array.reshape(*array.shape, 1, 1).astype(np.float32), name)
+            for name, array in constants.items()
+        )
+        wanted = contract()
+        model = stripped(graft(from_bytes(network.SerializeToString()), wanted))
+        frames = noise.integers(0, 256, (64, 12, 20, 3), np.uint8)
+        depth_m, _ = Executor(to_bytes(model), literal=False).depth(frames)
+        return model, Evidence(Pictures(frames, None, "noise"), depth_m, "the graph as given"), wanted.from_network
 
     return make

@@ -138,3 +138,40 @@ def test_a_node_whose_attribute_names_float_stays_float(node):
     assert types_of(model)["a"] == FLOAT
     assert ("a", HALF) in casts_of(model)
     Executor(to_bytes(model), literal=True).run({"x": np.ones((1, 2, 4, 4), np.float32)})
+
+
+LOOPS = {
+    "Loop": """{ [first] a = Mul (x, w)
+        [loop] b = Loop (turns, yes, a) <body = twice (int64 i, bool go, float[1,2,4,4] v)
+            => (bool on, float[1,2,4,4] u) { on = Identity (go) u = Add (v, a) }>
+        [last] y = Mul (b, w) }""",
+    "Scan": """{ [first] a = Mul (x, w) [start] z = Mul (a, none)
+        [loop] b, all = Scan (z, steps) <num_scan_inputs = 1, body = add (float[1,2,4,4] v, float s)
+            => (float[1,2,4,4] u, float t) { u = Add (v, a) t = Identity (s) }>
+        [last] y = Mul (b, w) }""",
+}
+
+
+@pytest.mark.parametrize("body", LOOPS.values(), ids=LOOPS)
+def test_what_the_body_of_a_loop_reads_stays_float_as_the_body_does(body):
+    constants = "<float w = {0.1}, float none = {0}, int64 turns = {3}, bool yes = {1}, float[3] steps = {1, 1, 1}>"
+    model = half_from_float(graph_of(body, constants), kept=())
+    assert types_of(model)["a"] == FLOAT
+    assert types_of(model)["y/half"] == HALF
+    x = np.ones((1, 2, 4, 4), np.float32)
+    wanted = 0.04 if "Loop" in body else 0.03  # the loop begins with what the scan begins without
+    assert Executor(to_bytes(model), literal=True).run({"x": x})["y"] == pytest.approx(wanted * x, rel=2e-3)
+
+
+def test_a_matrix_that_is_made_as_float_stays_float():
+    body = "{ [square] q = ReduceSum <keepdims = 0> (x, axes) [eye] e = EyeLike <dtype = 1> (q) [last] y = Add (x, e) }"
+    model = half_from_float(graph_of(body, "<int64[2] axes = {0, 1}>"), kept=())
+    assert types_of(model)["e"] == FLOAT
+    x = np.zeros((1, 2, 4, 4), np.float32)
+    np.testing.assert_array_equal(Executor(to_bytes(model), literal=True).run({"x": x})["y"][0, 0], np.eye(4))
+
+
+def test_an_operator_that_adds_float_numbers_inside_stays_float():
+    body = "{ [norm] a = MeanVarianceNormalization <axes = [2, 3]> (x) [last] y = Add (a, a) }"
+    model = half_from_float(graph_of(body), kept=())
+    assert (types_of(model)["a"], types_of(model)["y/half"]) == (FLOAT, HALF)

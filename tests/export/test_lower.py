@@ -2,52 +2,16 @@
 
 import contextlib
 
-import numpy as np
-import onnx
 import pytest
 
-from mde_export.canonical import from_bytes, stripped, to_bytes
-from mde_export.evidence import Evidence, Pictures
-from mde_export.execute import Executor
 from mde_export.kept import kept_by_rule, names_in
-from mde_export.lower import attempt_half, lowered_to_fp16, lowered_to_int8
+from mde_export.lower import Half, lowered_to_fp16, lowered_to_int8
 from mde_export.repair import blocks_of
-from mde_export.stages import graft
 
 
 @contextlib.contextmanager
 def silent(_name, _total=None):
     yield lambda: None
-
-
-@pytest.fixture
-def world(contract, noise):
-    """A network of three convolutions with `body` from `b` to `c` before the last; its evidence, its contract."""
-
-    def make(body: str, **numbers: float | list[float]):
-        numbers |= {"gain": 12.0}
-        weights = {"w1": np.eye(3), "w2": np.eye(3), "w3": np.array([[0.5, 0.3, 0.1]]), "w4": np.eye(3)}
-        constants = {name: np.reshape(number, (1, -1)) for name, number in numbers.items()} | weights
-        text = f"""<ir_version: 8, opset_import: ["" : 17]>
-            net (float[1,3,8,16] x) => (float[1,1,8,16] y) {{
-                [first] a = Conv (x, w1)
-                [second] b = Conv (a, w2)
-                {body}
-                [third] m = Conv (c, w3)
-                [end] y = Mul (m, gain)
-            }}"""
-        network = onnx.parser.parse_model(text)
-        network.graph.initializer.extend(
-            onnx.numpy_helper.from_array(array.reshape(*array.shape, 1, 1).astype(np.float32), name)
-            for name, array in constants.items()
-        )
-        wanted = contract()
-        model = stripped(graft(from_bytes(network.SerializeToString()), wanted))
-        frames = noise.integers(0, 256, (64, 12, 20, 3), np.uint8)
-        depth_m, _ = Executor(to_bytes(model), literal=False).depth(frames)
-        return model, Evidence(Pictures(frames, None, "noise"), depth_m, "the graph as given"), wanted.from_network
-
-    return make
 
 
 def measured_islands(trial):
@@ -63,7 +27,7 @@ def test_a_network_that_half_can_hold_keeps_nothing_but_the_rules(world):
 def test_a_value_past_half_that_comes_back_is_kept_with_its_readers(world):
     body = "[up] large = Mul (b, k) [peak] huge = Mul (large, k) [down] less = Div (huge, k) [back] c = Div (less, k)"
     model, evidence, wanted = world(body, k=500.0)
-    assert attempt_half(model, wanted, kept_by_rule(model), evidence).breaches
+    assert Half(model, wanted)(kept_by_rule(model), evidence).breaches
     trial = lowered_to_fp16(model, evidence, wanted, silent)
     assert trial.breaches == ()
     assert [island.nodes for island in measured_islands(trial)] == [("peak", "down")]
@@ -114,7 +78,7 @@ BREAKING = {
 @pytest.mark.parametrize(("body", "numbers"), BREAKING.values(), ids=BREAKING.keys())
 def test_what_breaks_in_half_is_repaired_by_keeping_its_own_nodes(world, body, numbers):
     model, evidence, wanted = world(body, **numbers)
-    assert attempt_half(model, wanted, kept_by_rule(model), evidence).breaches
+    assert Half(model, wanted)(kept_by_rule(model), evidence).breaches
     trial = lowered_to_fp16(model, evidence, wanted, silent)
     assert trial.breaches == ()
     kept = {name for island in measured_islands(trial) for name in island.nodes}

@@ -16,7 +16,13 @@ from mde_runtime.engines.listening import BuildLog, build_monitor
 from mde_runtime.errors import MachineError, UsageError
 
 # Without a driver the library adds this line to every error, whatever the error was.
-REMEDY = "export another precision, or open an issue with what --log FILE wrote"
+REMEDY = (
+    "where a node is named, export with --engine on a machine that has this library: it keeps the node in FP32; else "
+    "export another precision, or look into what --log FILE wrote"
+)
+# Error 10 of the library; fused nodes are joined by ` + `, a compiled region is {ForeignNode[first...last]}.
+WITHOUT_IMPLEMENTATION = re.compile(r"[Cc]ould not find any implementation for node (.+?)(?: due to|\.?\)|\.\s|\.?$)")
+REGION = re.compile(r"ForeignNode\[(.+?)\.\.\.(.+?)\]")
 UNRELATED = re.compile(r"cudaError 35|CUDA driver version is insufficient")
 
 
@@ -41,6 +47,14 @@ class BuildOptions:
 
 
 DEFAULTS = BuildOptions()
+
+
+class RefusedError(MachineError):
+    """The library cannot take or build a graph; `regions` are the nodes that it names, as (first, last)."""
+
+    def __init__(self, message: str, regions: tuple[tuple[str, str], ...]):
+        super().__init__(message)
+        self.regions = regions
 
 
 def build_engine(
@@ -93,7 +107,8 @@ def _build(
     if monitor.interrupted:
         raise KeyboardInterrupt
     if built is None:
-        raise MachineError(f"{name} cannot build the graph: {log.cause(UNRELATED)}; {REMEDY}")
+        cause = log.cause(UNRELATED)
+        raise RefusedError(f"{name} cannot build the graph: {cause}; {REMEDY}", regions_of(cause))
     if timing_cache is not None:
         files.write_bytes(timing_cache, bytes(config.get_timing_cache().serialize()))
     return bytes(built)
@@ -104,7 +119,22 @@ def _parse(parser: Any, graph: bytes, name: str) -> None:
         error = parser.get_error(0)
         node = " ".join(filter(None, (error.node_name(), error.node_operator() and f"({error.node_operator()})")))
         lines = [line for line in error.desc().splitlines() if not UNRELATED.search(line)]
-        raise MachineError(f"{name} cannot take the graph: {f'{node}: ' if node else ''}{' '.join(lines)}; {REMEDY}")
+        told = error.node_name()
+        raise RefusedError(
+            f"{name} cannot take the graph: {f'{node}: ' if node else ''}{' '.join(lines)}; {REMEDY}",
+            ((told, told),) if told else (),
+        )
+
+
+def regions_of(cause: str) -> tuple[tuple[str, str], ...]:
+    """The nodes for which a builder says that it has no implementation, as (first, last); empty where it names none."""
+    found = WITHOUT_IMPLEMENTATION.search(cause)
+    if found is None:
+        return ()
+    if region := REGION.search(found[1]):
+        first, last = region.groups()
+        return ((first, last),)
+    return tuple((name, name) for name in found[1].split(" + "))
 
 
 def _configure(library: Any, builder: Any, network: Any, options: BuildOptions) -> Any:
