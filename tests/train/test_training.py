@@ -245,6 +245,31 @@ def test_a_trial_run_goes_through_everything_in_two_steps(scenes: Path, tmp_path
     assert {"best.ckpt", "last.ckpt", "pictures"} <= names(tmp_path / "r")
 
 
+def test_kitti_frames_of_two_sizes_train_once_they_are_cut(tmp_path: Path):
+    root, chance = tmp_path / "kitti", np.random.default_rng(0)
+    root.mkdir()
+    for split in ("train", "val"):
+        for number, size in enumerate([(47, 155), (46, 153)] * 2):
+            Image.fromarray(chance.integers(0, 255, (*size, 3), np.uint8)).save(root / f"{split}{number}.png")
+            levels = chance.integers(256, 80 * 256, size) * (chance.random(size) < 0.05)
+            Image.fromarray(levels.astype(np.uint16)).save(root / f"{split}{number}_depth.png")
+        lines = [f"{split}{number}.png {split}{number}_depth.png 721.5\n" for number in range(4)]
+        (root / f"{split}_files.txt").write_text("".join(lines))
+    arguments = ("--recipe", "fast", "--data", root, "--out", tmp_path / "r", "--fast-dev-run")
+    refused = mde_train(*arguments, settings=("batch_size=2",))
+    assert (refused.exit_code, 'write {"height_px": 46, "width_px": 153}' in refused.stderr) == (3, True)
+    (root / "cut.json").write_text('{"height_px": 46, "width_px": 153}')
+    unjudged = mde_train(*arguments, settings=("batch_size=2",))
+    assert (unjudged.exit_code, "take one that does (nyu, kitti)" in unjudged.stderr) == (3, True)
+    unranked = mde_train(*arguments, settings=("batch_size=2", "protocol=kitti"))
+    assert (unranked.exit_code, "protocol kitti gives no ssim; --set best_by=-rmse_m" in unranked.stderr) == (2, True)
+    assert not (tmp_path / "r").exists(), "told before training"
+    result = mde_train(*arguments, settings=("batch_size=2", "protocol=kitti", "best_by=-rmse_m"))
+    assert result.exit_code == 0, result.stderr
+    source = read_checkpoint(tmp_path / "r" / "best.ckpt").contract.source
+    assert (source.height_px, source.width_px) == (46, 153)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", [name for name in RECIPES if not name.startswith("fast")])
 def test_every_recipe_trains(recipe: str, scenes: Path, tmp_path: Path):

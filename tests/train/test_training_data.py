@@ -1,11 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mde_runtime.errors import BadInputError
-from mde_train.data import FrameArrays
+from mde_train.data import FrameArrays, open_split, splits_of
+from mde_train.data.division import divide
 from mde_train.recipe import NOTHING
-from mde_train.training_data import TrainingFrames
+from mde_train.training_data import TrainingFrames, load_data
 
 
 def frames(number: int = 10, batch_size: int = 4, seed: int = 0) -> TrainingFrames:
@@ -44,6 +48,45 @@ def test_devices_share_a_batch_without_overlap():
     assert sorted(name for part in parts for name in part.names) == sorted(batch.names)
     assert all(len(part.frames) == len(part.names) == 2 for part in parts)
     assert torch.equal(parts[1].frames[0], batch.frames[1])
+
+
+@pytest.fixture
+def nyu(tmp_path: Path) -> Path:
+    """40 training frames and 2 test frames of 240x320 px in NYU's csv layout: no val."""
+    for split, number in (("train", 40), ("test", 2)):
+        lines = []
+        for index in range(number):
+            frame, depth = f"data/{split}/{index}.jpg", f"data/{split}/{index}.png"
+            (tmp_path / frame).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (320, 240), (index, 0, 0)).save(tmp_path / frame)
+            levels = np.tile(np.arange(320), (240, 1)) % 256 if split == "train" else np.full((240, 320), 2000 * index)
+            Image.fromarray(levels.astype(np.uint8 if split == "train" else np.uint16)).save(tmp_path / depth)
+            lines.append(f"{frame},{depth}\n")
+        (tmp_path / "data" / f"nyu2_{split}.csv").write_text("".join(lines))
+    return tmp_path
+
+
+def test_without_val_a_stretch_of_the_training_frames_is_judged_on_and_said(nyu: Path, capsys):
+    data = load_data(nyu, "cnn", "")
+    assert data.judged.names == ("train/19", "train/20")
+    beside = {f"train/{index}" for index in range(9, 31)}  # ten frames on both sides look like the stretch's ends
+    assert set(data.train.names) == {f"train/{index}" for index in range(40)} - beside
+    assert "judged on 2 training frames, train/19 to train/20, and not on test" in capsys.readouterr().err
+
+
+def test_a_val_that_is_split_off_is_judged_on_and_test_is_left_alone(nyu: Path):
+    divide(nyu, 0.1, 1, 0)
+    assert splits_of(nyu) == ("train", "val", "test")
+    data = load_data(nyu, "cnn", "")
+    assert data.judged.names == open_split(nyu, "val").names
+    assert len(data.train) == 36
+
+
+def test_frames_are_kept_at_the_networks_size_and_judged_at_their_own(nyu: Path):
+    data = load_data(nyu, "cnn", "")
+    assert data.train.frames.shape[1:3] == (228, 304)
+    assert data.judged.frames.shape[1:3] == data.heldout.frames.shape[1:3] == (240, 320)
+    assert data.contract.source.height_px == 240
 
 
 def test_too_few_frames_for_a_batch_are_refused_with_the_remedy():

@@ -1,14 +1,28 @@
 """Judge a network on held-out frames by a named protocol: the same stages, the same figures as the bench."""
 
+import numpy as np
 import torch
 from torch import nn
 
 from mde_runtime.contract import Contract
+from mde_runtime.errors import UsageError
 from mde_runtime.protocols import Figures, open_protocol
 from mde_train.data import FrameArrays
 from mde_train.depth_model import DepthModel
+from mde_train.recipe import Recipe
 
 BATCH_SIZE = 16
+
+
+def check_judgeable(frames: FrameArrays, recipe: Recipe) -> None:
+    """Raise what would come at the first evaluation, before training: truth or figures that do not fit the protocol."""
+    truth_m = np.float32(frames.depth_m[0] * frames.valid[0])
+    judge = open_protocol(recipe.protocol)
+    judge.add(truth_m, truth_m)
+    if missing := {"ssim", "rmse_m"} & set(recipe.best_by.replace("-", " ").split()) - set(judge.result().values):
+        raise UsageError(
+            f"best_by {recipe.best_by!r}: protocol {recipe.protocol} gives no {missing.pop()}; --set best_by=-rmse_m"
+        )
 
 
 @torch.no_grad()

@@ -97,10 +97,11 @@ class Observer(Callback):
         one, network = training.last_batch.part(0, len(training.last_batch.names)), training.judged_network
         was_training = network.training
         network.eval()
-        wanted = training.contract.from_network
-        depth_m = on_frame(metres(network(training.prepared(one)).float(), wanted), training.contract)
+        contract = training.contract_of_batches
+        wanted = contract.from_network
+        depth_m = on_frame(metres(network(training.prepared(one)).float(), wanted), contract)
         network.train(was_training)
-        truth_m, _ = placed_truth(one.depth_m, one.valid, training.contract, mask_sky=False)
+        truth_m, _ = placed_truth(one.depth_m, one.valid, contract, mask_sky=False)
         height, width = depth_m.shape[-2:]
         frame = Image.fromarray(one.frames[0].permute(1, 2, 0).byte().cpu().numpy()).resize((width, height))
         picture = panel(np.asarray(frame), truth_m[0, 0].cpu().numpy(), depth_m[0, 0].cpu().numpy(), wanted)

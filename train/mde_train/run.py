@@ -19,7 +19,8 @@ from lightning.pytorch.utilities import rank_zero_only  # noqa: E402
 from torch import nn  # noqa: E402
 
 from mde_train.checkpoint import load_weights, read_checkpoint, read_training  # noqa: E402
-from mde_train.models import build_model, model_named  # noqa: E402
+from mde_train.evaluation import check_judgeable  # noqa: E402
+from mde_train.models import build_model  # noqa: E402
 from mde_train.observer import BEST, LAST, Observer  # noqa: E402
 from mde_train.training import Training  # noqa: E402
 from mde_train.training_data import Data, TrainingFrames, load_data  # noqa: E402
@@ -62,7 +63,7 @@ def begin(
         load_weights(network, init)
     if is_trial:
         recipe = replace(recipe, epochs=1, evaluate_every_epochs=1, picture_every_steps=1)
-    data = load_data(data_root, recipe.holdout, most=2 * recipe.batch_size if is_trial else None)
+    data = load_data(data_root, recipe.model, recipe.holdout, most=2 * recipe.batch_size if is_trial else None)
     training = _training(recipe, network, data)
     files.write_text(run / RECIPE_FILE, records.dumps(recipe))
     return _fit(training, data, run, machines)
@@ -76,7 +77,7 @@ def go_on(data_root: Path, run: Path, *, machines: Machines = ONE) -> Path:
     if not (run / LAST).exists():
         raise UsageError(f"{run}: holds no {LAST} to resume from; start with --recipe NAME")
     recipe = records.loads(Recipe, (run / RECIPE_FILE).read_text(), f"{run / RECIPE_FILE}")
-    data = load_data(data_root, recipe.holdout)
+    data = load_data(data_root, recipe.model, recipe.holdout)
     checkpoint = read_checkpoint(run / LAST)
     if checkpoint.data_sha256 != data.train.sha256:
         raise BadInputError(f"{data_root}: not the data that {run} was begun with; give those, or start a new run")
@@ -92,10 +93,9 @@ def is_first_process() -> bool:
 
 def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
     _check_precision(recipe)
-    height_px, width_px = data.train.frames.shape[1:3]
-    contract = model_named(recipe.model).contract(height_px, width_px)
+    check_judgeable(data.judged, recipe)
     frames = TrainingFrames(data.train, recipe.batch_size, recipe.seed)
-    return Training(network.to(memory_format=torch.channels_last), contract, recipe, frames)  # type: ignore[call-overload]  # torch's stub lacks it
+    return Training(network.to(memory_format=torch.channels_last), data.contract, recipe, frames)  # type: ignore[call-overload]  # torch's stub lacks it
 
 
 def _fit(training: Training, data: Data, run: Path, machines: Machines) -> Path:

@@ -22,6 +22,7 @@ from mde_train.depth_model import network_input
 from mde_train.losses import loss_from_text
 from mde_train.recipe import Recipe
 from mde_train.schedules import SCHEDULES
+from mde_train.shrinking import shrunk_contract
 from mde_train.training_data import Batch, TrainingFrames
 from mde_train.truth import compared
 
@@ -32,6 +33,7 @@ class Training(LightningModule):
     def __init__(self, network: nn.Module, contract: Contract, recipe: Recipe, frames: TrainingFrames):
         super().__init__()
         self.network, self.contract, self.recipe = network, contract, recipe
+        self.contract_of_batches = shrunk_contract(contract)
         self.average = AveragedNetwork(network, recipe.ema_decay) if recipe.ema_decay else None
         self.steps_per_epoch = frames.steps_per_epoch
         self.num_steps = recipe.epochs * self.steps_per_epoch
@@ -106,12 +108,14 @@ class Training(LightningModule):
         output = self.network(self.prepared(batch))
         with torch.autocast(output.device.type, enabled=False):
             mask_sky = self.recipe.sky == "mask"
-            return self._loss(*compared(output.float(), batch.depth_m, batch.valid, self.contract, mask_sky=mask_sky))
+            return self._loss(
+                *compared(output.float(), batch.depth_m, batch.valid, self.contract_of_batches, mask_sky=mask_sky)
+            )
 
     def prepared(self, batch: Batch) -> Tensor:
         """The batch's frames as the network takes them."""
         frames = batch.frames if self.contract.source.colour == "rgb" else batch.frames.flip(1)
-        input_N3hw = network_input(frames.permute(0, 2, 3, 1), self.contract)
+        input_N3hw = network_input(frames.permute(0, 2, 3, 1), self.contract_of_batches)
         return input_N3hw.contiguous(memory_format=torch.channels_last)
 
     def configure_gradient_clipping(self, *args: Any, **extra: Any) -> None:  # noqa: ARG002  # Any: Lightning's signature

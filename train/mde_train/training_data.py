@@ -1,18 +1,24 @@
 """What a run trains on and is judged on, whole in memory: decoding never starves the model, on a GPU neither."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mde_runtime.command import say
+from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
 from mde_train.augment import augmented
 from mde_train.checkpoint import NUM_HELDOUT
 from mde_train.data import FrameArrays, FrameSet, load_arrays, open_split, splits_of
+from mde_train.data.division import blocks_of
+from mde_train.models import model_named
 from mde_train.recipe import Augment
+from mde_train.shrinking import shrinking
 
+HELD_OUT_SHARE, HELD_OUT_GAP_FRAMES = 0.05, 10  # of a training split where there is a test split and no val
 LEAST_VARIATION_M = 1.0  # of the held-out truth: what a certificate needs to tell a model from a constant
 
 
@@ -71,13 +77,14 @@ class TrainingFrames:
 class Data:
     """Everything that a run takes from a data set."""
 
-    train: FrameArrays
+    train: FrameArrays  # of `shrunk_contract`'s size
     judged: FrameArrays  # what checkpoints are chosen on
     heldout: FrameArrays  # what a checkpoint carries
+    contract: Contract  # of the frames as the data set gives them
 
 
-def load_data(root: Path, holdout: str, most: int | None = None) -> Data:
-    """Read a data set. holdout FIRST..LAST: these training frames are judged on and not trained on.
+def load_data(root: Path, model: str, holdout: str, most: int | None = None) -> Data:
+    """Read a data set for a model. holdout FIRST..LAST: these training frames are judged on and not trained on.
 
     most: read so many training frames and not more; as many of the others. None: all.
 
@@ -86,27 +93,38 @@ def load_data(root: Path, holdout: str, most: int | None = None) -> Data:
     first, *others = splits_of(root)
     if not others:
         raise BadInputError(f"{root}: has only {first}; a held-out split is needed too: mde-data split")
-    train, held = open_split(root, first), load_arrays(open_split(root, others[-1])[:most], "float16")
+    split = "val" if "val" in others else others[-1]
+    train, held = open_split(root, first), open_split(root, split)
     judged = held
     if holdout:
         begin, end = _block(train, holdout)
-        judged = load_arrays(train[begin:end][:most], "float16")
-        train = train.picked([index for index in range(len(train)) if not begin <= index < end])
-    spread = _spread(held)
-    if spread.depth_m.std(dtype=np.float64) < LEAST_VARIATION_M:
-        raise BadInputError(
-            f"{root}: the depth of {others[-1]} varies by less than {LEAST_VARIATION_M} m; is it in metres?"
-        )
-    return Data(load_arrays(train[:most], "float16"), judged, spread)
+        judged, train = train[begin:end], train.picked([i for i in range(len(train)) if not begin <= i < end])
+    elif split != "val":
+        train, judged = _held_out_of(train, split)
+    heldout = load_arrays(held.picked(_spread(len(held[:most]))), "float16")
+    if heldout.depth_m.std(dtype=np.float64) < LEAST_VARIATION_M:
+        raise BadInputError(f"{root}: the depth of {split} varies by less than {LEAST_VARIATION_M} m; is it in metres?")
+    contract = model_named(model).contract(*heldout.frames.shape[1:3])
+    trained = load_arrays(train[:most], "float16", change=shrinking(contract))
+    return Data(trained, load_arrays(judged[:most], "float16"), heldout, contract)
 
 
-def _spread(arrays: FrameArrays) -> FrameArrays:
-    """64 frames spread evenly over the split, or all where there are fewer: neighbours in a drive look alike."""
-    picked = np.unique(np.linspace(0, len(arrays) - 1, NUM_HELDOUT).round().astype(int))
-    names = tuple(arrays.names[index] for index in picked)
-    return replace(
-        arrays, names=names, frames=arrays.frames[picked], depth_m=arrays.depth_m[picked], valid=arrays.valid[picked]
+def _held_out_of(train: FrameSet, test: str) -> tuple[FrameSet, FrameSet]:
+    """The training frames without a stretch of them, and the stretch: who chose by `test` could not be tested on it."""
+    division = blocks_of(train.names, HELD_OUT_SHARE, 1, HELD_OUT_GAP_FRAMES)
+    ((block,),) = (division.val,)
+    judged = division.part(train, "val")
+    say(
+        f"{train.root} has no val: judged on {len(judged)} training frames, {block.first} to {block.last}, and not on "
+        f"{test}; mde-data split chooses others"
     )
+    return division.part(train, train.split), judged
+
+
+def _spread(num_frames: int) -> list[int]:
+    """Which 64 frames are spread evenly, or all where there are fewer: neighbours in a drive look alike."""
+    picked: list[int] = np.unique(np.linspace(0, num_frames - 1, NUM_HELDOUT).round().astype(int)).tolist()
+    return picked
 
 
 def _block(samples: FrameSet, holdout: str) -> tuple[int, int]:

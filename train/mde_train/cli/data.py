@@ -91,8 +91,9 @@ def check(data: Path, as_json: bool) -> None:
 def split(data: Path, val_share: float, num_blocks: int, gap_frames: int) -> None:
     """Hold out stretches of DATA as its val split.
 
-    For a data set whose layout brings none. Never random frames: neighbours in a drive look alike, and to have trained
-    on one is to know the other. Writes DATA/split.json and moves nothing; remove that file to undo it.
+    For a data set whose layout brings none: train alone, or train and test. Never random frames: neighbours in a drive
+    look alike, and to have trained on one is to know the other. Writes DATA/split.json and moves nothing; remove that
+    file to undo it.
     """
     from mde_train.data import open_split
     from mde_train.data.division import divide

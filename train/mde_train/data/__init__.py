@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mde_runtime.errors import BadInputError
 from mde_train.data.arrays import FrameArrays, load_arrays
+from mde_train.data.cut import cut_of
 from mde_train.data.division import division_of
 from mde_train.data.layouts import LAYOUTS, layout_of
 from mde_train.data.samples import FrameSet, Sample, Skipped
@@ -28,20 +29,20 @@ def splits_of(root: Path) -> tuple[str, ...]:
         raise BadInputError(
             f"{root}: holds neither train nor val; mde-data check --help shows how each layout lies on disk"
         )
-    return splits if division_of(root) is None else (*splits, "val")
+    return splits if division_of(root) is None else (splits[0], "val", *splits[1:])
 
 
 def open_split(root: Path, split: str, *, keep_bad_frames: bool = False) -> FrameSet:
-    """The samples of one split, in the data set's own order.
+    """The samples of one split, in the data set's own order, cut to one size where the data set says so.
 
     Frames whose depth cannot be depth are left out and named in `.skipped`, unless keep_bad_frames.
     Raises BadInputError, in one line that names the file, when the data set is not what its layout says.
     """
-    layout, division = layout_of(root), division_of(root)
+    layout, division, cut = layout_of(root), division_of(root), cut_of(root)
     splits = splits_of(root)
     if split not in splits:
         raise BadInputError(f"{root}: no split {split!r}; it holds {', '.join(splits)}")
-    if division is None:
+    if division is None or split not in (splits[0], "val"):
         samples = layout.open_split(root, split)
     else:
         samples = division.part(layout.open_split(root, splits[0]), split)
@@ -50,4 +51,4 @@ def open_split(root: Path, split: str, *, keep_bad_frames: bool = False) -> Fram
     if not samples:
         first = samples.skipped[0]
         raise BadInputError(f"{root}: every frame of {split} is left out; the first is {first.name}, {first.reason}")
-    return samples
+    return cut.of(samples) if cut else samples

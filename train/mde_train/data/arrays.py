@@ -1,23 +1,33 @@
-"""A whole split decoded once, so that decoding never starves the model: in memory, or in files that are mapped."""
+"""A whole split decoded once, so that decoding never starves the model: in memory, or in a file that is mapped."""
 
 import os
-import shutil
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from functools import partial
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from mde_runtime.cache import cache_dir
-from mde_runtime.errors import BadInputError, MachineError
+from mde_runtime.errors import BadInputError
 from mde_runtime.progress import progress
-from mde_train.data.samples import FrameSet
+from mde_train.data.cut import advice
+from mde_train.data.samples import FrameSet, Sample
+from mde_train.data.store import Records, stored
 
 DepthType = Literal["float32", "float16"]
 
-SHARE_OF_MEMORY = 0.5  # what a split may take of it; the rest is for the model and for everybody else
+SHARE_OF_MEMORY = 0.25  # what a split may take of it; the rest is for the model, other splits and everybody else
+
+
+class Change(NamedTuple):
+    """What is done to every sample before it is kept, and that in words: they are part of a kept file's name."""
+
+    of: Callable[[Sample], Sample]
+    how: str
+
+
+UNCHANGED = Change(lambda sample: sample, "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,83 +44,55 @@ class FrameArrays:
         return len(self.names)
 
 
-def load_arrays(samples: FrameSet, depth_dtype: DepthType = "float32", *, is_mapped: bool | None = None) -> FrameArrays:
+def load_arrays(
+    samples: FrameSet,
+    depth_dtype: DepthType = "float32",
+    *,
+    change: Change = UNCHANGED,
+    is_mapped: bool | None = None,
+) -> FrameArrays:
     """Read every sample. A pixel takes 8 bytes, with float16 depth 6.
 
-    is_mapped: the arrays are files in the cache folder, written once for this data set, of which the system keeps in
-    memory what is used; by default, where they would take more than half of the memory. float16 is half a millimetre
-    fine at 1 m and 8 mm at 16 m. Raises BadInputError when frames differ in size.
+    is_mapped: the arrays are a file in the cache folder, written once for this data set, of which the system keeps in
+    memory what is used; by default, where they would take more than a quarter of the memory. float16 is half a
+    millimetre fine at 1 m and 8 mm at 16 m. Raises BadInputError when frames differ in size.
     """
     if not len(samples):
         raise BadInputError(f"{samples.root}: no frame in {samples.split}")
-    height, width = samples[0].depth_m.shape
-    shape = (len(samples), height, width)
-    size_bytes = int(np.prod(shape)) * (3 + 1 + np.dtype(depth_dtype).itemsize)
+    form = _form(change.of(samples[0]).depth_m.shape, depth_dtype)
     if is_mapped is None:
-        is_mapped = size_bytes > SHARE_OF_MEMORY * _memory_bytes()
+        is_mapped = len(samples) * form.itemsize > SHARE_OF_MEMORY * _memory_bytes()
+    fill = partial(_fill, samples, change)
     if is_mapped:
-        frames, depth_m, valid = _mapped(samples, shape, depth_dtype, size_bytes)
+        name = "-".join([samples.sha256, depth_dtype, *filter(None, [change.how])])
+        kept = stored(name, len(samples), form, fill)
     else:
-        frames, depth_m, valid = (np.empty(*form) for form in _forms(shape, depth_dtype).values())
-        _fill(samples, frames, depth_m, valid)
-    return FrameArrays(samples.names, frames, depth_m, valid, samples.sha256)
+        kept = np.empty(len(samples), form)
+        with progress(f"reading {samples.split}", total=len(samples)) as advance:
+            for index in range(len(samples)):
+                fill(kept, index)
+                advance()
+    return FrameArrays(samples.names, kept["frame"], kept["depth_m"], kept["valid"], samples.sha256)
 
 
-def _forms(shape: tuple[int, ...], depth_dtype: DepthType) -> dict[str, tuple[tuple[int, ...], npt.DTypeLike]]:
-    return {"frames": ((*shape, 3), np.uint8), "depth_m": (shape, depth_dtype), "valid": (shape, np.bool_)}
+def _form(shape: tuple[int, ...], depth_dtype: DepthType) -> np.dtype[np.void]:
+    """One sample in memory. Depth first, since its numbers have to lie at multiples of their size."""
+    return np.dtype([("depth_m", depth_dtype, shape), ("frame", np.uint8, (*shape, 3)), ("valid", np.bool_, shape)])
 
 
-Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[np.floating], npt.NDArray[np.bool_]]
+def _fill(samples: FrameSet, change: Change, kept: Records, index: int) -> None:
+    sample, record = change.of(samples[index]), kept[index]
+    if sample.depth_m.shape != record["depth_m"].shape:
+        sizes = [sample.depth_m.shape, record["depth_m"].shape]
+        raise BadInputError(
+            f"{samples.root}: frame {sample.name} of {samples.split} has {_px(sizes[0])}, frame {samples.names[0]} has "
+            f"{_px(sizes[1])}; {advice(samples.root, sizes)}"
+        )
+    record["frame"], record["depth_m"], record["valid"] = sample.frame, sample.depth_m, sample.valid
 
 
-def _mapped(samples: FrameSet, shape: tuple[int, ...], depth_dtype: DepthType, size_bytes: int) -> Arrays:
-    """The arrays as files in the cache folder, written now if they are not there yet."""
-    folder = cache_dir() / "frames" / f"{samples.sha256}-{depth_dtype}"
-    if not folder.exists():
-        folder.parent.mkdir(exist_ok=True)
-        free_bytes = shutil.disk_usage(folder.parent).free
-        if size_bytes > free_bytes:
-            raise MachineError(
-                f"{folder.parent}: {samples.split} takes {size_bytes / 1e9:.1f} GB, {free_bytes / 1e9:.1f} are free; "
-                "set MDE_CACHE to a folder with more room"
-            )
-        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix="."))
-        try:
-            arrays = [
-                np.lib.format.open_memmap(draft / f"{name}.npy", "w+", dtype, form)
-                for name, (form, dtype) in _forms(shape, depth_dtype).items()
-            ]
-            _fill(samples, *arrays)
-            for array in arrays:
-                array.flush()
-            try:
-                draft.rename(folder)
-            except OSError:  # another process of the same run was first, with the same content
-                if not folder.exists():
-                    raise
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)  # not there any more when all went well
-    # "c": what is written stays in memory; torch warns of arrays that cannot be written
-    frames, depth_m, valid = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in _forms(shape, depth_dtype))
-    return frames, depth_m, valid
-
-
-def _fill(
-    samples: FrameSet,
-    frames: npt.NDArray[np.uint8],
-    depth_m: npt.NDArray[np.floating],
-    valid: npt.NDArray[np.bool_],
-) -> None:
-    with progress(f"reading {samples.split}", total=len(samples)) as advance:
-        for index, sample in enumerate(samples):
-            if sample.depth_m.shape != depth_m.shape[1:]:
-                raise BadInputError(
-                    f"{samples.root}: frame {sample.name} of {samples.split} has {sample.depth_m.shape[0]}x"
-                    f"{sample.depth_m.shape[1]} px, frame {samples.names[0]} has {depth_m.shape[1]}x"
-                    f"{depth_m.shape[2]} px; train on frames of one size"
-                )
-            frames[index], depth_m[index], valid[index] = sample.frame, sample.depth_m, sample.valid
-            advance()
+def _px(size: tuple[int, ...]) -> str:
+    return f"{size[0]}x{size[1]} px"
 
 
 def _memory_bytes() -> float:

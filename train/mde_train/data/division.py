@@ -4,6 +4,7 @@ Neighbours in a drive are near-duplicates. A random split would put one in train
 figures would be those of memory. The division is a file beside the data, `split.json`; nothing is moved.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,11 +66,17 @@ def divide(root: Path, val_share: float, num_blocks: int, gap_frames: int) -> Di
     """
     layout = layout_of(root)
     splits = layout.splits(root)
-    if len(splits) != 1:
+    if "val" in splits or not splits:
         raise UsageError(
             f"{root}: its layout already holds {', '.join(splits) or 'no split'}; there is nothing to divide"
         )
-    names = layout.open_split(root, splits[0]).names
+    division = blocks_of(layout.open_split(root, splits[0]).names, val_share, num_blocks, gap_frames)
+    write_text(root / DIVISION, records.dumps(division))
+    return division
+
+
+def blocks_of(names: Sequence[str], val_share: float, num_blocks: int, gap_frames: int) -> Division:
+    """Blocks of these frames, spread evenly. Raises UsageError when they would not fit."""
     length = round(len(names) * val_share / num_blocks)
     period = len(names) / num_blocks
     if length < 1 or length + 2 * gap_frames >= period:
@@ -78,6 +85,4 @@ def divide(root: Path, val_share: float, num_blocks: int, gap_frames: int) -> Di
             "on both sides of each; ask for fewer blocks, a smaller share or a smaller gap"
         )
     starts = [round(block * period + (period - length) / 2) for block in range(num_blocks)]
-    division = Division(tuple(Block(names[start], names[start + length - 1]) for start in starts), gap_frames)
-    write_text(root / DIVISION, records.dumps(division))
-    return division
+    return Division(tuple(Block(names[start], names[start + length - 1]) for start in starts), gap_frames)

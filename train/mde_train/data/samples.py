@@ -1,7 +1,7 @@
 """What a data set is made of, whatever its layout on disk: samples in order, and a hash that names them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import overload
@@ -36,6 +36,7 @@ class Source:
     files: tuple[Path, ...]
     read: Callable[[], Sample]
     doubt: str = ""  # why its depth cannot be depth; empty: nothing speaks against it
+    how: str = ""  # what becomes of it after it is read; empty: nothing
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ class FrameSet(Sequence[Sample]):
         sources = [self._sources[index] for index in indices]
         return FrameSet(self.root, split or self.split, sources, (*self.skipped, *skipped))
 
+    def read_through(self, change: Callable[[Sample], Sample], how: str) -> "FrameSet":
+        """The same samples, changed when they are read; `how` says it in words, and is part of the hash."""
+        sources = [replace(source, read=_then(source.read, change), how=how) for source in self._sources]
+        return FrameSet(self.root, self.split, sources, self.skipped)
+
     def without_doubtful(self) -> "FrameSet":
         """The samples whose depth nothing speaks against; the others are named in `skipped`."""
         doubtful = [Skipped(source.name, source.doubt) for source in self._sources if source.doubt]
@@ -84,11 +90,18 @@ class FrameSet(Sequence[Sample]):
 
     @cached_property
     def sha256(self) -> str:
-        """A hash of the samples' names and their files' contents, in order: the same on every machine."""
+        """A hash of the samples' names and their files' contents, and of how they are read: the same everywhere."""
         hashes: dict[Path, str] = {}
         for source in self._sources:
             for file in source.files:
                 if file not in hashes:  # a layout may keep all its samples in one file
                     hashes[file] = sha256_of_file(file)
-        lines = [" ".join([source.name, *(hashes[file] for file in source.files)]) for source in self._sources]
+        lines = [
+            " ".join([source.name, *(hashes[file] for file in source.files), *filter(None, [source.how])])
+            for source in self._sources
+        ]
         return sha256_of("\n".join(lines).encode())
+
+
+def _then(read: Callable[[], Sample], change: Callable[[Sample], Sample]) -> Callable[[], Sample]:
+    return lambda: change(read())

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from mde_runtime.errors import MachineError
+from mde_train.data.store import SAVED_EVERY, stored
+
+FORM = np.dtype([("number", np.int64)])
+NUM_RECORDS = 2 * SAVED_EVERY + 7
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MDE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "frames"
+
+
+class Reader:
+    """Fills records with their squares; Ctrl-C comes at one of them."""
+
+    def __init__(self, interrupted_at: int | None = None):
+        self.read: list[int] = []
+        self._interrupted_at = interrupted_at
+
+    def __call__(self, kept, index):
+        if index == self._interrupted_at:
+            raise KeyboardInterrupt
+        self.read.append(index)
+        kept["number"][index] = index**2
+
+
+def test_an_interrupted_writer_goes_on_where_it_was(folder):
+    with pytest.raises(KeyboardInterrupt):
+        stored("squares", NUM_RECORDS, FORM, Reader(interrupted_at=SAVED_EVERY + 3))
+    assert not (folder / "squares.npy").exists()
+    reader = Reader()
+    kept = stored("squares", NUM_RECORDS, FORM, reader)
+    assert reader.read == list(range(SAVED_EVERY, NUM_RECORDS))
+    np.testing.assert_array_equal(kept["number"], np.arange(NUM_RECORDS) ** 2)
+
+
+def test_what_is_kept_is_not_made_again(folder):
+    stored("squares", NUM_RECORDS, FORM, Reader())
+    reader = Reader()
+    np.testing.assert_array_equal(stored("squares", NUM_RECORDS, FORM, reader)["number"], np.arange(NUM_RECORDS) ** 2)
+    assert not reader.read
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "squares.npy"]
+
+
+def test_what_an_interrupted_writer_left_goes_when_others_are_kept(folder):
+    with pytest.raises(KeyboardInterrupt):
+        stored("squares", NUM_RECORDS, FORM, Reader(interrupted_at=5))
+    stored("others", NUM_RECORDS, FORM, Reader())
+    assert sorted(path.name for path in folder.glob("*.npy")) == ["others.npy"]
+    assert not list(folder.glob(".*.npy"))
+
+
+def test_how_much_is_kept_and_where_is_said_before(folder, capsys):
+    stored("squares", 2000, np.dtype([("number", np.int64, 1000)]), Reader())
+    assert f"keeping 16 MB of decoded frames in {folder}" in capsys.readouterr().err
+
+
+def test_what_does_not_fit_on_the_disk_is_refused_before_anything_is_written(folder):
+    with pytest.raises(MachineError, match="set MDE_CACHE to a folder with more room"):
+        stored("squares", 2**60, FORM, Reader())
+    assert [path.name for path in folder.iterdir()] == [".lock"]
+
+
+def test_what_is_written_to_the_records_stays_in_memory():
+    stored("squares", 10, FORM, Reader())["number"][:] = 0
+    np.testing.assert_array_equal(stored("squares", 10, FORM, Reader())["number"], np.arange(10) ** 2)
