@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TARGETS = ("jetpack6", "jetpack7", "trt11", "rtx", "cpu")  # the keys of targets.TARGETS, whose imports --help spares
 # Dense Tensor Cores over plain FP32: 16 on an A100 (312 and 19.5 TFLOP/s in NVIDIA's data sheet), less on most others.
 MOST_TIMES_FASTER = 16
+KINDS = ("metric_depth", "inverse_depth", "relative_inverse_depth")
 ENGINES = ("auto", "none", "tensorrt", "tensorrt-rtx")
 
 
@@ -39,6 +40,28 @@ def _batch(_context: click.Context, _option: click.Parameter, value: str | None)
     return numbers[0], numbers[1], numbers[2]
 
 
+def _colours(_context: click.Context, option: click.Parameter, value: str | None) -> tuple[float, float, float] | None:
+    """0.485,0.456,0.406 as red, green and blue."""
+    if value is None:
+        return None
+    try:
+        red, green, blue = map(float, value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not red, green and blue such as 0.5,0.5,0.5", param=option) from error
+    return red, green, blue
+
+
+def _range(_context: click.Context, option: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    """0:20 as near and far."""
+    if value is None:
+        return None
+    try:
+        near, far = map(float, value.split(":"))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not near and far such as 0:20", param=option) from error
+    return near, far
+
+
 @click.command(cls=Command)
 @click.argument("model")
 @click.option("-o", "--out", type=PATH, help="The bundle to write.  [default: MODEL's name with .mde]")
@@ -46,6 +69,20 @@ def _batch(_context: click.Context, _option: click.Parameter, value: str | None)
 @click.option("--int8", is_flag=True, help="Add an INT8 graph: a quarter of the size, less accurate; see its figure.")
 @click.option("--frames", type=PATH, metavar="DIR", help="Judge on these: a data set or pictures, 64 or more.")
 @click.option("--contract", type=PATH, metavar="FILE", help="What the network expects and gives, as contract.json.")
+@click.option("--network-size", callback=_size, metavar="HxW", help="In place of --contract: the network's input, px.")
+@click.option("--colour", type=click.Choice(("rgb", "bgr")), help="Likewise: the camera's order of colours.")
+@click.option(
+    "--resize", type=click.Choice(("stretch", "letterbox", "crop")), help="Likewise: how frames come to size."
+)
+@click.option("--interpolation", type=click.Choice(("bilinear", "bicubic")), help="Likewise, to the network and back.")
+@click.option("--antialias/--no-antialias", default=None, help="Likewise: whether resizing averages when it shrinks.")
+@click.option("--mean", callback=_colours, metavar="R,G,B", help="Likewise: of colours from 0 to 1.")
+@click.option("--std", callback=_colours, metavar="R,G,B", help="Likewise: standard deviation of colours from 0 to 1.")
+@click.option("--kind", type=click.Choice(KINDS), help="Likewise: what the map holds.")
+@click.option("--range", "range_m", callback=_range, metavar="NEAR:FAR", help="Likewise: depths to clip to, metres.")
+@click.option(
+    "--distance", type=click.Choice(("z", "ray")), help="Likewise: along the optical axis, or the pixel's ray."
+)
 @click.option("--weights", type=PATH, metavar="FILE", help="Weights for package.module:build.")
 @click.option("--output", metavar="NAME", help="Which output of an ONNX graph is the map.")
 @click.option("--source-size", callback=_size, metavar="HxW", help="For camera frames of another size, px.")
@@ -84,6 +121,16 @@ def main(
     int8: bool,
     frames: Path | None,
     contract: Path | None,
+    network_size: tuple[int, int] | None,
+    colour: "Literal['rgb', 'bgr'] | None",
+    resize: "Literal['stretch', 'letterbox', 'crop'] | None",
+    interpolation: "Literal['bilinear', 'bicubic'] | None",
+    antialias: bool | None,
+    mean: tuple[float, float, float] | None,
+    std: tuple[float, float, float] | None,
+    kind: "Literal['metric_depth', 'inverse_depth', 'relative_inverse_depth'] | None",
+    range_m: tuple[float, float] | None,
+    distance: "Literal['z', 'ray'] | None",
     weights: Path | None,
     output: str | None,
     source_size: tuple[int, int] | None,
@@ -102,7 +149,8 @@ def main(
     """Make a bundle of MODEL: graphs that take the camera's frame and give metres, with certificates.
 
     MODEL is a checkpoint of mde-train; an ONNX file with --contract and --frames; a bundle, to add a precision or for
-    another camera; or package.module:build with --weights, --contract and --frames for any PyTorch network.
+    another camera; or package.module:build with --weights, --contract and --frames for any PyTorch network. The flags
+    from --network-size to --distance, with --source-size, say what a contract.json would.
 
     Every graph is measured against the original model before it is written: with T = 0.05 % of the depth range (1 cm
     over 20 m) the worst frame's RMSE is at most T. Where FP16 misses that, the layers that cost the most stay FP32.
@@ -115,6 +163,7 @@ def main(
     mde-export model.mde --measured points.csv -o mycamera.mde
     mde-export model.mde --source-size 480x640 --frames pictures/ -o vga.mde
     """
+    from mde_export.described import Described
     from mde_export.export import export
     from mde_export.request import Request
     from mde_export.steps import steps
@@ -126,6 +175,18 @@ def main(
         precisions=tuple(precision for precision, is_wanted in wanted.items() if is_wanted),
         frames=frames,
         contract=contract,
+        described=Described(
+            network_size=network_size,
+            colour=colour,
+            resize=resize,
+            interpolation=interpolation,
+            antialias=antialias,
+            mean=mean,
+            std=std,
+            kind=kind,
+            range_m=range_m,
+            distance=distance,
+        ),
         weights=weights,
         output=output,
         source_size=source_size,

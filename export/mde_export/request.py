@@ -1,16 +1,16 @@
 """What is asked of an export: the command line, checked and typed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from mde_export.described import Described, Size
 from mde_export.engine import EngineChoice
 from mde_runtime.bundle import SUFFIX
 from mde_runtime.certificate import Precision
 from mde_runtime.contract import Contract
 
 Batch = tuple[int, int, int]
-Size = tuple[int, int]  # height, width; px
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Request:
     precisions: tuple[Precision, ...] = ()  # beside FP32, and beside those that a bundle already holds
     frames: Path | None = None  # a data set or a folder of pictures to judge with
     contract: Path | None = None  # for a model that brings none
+    described: Described = field(default_factory=Described)  # the same, flag by flag
     weights: Path | None = None  # for a module
     output: str | None = None  # which output of an ONNX graph is the map
     source_size: Size | None = None  # another size of the camera's frame

@@ -1,6 +1,7 @@
 """Models from elsewhere: ONNX files, anyone's PyTorch, bundles. What they leave open is refused, naming the flag."""
 
 import contextlib
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,58 @@ def test_what_a_graph_leaves_open_is_refused_with_the_flag_that_says_it(foreign,
     assert not foreign[0].with_suffix(".mde").exists()
 
 
+FLAGS = {
+    **{"--source-size": "12x20", "--network-size": "8x16", "--colour": "rgb", "--resize": "stretch"},
+    **{"--interpolation": "bilinear", "--no-antialias": None, "--mean": "0.5,0.5,0.5", "--std": "1,1,1"},
+    **{"--kind": "relative_inverse_depth", "--range": "0.5:20", "--distance": "z"},
+}
+
+
+def by_flags(foreign, *left_out: str) -> list[object]:
+    """The foreign export with flags in place of its contract."""
+    at = foreign.index("--contract")
+    flags = [word for flag, value in FLAGS.items() if flag not in left_out for word in (flag, value) if word]
+    return [*foreign[:at], *foreign[at + 2 :], *flags]
+
+
+def test_flags_say_what_a_contract_would(foreign):
+    assert mde_export(*foreign, *FITTED).exit_code == 0
+    of_file = read_bundle(foreign[0].with_suffix(".mde")).contract
+    assert mde_export(*by_flags(foreign), *FITTED).exit_code == 0
+    of_flags = read_bundle(foreign[0].with_suffix(".mde")).contract
+    inside = dataclasses.replace(of_flags.to_network, multiple_of_px=of_file.to_network.multiple_of_px)
+    assert dataclasses.replace(of_flags, to_network=inside) == of_file
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_whatever_flag_is_missing_is_named(foreign, flag):
+    result = mde_export(*by_flags(foreign, flag), *FITTED)
+    assert result.exit_code == 2
+    assert flag.replace("--no-", "--") in result.stderr
+
+
+def test_the_networks_size_is_read_from_a_graph_that_says_it(foreign):
+    model = onnx.load(foreign[0])
+    for axis, side in ((2, 8), (3, 16)):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = side
+    onnx.save(model, foreign[0])
+    result = mde_export(*by_flags(foreign, "--network-size"), *FITTED)
+    assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize("wrong", [("--mean", "0.5"), ("--range", "20"), ("--range", "20:1"), ("--std", "0,1,1")])
+def test_a_flag_that_makes_no_sense_is_one_line(foreign, wrong):
+    result = mde_export(*by_flags(foreign, wrong[0]), *FITTED, *wrong)
+    assert result.exit_code in (2, 3)
+    assert result.stdout == ""
+
+
+def test_flags_are_not_for_a_model_that_brings_its_contract(make_checkpoint, tmp_path):
+    result = mde_export(make_checkpoint(tmp_path / "a.ckpt"), "--mean", "0.5,0.5,0.5")
+    assert result.exit_code == 2
+    assert "--mean is not for this kind of model; leave it out" in result.stderr
+
+
 def test_relative_depth_without_a_scale_is_refused_naming_measured(foreign):
     result = mde_export(*foreign)
     assert result.exit_code == 3
@@ -114,7 +167,7 @@ def test_relative_depth_without_a_scale_is_refused_naming_measured(foreign):
 def test_a_flag_that_a_source_has_no_use_for_is_wrong_usage(foreign):
     result = mde_export(*foreign, "--source-size", "24x40")
     assert result.exit_code == 2
-    assert "--source-size is not for this kind of model" in result.stderr
+    assert "--contract says it all; leave --source-size out" in result.stderr
 
 
 @pytest.mark.parametrize("opset", [17, 21])

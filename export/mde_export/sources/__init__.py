@@ -49,12 +49,14 @@ def open_source(request: Request) -> Source:
         raise BadInputError(f"{path}: no such file; name a checkpoint, an ONNX file or a bundle")
     refuse = {
         CHECKPOINT: ("contract", "weights", "output", "source_size"),
-        MODULE: ("output", "source_size"),
-        SUFFIXES[".onnx"]: ("weights", "source_size"),
+        MODULE: ("output",),
+        SUFFIXES[".onnx"]: ("weights",),
         SUFFIXES[".mde"]: ("contract", "weights", "output", "batch"),
     }
-    for flag in refuse[kind]:
-        if getattr(request, flag) is not None:
-            raise UsageError(f"{request.model}: --{flag.replace('_', '-')} is not for this kind of model; leave it out")
+    said = [f"--{flag.replace('_', '-')}" for flag in refuse[kind] if getattr(request, flag) is not None]
+    if kind in (CHECKPOINT, SUFFIXES[".mde"]):
+        said += request.described.said  # they bring their contract
+    if said:
+        raise UsageError(f"{request.model}: {said[0]} is not for this kind of model; leave it out")
     source: Source = importlib.import_module(kind).open_source(request)
     return source

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mde_export.described import contract_of
 from mde_export.from_torch import onnx_from_torch
 from mde_export.request import Request
 from mde_export.sources import Source
 from mde_export.sources.checkpoint import depth_of
 from mde_runtime import files
-from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, UsageError
 from mde_train.checkpoint import load_weights
 from mde_train.depth_model import DepthModel
@@ -21,12 +21,9 @@ from mde_train.depth_model import DepthModel
 
 def open_source(request: Request) -> Source:
     """Build the network and fill it. Raises UsageError where weights or contract are not given."""
-    if request.weights is None or request.contract is None:
-        raise UsageError(
-            f"{request.model}: neither its weights nor its contract are known; give --weights FILE and "
-            "--contract FILE (docs/formats.md)"
-        )
-    contract = Contract.loads(request.contract.read_bytes())
+    if request.weights is None:
+        raise UsageError(f"{request.model}: its weights are not known; give --weights FILE")
+    contract = contract_of(request, None)
     network = _build(request.model).eval()
     load_weights(network, request.weights)
     return Source(

@@ -3,7 +3,10 @@
 from importlib.metadata import version
 from pathlib import Path
 
+import onnx
+
 from mde_export.canonical import to_bytes
+from mde_export.described import Size, contract_of
 from mde_export.execute import LITERALLY, Executor
 from mde_export.foreign import network_from_onnx
 from mde_export.load_onnx import load_onnx
@@ -11,20 +14,13 @@ from mde_export.request import Request
 from mde_export.sources import Source
 from mde_export.stages import graft
 from mde_runtime import files
-from mde_runtime.contract import Contract
-from mde_runtime.errors import UsageError
 
 
 def open_source(request: Request) -> Source:
     """Read the graph and fix its sizes. Raises UsageError where its contract is not given."""
     path = Path(request.model)
-    if request.contract is None:
-        raise UsageError(
-            f"{path}: an ONNX graph does not say its colours, scale, mean or unit; say them with --contract FILE "
-            "(docs/formats.md)"
-        )
-    contract = Contract.loads(request.contract.read_bytes())
     proto = load_onnx(path)
+    contract = contract_of(request, _size_of(proto))
     network = network_from_onnx(proto, contract, request.output, request.most_at_once > 1, str(path))
     return Source(
         origin="onnx",
@@ -39,3 +35,11 @@ def open_source(request: Request) -> Source:
         depth_by=lambda contract: Executor(to_bytes(graft(network, contract)), literal=True).depth,
         tools={"onnxscript": version("onnxscript")},
     )
+
+
+def _size_of(proto: onnx.ModelProto) -> Size | None:
+    """Height and width of the only image input; None where the graph leaves them open."""
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    images = [value for value in proto.graph.input if value.name not in weights]
+    sides = [side.dim_value for side in images[0].type.tensor_type.shape.dim] if len(images) == 1 else []
+    return (sides[2], sides[3]) if len(sides) == 4 and min(sides[2:]) > 0 else None
