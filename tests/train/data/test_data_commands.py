@@ -7,10 +7,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from mde_runtime.errors import BadInputError
 from mde_runtime.protocols import PROTOCOLS
 from mde_runtime.resampling import resize_maps
 from mde_train.cli.data import main
-from mde_train.data import open_split
+from mde_train.data import load_arrays, open_split
 
 from .conftest import HEIGHT_PX, WIDTH_PX, write_pair
 
@@ -59,12 +60,35 @@ def test_split_holds_out_stretches_and_says_which(unreal):
     assert result.stdout.splitlines() == ["val: 4 to 5", "val: 14 to 15", "train: 12 frames", "val: 4 frames"]
 
 
-def test_check_names_a_corrupt_picture_and_exits_3(unreal):
-    root = unreal()
-    (root / "rgb" / "val" / "4.jpeg").write_bytes(b"\xff\xd8 cut")
+def test_check_names_every_damaged_file_and_exits_3(unreal):
+    root = unreal(num_train=4)
+    (root / "rgb" / "train" / "1.jpeg").write_bytes(b"\xff\xd8 cut")
+    (root / "depth" / "train" / "2.npy").write_bytes(b"no array")
+    np.save(root / "depth" / "val" / "4.npy", np.full((HEIGHT_PX, WIDTH_PX), np.nan, np.float32))
     result = run("check", root)
     assert result.exit_code == 3
-    assert "4.jpeg: not a picture that can be read" in result.stderr
+    assert "1.jpeg: not a picture that can be read" in result.stdout
+    assert "2.npy: not a readable .npy file" in result.stdout
+    assert "4.npy: 192 values are NaN or Inf" in result.stdout
+    assert "train: 2 frames" in result.stdout, "the others are counted"
+    assert "3 damaged frames" in result.stderr
+    report = json.loads(run("check", root, "--json").stdout)
+    assert [len(split["damaged"]) for split in report["splits"]] == [2, 1]
+
+
+def test_training_on_a_damaged_file_is_refused_by_its_name(unreal):
+    root = unreal()
+    (root / "depth" / "train" / "2.npy").write_bytes(b"no array")
+    with pytest.raises(BadInputError, match=r"2\.npy: not a readable \.npy file"):
+        load_arrays(open_split(root, "train"))
+
+
+def test_a_split_of_which_nothing_can_be_read_is_reported(unreal):
+    root = unreal()
+    for file in (root / "rgb" / "train").iterdir():
+        file.write_bytes(b"no picture")
+    result = run("check", root)
+    assert (result.exit_code, "train: 0 frames" in result.stdout) == (3, True)
 
 
 @pytest.mark.parametrize("command", ["check", "stats"])

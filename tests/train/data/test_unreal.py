@@ -144,7 +144,7 @@ def test_depth_of_a_wrong_shape_is_named(unreal, shape):
     root = unreal()
     np.save(root / "depth" / "train" / "1.npy", np.ones(shape, np.float32))
     with pytest.raises(BadInputError, match=r"1\.npy: shape .* height x width belongs here"):
-        open_split(root, "train")
+        open_split(root, "train")[1]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -153,7 +153,7 @@ def test_depth_with_nan_or_inf_is_named(unreal, value):
     depth_m[0, :3] = value
     write_pair(root, "train", "1", depth_m)
     with pytest.raises(BadInputError, match=r"1\.npy: 3 values are NaN or Inf; give 0 where nothing was measured"):
-        open_split(root, "train")
+        open_split(root, "train")[1]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00v\x00{'descr'", b"no array"])
@@ -161,7 +161,7 @@ def test_a_damaged_npy_is_named(unreal, content):
     root = unreal()
     (root / "depth" / "train" / "1.npy").write_bytes(content)
     with pytest.raises(BadInputError, match=r"1\.npy: not a readable \.npy file"):
-        open_split(root, "train")
+        open_split(root, "train")[1]
 
 
 def test_a_pickle_in_an_npy_is_refused_and_does_not_run(unreal, tmp_path):
@@ -172,5 +172,5 @@ def test_a_pickle_in_an_npy_is_refused_and_does_not_run(unreal, tmp_path):
     root = unreal()
     np.save(root / "depth" / "train" / "1.npy", np.array([Malicious()], object), allow_pickle=True)
     with pytest.raises(BadInputError, match=r"1\.npy: not a readable \.npy file"):
-        open_split(root, "train")
+        open_split(root, "train")[1]
     assert not (tmp_path / "ran").exists()

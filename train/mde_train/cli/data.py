@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mde_runtime.command import PATH, Group
+from mde_runtime.errors import BadInputError
 
 if TYPE_CHECKING:
     from mde_train.data.check import DataReport, SplitReport
@@ -44,8 +45,8 @@ def synth(out: Path, num_frames: int, seed: int) -> None:
 def check(data: Path, as_json: bool) -> None:
     """Read all of DATA and say what it holds.
 
-    Counts, sizes, depths, frames that are left out and why, frames of the held-out split that training shows. A
-    damaged file ends it with one line that names the file, and exit code 3. The layouts that are read:
+    Counts, sizes, depths, frames that are left out and why, frames of the held-out split that training shows. Every
+    damaged file is named, and makes the exit code 3. The layouts that are read:
 
     \b
     unreal   rgb/{train,val}/N.jpeg with depth/{train,val}/N.npy, float32 metres
@@ -60,6 +61,8 @@ def check(data: Path, as_json: bool) -> None:
 
     report = check_data(data)
     click.echo(records.dumps(report) if as_json else _report_as_text(report), nl=not as_json)
+    if report.num_damaged:
+        raise BadInputError(f"{data}: {report.num_damaged} damaged frames; copy them anew, or remove them")
 
 
 @main.command()
@@ -162,8 +165,9 @@ def _split_as_text(report: "SplitReport") -> str:
             f"  {end:>{width}} {share:6.1%} {'#' * round(60 * share)}".rstrip()
             for end, share in report.histogram.items()
         ),
+        *(f"  damaged: {what}" for what in report.damaged),
         *(f"  left out: frame {skipped.name}, {skipped.reason}" for skipped in report.skipped),
-        f"  sha256 {report.sha256}",
+        *([f"  sha256 {report.sha256}"] if report.sha256 else []),
     ]
     return "\n".join(lines)
 

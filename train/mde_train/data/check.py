@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mde_runtime.errors import BadInputError
 from mde_runtime.progress import progress
 from mde_train.data import open_split, splits_of
 from mde_train.data.samples import FrameSet, Sample, Skipped
@@ -16,6 +17,7 @@ Float32 = npt.NDArray[np.float32]
 
 HISTOGRAM_M = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # lower ends; the last bin is open
 THUMBNAIL_PX = (32, 18)
+NUM_THUMBNAIL_PX = THUMBNAIL_PX[0] * THUMBNAIL_PX[1]
 # Root mean square of the difference of two thumbnails, in grey levels of 255. In a continuous drive at street speed a
 # tenth of the neighbours is below 4 (the car hardly moves) and half below 28; different streets are seldom below 15.
 NEAR_DUPLICATE_BELOW = 6.0
@@ -29,13 +31,14 @@ class SplitReport:
     split: str
     num_frames: int
     skipped: tuple[Skipped, ...]
+    damaged: tuple[str, ...]  # what is wrong with each frame that cannot be read; none of them is in the figures
     sizes_px: dict[str, int]  # how many frames have which HEIGHTxWIDTH
     valid_share: float
     depth_min_m: float
     depth_mean_m: float
     depth_max_m: float
     histogram: dict[str, float]  # the share of the valid pixels from one depth to the next
-    sha256: str
+    sha256: str  # empty where a frame is damaged
 
 
 @dataclass(frozen=True)
@@ -55,56 +58,82 @@ class DataReport:
     num_near_duplicates: int  # frames of the last split that training frames all but show
     nearest: tuple[Twins, ...]  # the closest pairs, near-duplicates or not
 
+    @property
+    def num_damaged(self) -> int:
+        """How many frames cannot be read."""
+        return sum(len(split.damaged) for split in self.splits)
+
 
 def check(root: Path) -> DataReport:
-    """Read every frame and every depth map of every split. Raises BadInputError at the first damaged file."""
+    """Read every frame and every depth map of every split. Raises BadInputError where the layout itself is broken."""
     reports, thumbnails, names = [], [], []
     for split in splits_of(root):
-        samples = open_split(root, split)
-        report, seen = _report(samples)
+        report, seen = _report(open_split(root, split))
         reports.append(report)
-        thumbnails.append(seen)
-        names.append(samples.names)
-    twins = _twins(names[-1], thumbnails[-1], names[0], thumbnails[0]) if len(reports) > 1 else []
+        thumbnails.append(np.stack(list(seen.values())) if seen else np.empty((0, NUM_THUMBNAIL_PX), np.float32))
+        names.append(tuple(seen))
+    comparable = len(reports) > 1 and names[0] and names[-1]
+    twins = _twins(names[-1], thumbnails[-1], names[0], thumbnails[0]) if comparable else []
     num_near = sum(pair.difference < NEAR_DUPLICATE_BELOW for pair in twins)
     return DataReport(tuple(reports), num_near, tuple(sorted(twins, key=lambda pair: pair.difference)[:NUM_NEAREST]))
 
 
-def _report(samples: FrameSet) -> tuple[SplitReport, Float32]:
-    sizes_px: dict[str, int] = {}
-    num_pixels, sum_m, lowest_m, highest_m = 0, 0.0, np.inf, -np.inf
-    counts = np.zeros(len(HISTOGRAM_M), np.int64)
-    thumbnails = np.empty((len(samples), THUMBNAIL_PX[0] * THUMBNAIL_PX[1]), np.float32)
+class _Depths:
+    """The figures of depth maps that come one after the other, over their valid pixels."""
+
+    def __init__(self) -> None:
+        self._num_pixels, self._sum_m, self._lowest_m, self._highest_m = 0, 0.0, np.inf, -np.inf
+        self._counts = np.zeros(len(HISTOGRAM_M), np.int64)
+
+    def add(self, sample: Sample) -> None:
+        """Count a sample's depth."""
+        measured_m = sample.depth_m[sample.valid]
+        self._num_pixels += sample.depth_m.size
+        self._counts += np.histogram(measured_m, [*HISTOGRAM_M, np.inf])[0]
+        self._sum_m += float(measured_m.sum(dtype=np.float64))
+        self._lowest_m = min(self._lowest_m, float(measured_m.min(initial=np.inf)))
+        self._highest_m = max(self._highest_m, float(measured_m.max(initial=-np.inf)))
+
+    def report(self, samples: FrameSet, sizes_px: dict[str, int], damaged: tuple[str, ...]) -> SplitReport:
+        """What they are, for a split."""
+        num_valid = int(self._counts.sum())
+        ends = [
+            *(f"{low:g}-{high:g} m" for low, high in itertools.pairwise(HISTOGRAM_M)),
+            f"{HISTOGRAM_M[-1]:g} m and more",
+        ]
+        shares = (int(count) / max(num_valid, 1) for count in self._counts)
+        return SplitReport(
+            split=samples.split,
+            num_frames=sum(sizes_px.values()),
+            skipped=samples.skipped,
+            damaged=damaged,
+            sizes_px=sizes_px,
+            valid_share=num_valid / max(self._num_pixels, 1),
+            depth_min_m=self._lowest_m if num_valid else 0.0,
+            depth_mean_m=self._sum_m / max(num_valid, 1),
+            depth_max_m=self._highest_m if num_valid else 0.0,
+            histogram=dict(zip(ends, shares, strict=True)),
+            sha256="" if damaged else samples.sha256,
+        )
+
+
+def _report(samples: FrameSet) -> tuple[SplitReport, dict[str, Float32]]:
+    """A split's report, and the thumbnails of the frames that can be read, by name."""
+    depths, sizes_px = _Depths(), dict[str, int]()
+    damaged, thumbnails = [], {}
     with progress(f"checking {samples.split}", total=len(samples)) as advance:
-        for index, sample in enumerate(samples):
-            size = "x".join(map(str, sample.depth_m.shape))
-            sizes_px[size] = sizes_px.get(size, 0) + 1
-            measured_m = sample.depth_m[sample.valid]
-            num_pixels += sample.depth_m.size
-            counts += np.histogram(measured_m, [*HISTOGRAM_M, np.inf])[0]
-            sum_m += float(measured_m.sum(dtype=np.float64))
-            lowest_m = min(lowest_m, float(measured_m.min(initial=np.inf)))
-            highest_m = max(highest_m, float(measured_m.max(initial=-np.inf)))
-            thumbnails[index] = _thumbnail(sample)
+        for index, name in enumerate(samples.names):
+            try:
+                sample = samples[index]
+            except BadInputError as error:
+                damaged.append(str(error))
+            else:
+                size = "x".join(map(str, sample.depth_m.shape))
+                sizes_px[size] = sizes_px.get(size, 0) + 1
+                depths.add(sample)
+                thumbnails[name] = _thumbnail(sample)
             advance()
-    num_valid = int(counts.sum())
-    ends = [
-        *(f"{low:g}-{high:g} m" for low, high in itertools.pairwise(HISTOGRAM_M)),
-        f"{HISTOGRAM_M[-1]:g} m and more",
-    ]
-    report = SplitReport(
-        split=samples.split,
-        num_frames=len(samples),
-        skipped=samples.skipped,
-        sizes_px=sizes_px,
-        valid_share=num_valid / max(num_pixels, 1),
-        depth_min_m=lowest_m if num_valid else 0.0,
-        depth_mean_m=sum_m / max(num_valid, 1),
-        depth_max_m=highest_m if num_valid else 0.0,
-        histogram={end: int(count) / max(num_valid, 1) for end, count in zip(ends, counts, strict=True)},
-        sha256=samples.sha256,
-    )
-    return report, thumbnails
+    return depths.report(samples, sizes_px, tuple(damaged)), thumbnails
 
 
 def _thumbnail(sample: Sample) -> Float32:

@@ -6,6 +6,7 @@ Frames of any size. Where nothing was measured the depth is 0; NaN and Inf are e
 from functools import partial
 from pathlib import Path
 
+from mde_runtime.errors import BadInputError
 from mde_train.data.folders import by_name, check_paired, in_order
 from mde_train.data.images import check_same_size, read_depth_npy, read_frame
 from mde_train.data.samples import FrameSet, Sample, Source, sample_of
@@ -41,9 +42,15 @@ def open_split(root: Path, split: str) -> FrameSet:
 
 
 def _source(name: str, frame_file: Path, depth_file: Path) -> Source:
-    highest_m = float(read_depth_npy(depth_file).max())
-    doubt = f"its highest depth is {highest_m:.2f} m: not a depth map" if highest_m < BAD_FRAME_BELOW_M else ""
-    return Source(name, (frame_file, depth_file), partial(_read, name, frame_file, depth_file), doubt)
+    return Source(name, (frame_file, depth_file), partial(_read, name, frame_file, depth_file), _doubt(depth_file))
+
+
+def _doubt(depth_file: Path) -> str:
+    try:
+        highest_m = float(read_depth_npy(depth_file).max())
+    except BadInputError:  # raised again, by the file's name, when the frame is read: `mde-data check` names them all
+        return ""
+    return f"its highest depth is {highest_m:.2f} m: not a depth map" if highest_m < BAD_FRAME_BELOW_M else ""
 
 
 def _read(name: str, frame_file: Path, depth_file: Path) -> Sample:
