@@ -40,6 +40,9 @@ def main() -> None:
 )
 @click.option("--fps", default=30.0, show_default=True, help="With --mode paced: frames that arrive in a second.")
 @click.option("--minutes", default=15.0, show_default=True, help="With --mode sustained: for each candidate.")
+@click.option(
+    "--only", multiple=True, default=("*",), help="Candidates by name, * for anything: 'openvino *'. May be repeated."
+)
 @click.option("--report", type=PATH, help="Write one HTML page, complete in itself.")
 @click.option("--json", "json_path", type=PATH, help="Write everything as JSON, the raw samples too.")
 @click.option("--gate", "gate_path", type=PATH, help="Limits in TOML; a breach makes the exit code 1.")
@@ -56,6 +59,7 @@ def run(
     modes: "tuple[Mode, ...]",
     fps: float,
     minutes: float,
+    only: tuple[str, ...],
     report: Path | None,
     json_path: Path | None,
     gate_path: Path | None,
@@ -84,8 +88,8 @@ def run(
 
     gate = read_gate(gate_path) if gate_path else None
     plan = plan_run(bundle, checkpoint, Excerpt(data, split, num_frames), protocol, num_threads, Effort())
-    peaks = peaks_here(plan.num_threads, is_measured=True)  # before anything else runs
-    plan = dataclasses.replace(plan, peaks=peaks, asked=Asked(modes, fps, minutes))
+    plan = plan.asking(Asked(modes, fps, minutes, only))
+    plan = dataclasses.replace(plan, peaks=peaks_here(plan.num_threads, is_measured=True))  # before anything else runs
     outcome = carry_out(plan, lambda result: save(result, json_path) if json_path else None)
     result = outcome.result
     _print(result)

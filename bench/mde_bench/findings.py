@@ -90,7 +90,7 @@ class Findings:
         under = conditions(plan.num_threads, self.before, self.after or moment())
         invalid = [f"{name}: {problem}" for name, problem in self.window.unsettled.items()] if self.window else []
         if under.has_throttled:
-            invalid.append("the processor slowed down to stay cool")
+            invalid.append("the machine slowed down to stay cool (cool it, or see by --mode sustained what is left)")
         return Result(
             schema=SCHEMA,
             tool=f"mde-bench {mde_runtime.__version__}",

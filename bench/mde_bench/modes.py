@@ -4,6 +4,7 @@ Each is asked for (`--mode`), and each candidate is measured alone, one after th
 candidates apart by a per cent, which is what the interleaved single stream is for.
 """
 
+import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,7 @@ NUM_BATCH_ROUNDS = 10
 PACED_S = 5.0
 SEED = 0
 SLICE_S = 1.0  # of a sustained run between two looks at the clock
+HELD_SHARE = 0.05  # slower than this in the last third, and a sustained run is said to slow down
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Asked:
     modes: tuple[Mode, ...] = ()
     fps: float = 30.0
     minutes: float = 15.0
+    only: tuple[str, ...] = ("*",)  # candidates by name; the modes of the others are not measured
+
+    def concerns(self, name: str) -> bool:
+        """Whether a candidate is among those that were asked for."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.only)
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,11 @@ class Sustained:
     minutes: tuple[Minute, ...]
     last_third_p99_s: float
     slower_than_first: float  # median of the last third over that of the first minute
+
+    @property
+    def verdict(self) -> str:
+        """Whether the last third is as fast as the first minute."""
+        return "keeps its speed" if self.slower_than_first <= 1 + HELD_SHARE else "slows down"
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,7 @@ def in_words(name: str, found: ModeFigures) -> list[str]:
     if found.sustained:
         held = found.sustained
         lines.append(
-            f"{name}, sustained for {len(held.minutes)} min: last third p99 {held.last_third_p99_s * 1e3:.4g} ms, "
-            f"median {held.slower_than_first:.2f} times that of the first minute"
+            f"{name}, sustained for {len(held.minutes)} min: {held.verdict}; last third p99 "
+            f"{held.last_third_p99_s * 1e3:.4g} ms, median {held.slower_than_first:.2f} times that of the first minute"
         )
     return lines

@@ -1,7 +1,7 @@
 """What a run is to measure, and on what."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mde_bench.candidates import Candidate, bundle_candidate, bundle_pairs, torch_candidate
@@ -15,6 +15,7 @@ from mde_bench.work import Work, work_of
 from mde_runtime import files
 from mde_runtime.bundle import graph_name, read_bundle
 from mde_runtime.certificate import Precision
+from mde_runtime.errors import UsageError
 from mde_runtime.machine import this_machine
 
 FALLBACK_REFERENCE = "onnxruntime-cpu"
@@ -34,6 +35,15 @@ class Plan:
     peaks: Mapping[str, Peaks]  # of what candidates compute on: cpu, cuda; without those that are not known
     asked: Asked = field(default_factory=Asked)  # modes beside the single stream
     call_timeout_s: float = CALL_TIMEOUT_S
+
+    def asking(self, asked: Asked) -> "Plan":
+        """The plan for what was asked for: without the candidates that it does not concern, but for the reference."""
+        reference, *others = self.candidates
+        chosen = [candidate for candidate in others if asked.concerns(candidate.name)]
+        if not chosen and not asked.concerns(reference.name):
+            known = ", ".join(candidate.name for candidate in self.candidates)
+            raise UsageError(f"no candidate is named {' or '.join(asked.only)}; there are {known}")
+        return replace(self, candidates=(reference, *chosen), asked=asked)
 
 
 def plan_run(

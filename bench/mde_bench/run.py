@@ -109,7 +109,7 @@ def _look_at_gpu(plan: Plan, running: dict[str, Worker], findings: Findings) -> 
 
 
 def _measure_modes(plan: Plan, running: dict[str, Worker], findings: Findings) -> None:
-    names = [name for name in findings.peak_memory_bytes if name not in findings.failures]
+    names = [name for name in findings.peak_memory_bytes if name not in findings.failures and plan.asked.concerns(name)]
     with progress("measuring modes", len(names)) as moved_on:
         for name in names:
             _measure_modes_of(name, running[name], plan, findings)

@@ -68,6 +68,27 @@ def test_the_page_opens_alone_and_fits_every_screen(written, browser):
         assert tab.evaluate("document.documentElement.scrollWidth") <= width_px
 
 
+def test_on_paper_nothing_is_cut_off_and_no_button_is_left(written, browser):
+    tab = browser.new_page(viewport={"width": 720, "height": 1000})  # A4 less its margins, in CSS pixels
+    tab.goto(written[0].as_uri())
+    tab.emulate_media(media="print")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 720
+    assert not any(button.is_visible() for button in tab.locator("button").all())
+    first, second = tab.locator(".plots figure").all()
+    assert first.bounding_box()["y"] == second.bounding_box()["y"]
+
+
+def test_no_name_in_a_plot_hides_another(written, browser):
+    tab = browser.new_page(viewport={"width": 1280, "height": 800})
+    tab.goto(written[0].as_uri())
+    names = [row.name for row in written[1].result.rows if row.speed and row.parity]
+    boxes = [tab.locator("#pareto text", has_text=name).first.bounding_box() for name in names]
+    for one, other in itertools.combinations(boxes, 2):
+        is_beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+        is_above = one["y"] + one["height"] <= other["y"] + 4 or other["y"] + other["height"] <= one["y"] + 4
+        assert is_beside or is_above, names
+
+
 def test_every_figure_can_be_saved(written, browser, tmp_path):
     tab = browser.new_context(accept_downloads=True).new_page()
     tab.goto(written[0].as_uri())

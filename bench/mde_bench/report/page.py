@@ -67,6 +67,7 @@ def _pictures(outcome: Outcome, scene: Scene) -> str:
     shown = Shown(best, outcome.predictions[best.name].depth_m, reference.depth_m if reference else None, scene, wanted)
     return (
         f'<p class="soft">Of {escape(best.name)}; truth is clipped to {wanted.near_m:g} to {wanted.far_m:g} m, the '
-        "range that the model can say. Best, median and worst are by RMSE to the truth. Click a picture to save it.</p>"
+        "range that the model can say. Best, median and worst are by RMSE to the truth. "
+        '<span class="on-screen">Click a picture to save it.</span></p>'
         f"{panels(shown)}"
     )

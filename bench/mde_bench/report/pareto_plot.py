@@ -57,10 +57,11 @@ def _marks(points: list[Point], across: Axis, up: Axis) -> list[str]:
     parts = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="mark"/>' for x, y in dots]
     for (row, _, _), (x, y) in zip(points, dots, strict=True):
         width = len(row.name) * TEXT_WIDTH
-        lefts = (x + 8, x - 8 - width, x - width / 2)  # right of the dot, left of it, above and below
+        middle = min(max(x - width / 2, LEFT), WIDTH - 2 - width)
+        lefts = (x + 8, x - 8 - width, middle)  # right of the dot, left of it, above and below
         places = [(lefts[0], y + 4), (lefts[1], y + 4), *((lefts[2], y + rise) for rise in (-10, 18, -23, 31, -36, 44))]
         boxes = [(left, base - 10, left + width, base + 3) for left, base in places]
-        fitting = [box for box in boxes if box[0] >= 2 and box[2] <= WIDTH - 2]
+        fitting = [box for box in boxes if box[0] >= LEFT and box[2] <= WIDTH - 2]
         free = [box for box in fitting if not any(_overlap(box, other) for other in taken)]
         left, _, right, bottom = (*free, *fitting, boxes[0])[0]
         taken.append((left, bottom - 13, right, bottom))

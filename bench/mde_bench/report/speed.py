@@ -2,6 +2,7 @@
 
 from html import escape
 
+from mde_bench.conditions import Moment
 from mde_bench.report.html import save_button, table, thousandths
 from mde_bench.report.latency_plot import latency_plot
 from mde_bench.report.pareto_plot import pareto_plot
@@ -26,6 +27,37 @@ def speed(result: Result) -> str:
         "of memory: bytes a second over what its memory can, above 100 % where caches save. "
         f"{escape('; '.join(peaks_of(result)))}.</p>{_costs(measured)}"
         f"{_lines('On the GPU', on_gpu_of(result))}{_lines('Other ways to run', modes_of(result))}"
+        f"{_sustained(result)}"
+    )
+
+
+def _sustained(result: Result) -> str:
+    headings = ("candidate", "minute", "p50 ms", "p99", "calls", "clock GHz", "temperature °C", "throttled so far")
+    rows = [
+        (
+            escape(row.name),
+            str(number),
+            thousandths(minute.p50_s),
+            thousandths(minute.p99_s),
+            str(minute.num_calls),
+            *_state(minute.at_its_end),
+        )
+        for row in result.rows
+        if row.modes and row.modes.sustained
+        for number, minute in enumerate(row.modes.sustained.minutes, 1)
+    ]
+    return table("sustained", headings, rows) if rows else ""
+
+
+def _state(moment: Moment) -> tuple[str, str, str]:
+    """Clock, temperature and throttling; the GPU's where there is one."""
+    clock_hz, temperature_c = moment.clock_hz, moment.temperature_c
+    if moment.gpu:
+        clock_hz, temperature_c = moment.gpu.clock_hz, moment.gpu.temperature_c
+    return (
+        DASH if clock_hz is None else f"{clock_hz / 1e9:.2f}",
+        DASH if temperature_c is None else f"{temperature_c:.0f}",
+        DASH if moment.num_throttled is None else str(moment.num_throttled),
     )
 
 

@@ -70,6 +70,8 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
   body { padding: 1rem .8rem 3rem; }
   .strip, .scales { grid-template-columns: 1fr 1fr; }
   .scales { grid-template-columns: 1fr; }
+  th { min-width: 5rem; }
+  svg { font-size: 13px; }
   td:first-child { white-space: normal; min-width: 8rem; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .5rem; }
@@ -77,9 +79,13 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
 @media print {
   :root { --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --rule: #bbb; --accent: #1f5fbf; --fill: #cfe0f7; }
   body { max-width: none; padding: 0; font-size: 11pt; }
-  button { display: none; }
+  button, .on-screen { display: none; }
+  h2, h3, .scales { break-after: avoid; }
+  .plots { grid-template-columns: 1fr 1fr; }
+  tr, .scales, .verdict { break-inside: avoid; }
+  svg { font-size: 13px; }
   .wide { overflow: visible; }
-  table { font-size: 8pt; } th, td { padding: .2rem .35rem; }
+  table { font-size: 7.5pt; } th, td { padding: .2rem .3rem; white-space: normal; min-width: 0; }
 }
 """
 
