@@ -47,12 +47,16 @@ def test_a_malicious_pickle_is_refused_and_does_not_run(save, tmp_path):
     assert not proof.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 broken"])
-def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(content, tmp_path):
-    (tmp_path / "x.ckpt").write_bytes(content)
-    with pytest.raises(BadInputError, match=r"x\.ckpt: not a checkpoint") as caught:
-        read_checkpoint(tmp_path / "x.ckpt")
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"easy text", b"PK\x03\x04 broken", bytes(range(256))])
+def test_a_file_that_is_no_checkpoint_is_refused_in_our_words(content, tmp_path):
+    path = tmp_path / "x.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(BadInputError) as caught:
+        read_checkpoint(path)
+    assert str(caught.value) in {
+        f"{path}: not a checkpoint, or cut short; copy it again",
+        f"{path}: not a checkpoint, or one that would run code when it is read; nothing of it was run",
+    }
 
 
 def test_a_truncated_checkpoint_is_refused(written):
@@ -74,8 +78,9 @@ def test_a_full_disk_leaves_the_checkpoint_that_was_there(checkpoint, written):
     before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # no file may grow further: as good as a full disk
     try:
-        with pytest.raises(MachineError, match="is the disk full"):
+        with pytest.raises(MachineError, match="is the disk full") as caught:
             write_checkpoint(path, checkpoint)
+        assert str(caught.value) == f"{path}: cannot be written; is the disk full? Free some space, then --resume"
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
@@ -113,11 +118,41 @@ def test_stored_options_neither_download_nor_open_a_file(weights, written):
         read_checkpoint(forged(written(), model="resnet34-seed", model_options=f'{{"weights": "{weights}"}}'))
 
 
-def build_wide(width):
+def build_wide(width: int) -> torch.nn.Module:
     return torch.nn.Linear(width, width)
 
 
-@pytest.mark.parametrize("width", [10**7, 10**12])
+def build_deep(num_layers: int) -> torch.nn.Module:
+    return torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(num_layers)))
+
+
+def test_stored_options_that_would_build_for_hours_are_refused(written, monkeypatch):
+    monkeypatch.setitem(MODELS, "deep", "models_for_tests.deep")
+    monkeypatch.setitem(sys.modules, "models_for_tests.deep", SimpleNamespace(build=build_deep))
+    path = forged(written(), model="deep", model_options='{"num_layers": 1000000000}')
+    with pytest.raises(BadInputError, match="option num_layers: 1000000000 is more than 10000"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("width", ['"16"', "true", "16.5", "null", "[16]", "-1"])
+def test_stored_options_of_another_kind_are_refused_in_one_line(width, written):
+    path = forged(written(), model="cnn-fc", model_options=f'{{"width": {width}}}')
+    with pytest.raises(BadInputError, match="no cnn-fc has its options") as caught:
+        read_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["model", "contract", "network", "heldout_frames"])
+def test_a_checkpoint_without_a_part_names_it(key, written):
+    path = written()
+    content = torch.load(path, weights_only=True)
+    del content[key]
+    torch.save(content, path)
+    with pytest.raises(BadInputError, match=rf"damaged checkpoint, without '{key}'; copy it again"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("width", [5000, 10**12])
 def test_stored_options_take_no_memory_before_the_weights_fit(width, written, monkeypatch):
     monkeypatch.setitem(MODELS, "wide", "models_for_tests.wide")
     monkeypatch.setitem(sys.modules, "models_for_tests.wide", SimpleNamespace(build=build_wide))
@@ -150,7 +185,8 @@ def test_plain_state_dicts_are_weights_to_start_from_but_no_checkpoints(checkpoi
     torch.save(checkpoint.network.state_dict(), path)
     network = build_model("fast")
     load_weights(network, path)
-    assert torch.equal(network.head.weight, checkpoint.network.head.weight)
+    expected = checkpoint.network.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in network.state_dict().items())
     with pytest.raises(BadInputError, match="--init"):
         read_checkpoint(path)
 

@@ -62,9 +62,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, training: Mapping[str, 
         with files.replacing(path) as draft:
             torch.save(content, draft)
     except RuntimeError as error:  # torch writes without Python: a full disk is no OSError there
-        raise MachineError(
-            f"{path}: cannot be written ({_first_line(error)}); is the disk full? Free some space, then --resume"
-        ) from error
+        raise MachineError(f"{path}: cannot be written; is the disk full? Free some space, then --resume") from error
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -84,8 +82,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         _check_heldout(path, frames, depth_m, contract)
         network = _network(path, model, options, content["network"])
         recipe, data_sha256 = json.loads(content["recipe"]), content["data_sha256"]
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise BadInputError(f"{path}: damaged checkpoint ({type(error).__name__}: {error}); copy it again") from error
+    except KeyError as error:
+        raise BadInputError(f"{path}: damaged checkpoint, without {error}; copy it again") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadInputError(f"{path}: damaged checkpoint, with values of another type; copy it again") from error
     return Checkpoint(
         network.eval(),
         model,
@@ -131,8 +131,10 @@ def _load(path: Path) -> dict[str, Any]:
         raise BadInputError(
             f"{path}: not a checkpoint, or one that would run code when it is read; nothing of it was run"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise BadInputError(f"{path}: not a checkpoint, or cut short ({_first_line(error)}); copy it again") from error
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be read ({error.strerror}); copy it again") from error
+    except (RuntimeError, EOFError, LookupError, ValueError, zipfile.BadZipFile) as error:  # torch's many words
+        raise BadInputError(f"{path}: not a checkpoint, or cut short; copy it again") from error
     if not isinstance(content, Mapping):
         raise BadInputError(f"{path}: holds {type(content).__name__}, not a checkpoint or a state dict")
     return dict(content)
@@ -149,7 +151,8 @@ def _network(path: Path, model: str, options: dict[str, Any], state: Mapping[str
         with torch.device("meta"):
             outline = build_model(model, **options)
     except (RuntimeError, UsageError) as error:
-        raise BadInputError(f"{path}: no {model} has its options ({_first_line(error)}); copy it again") from error
+        reason = f" ({error})" if isinstance(error, UsageError) else ""
+        raise BadInputError(f"{path}: no {model} has its options{reason}; copy it again") from error
     _check_fit(outline, state, path)
     network = build_model(model, **options)
     network.load_state_dict(state)
@@ -189,7 +192,3 @@ def _check_heldout(path: Path, frames: Tensor, depth_m: Tensor, contract: Contra
     whole = 1 <= len(frames) <= NUM_HELDOUT and _holds_all(frames) and _holds_all(depth_m)
     if not fits or not whole or frames.dtype != torch.uint8 or depth_m.dtype != torch.float32:
         raise BadInputError(f"{path}: its held-out frames do not fit its contract; copy the checkpoint again")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -19,6 +19,8 @@ MODELS = {
     "cnn": "mde_train.models.cnn",
 }
 
+LARGEST_OPTION = 10_000  # more than any width or number of layers that trains
+
 
 class Model(Protocol):
     """What a model's file holds."""
@@ -38,9 +40,19 @@ def model_named(name: str) -> Model:
 
 
 def build_model(name: str, **options: Any) -> nn.Module:
-    """The named network with fresh weights. Raises UsageError for an option that it does not have."""
+    """The named network with fresh weights. Raises UsageError for an option that it does not have or that cannot be."""
     build = model_named(name).build
-    own = inspect.signature(build).parameters
-    if unknown := [option for option in options if option not in own]:
-        raise UsageError(f"model {name}: no option {unknown[0]!r}; its options are: {', '.join(own) or 'none'}")
+    own = inspect.signature(build, eval_str=True).parameters
+    for option, value in options.items():
+        if option not in own:
+            raise UsageError(f"model {name}: no option {option!r}; its options are: {', '.join(own) or 'none'}")
+        _check_option(f"model {name}: option {option}", value, own[option].annotation)
     return build(**options)
+
+
+def _check_option(what: str, value: object, kind: type) -> None:
+    """A file's options are a stranger's: no text where a number belongs, and no number that builds for hours."""
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, kind):
+        raise UsageError(f"{what}: {value!r} is none of its values ({inspect.formatannotation(kind)})")
+    if isinstance(value, int) and value > LARGEST_OPTION:
+        raise UsageError(f"{what}: {value} is more than {LARGEST_OPTION}")
