@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import pickle
 import resource
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from mde_runtime.errors import BadInputError, MachineError
-from mde_train.checkpoint import load_weights, read_checkpoint, read_training, write_checkpoint
+from mde_train.checkpoint import check_same_model, load_weights, read_checkpoint, read_training, write_checkpoint
 from mde_train.models import MODELS, build_model
 
 
@@ -194,6 +195,18 @@ def test_plain_state_dicts_are_weights_to_start_from_but_no_checkpoints(checkpoi
 def test_weights_of_another_network_name_the_first_key_that_is_missing(written):
     with pytest.raises(BadInputError, match=r"the weight encoder_layers\.0\.weight is missing"):
         load_weights(build_model("resnet34-seed"), written())
+
+
+def test_weights_that_fit_and_mean_other_metres_are_refused(checkpoint, written):
+    check_same_model(written(), "fast", {})
+    ranged = forged(written(), model="resnet34-skip", model_options="{}")
+    with pytest.raises(
+        BadInputError, match=r"its has_range is True, the recipe's is False; --set model_options\.has_range"
+    ):
+        check_same_model(ranged, "resnet34-skip", {"has_range": False})
+    farther = dataclasses.replace(checkpoint.contract.from_network, far_m=80.0)
+    with pytest.raises(BadInputError, match="a fast of another contract"):
+        check_same_model(written(contract=dataclasses.replace(checkpoint.contract, from_network=farther)), "fast", {})
 
 
 def test_a_model_holds_no_state_to_resume_from(written):

@@ -245,6 +245,44 @@ def test_a_trial_run_goes_through_everything_in_two_steps(scenes: Path, tmp_path
     assert {"best.ckpt", "last.ckpt", "pictures"} <= names(tmp_path / "r")
 
 
+def test_weights_from_a_file_are_where_training_starts(finished: Path, scenes: Path, tmp_path: Path):
+    settings = (*SMALL, "lr=0", "ema_decay=null", "epochs=1")
+    arguments = ("--recipe", "fast", "--data", scenes, "--out", tmp_path / "r", "--init", finished / "best.ckpt")
+    assert mde_train(*arguments, settings=settings).exit_code == 0
+    before, after = (read_checkpoint(path).network for path in (finished / "best.ckpt", tmp_path / "r" / "last.ckpt"))
+    assert all(torch.equal(*pair) for pair in zip(before.parameters(), after.parameters(), strict=True))
+
+
+@pytest.mark.slow
+def test_scenes_can_come_first_and_the_real_data_then(scenes: Path, tmp_path: Path):
+    from mde_train.data.synth.dataset import synthesise
+
+    synthesise(tmp_path / "synth", 20, 0)
+    first, then = tmp_path / "first", tmp_path / "then"
+    settings = ("batch_size=2", "epochs=1", "max_minutes=null", "ema_decay=null")
+    arguments = ("--recipe", "fast", "--data", tmp_path / "synth", "--out", first)
+    assert mde_train(*arguments, settings=settings).exit_code == 0
+    arguments = ("--recipe", "fast", "--data", scenes, "--out", then, "--init", first / "best.ckpt")
+    assert mde_train(*arguments, settings=settings).exit_code == 0
+    heights_px = [read_checkpoint(run / "best.ckpt").contract.source.height_px for run in (first, then)]
+    assert heights_px == [144, 24], "the contract is that of the data it was trained on last"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting", "words"),
+    [
+        ("resnet34-skip", "seed=1", "a fast, and the recipe trains a resnet34-skip; take a recipe of fast"),
+        ("cnn-fc", "model_options.width=8", "a fast, and the recipe trains a cnn-fc"),
+    ],
+)
+def test_weights_of_another_model_are_refused_in_one_line(recipe, setting, words, finished, scenes, tmp_path):
+    arguments = ("--recipe", recipe, "--data", scenes, "--out", tmp_path / "r", "--init", finished / "best.ckpt")
+    result = mde_train(*arguments, settings=(*SMALL, setting))
+    assert (result.exit_code, words in result.stderr) == (3, True), result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "r").exists()
+
+
 def test_kitti_frames_of_two_sizes_train_once_they_are_cut(tmp_path: Path):
     root, chance = tmp_path / "kitti", np.random.default_rng(0)
     root.mkdir()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mde_runtime import files, records
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError, UsageError
-from mde_train.models import MODELS, build_model
+from mde_train.models import MODELS, build_model, model_named, options_of
 
 SCHEMA = 1
 NUM_HELDOUT = 64  # what a certificate is made on
@@ -118,6 +118,31 @@ def load_weights(network: nn.Module, path: Path) -> None:
             content = content[key]
             break
     _fill(network, content, path)
+
+
+def check_same_model(path: Path, model: str, options: Mapping[str, Any]) -> None:
+    """Raise BadInputError when a file is a checkpoint of ours, but of another model, other options or another contract.
+
+    Its weights might fit all the same, and mean other metres.
+    """
+    content = _load(path)
+    if "mde_checkpoint" not in content:
+        return
+    try:
+        theirs, their_options = str(content["model"]), json.loads(content["model_options"])
+        contract = Contract.loads(content["contract"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise BadInputError(f"{path}: damaged checkpoint; copy it again") from error
+    if theirs != model:
+        raise BadInputError(f"{path}: a {theirs}, and the recipe trains a {model}; take a recipe of {theirs}")
+    if (have := options_of(model, their_options)) != (want := options_of(model, options)):
+        name = next(name for name in want if have.get(name) != want[name])
+        raise BadInputError(
+            f"{path}: its {name} is {have.get(name)}, the recipe's is {want[name]}; "
+            f"--set model_options.{name}={json.dumps(have.get(name))}"
+        )
+    if contract != model_named(model).contract(contract.source.height_px, contract.source.width_px):
+        raise BadInputError(f"{path}: a {model} of another contract; train by the version of mde-train that wrote it")
 
 
 def _load(path: Path) -> dict[str, Any]:

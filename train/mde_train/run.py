@@ -18,7 +18,7 @@ from lightning.pytorch import Callback, Trainer, seed_everything  # noqa: E402
 from lightning.pytorch.utilities import rank_zero_only  # noqa: E402
 from torch import nn  # noqa: E402
 
-from mde_train.checkpoint import load_weights, read_checkpoint, read_training  # noqa: E402
+from mde_train.checkpoint import check_same_model, load_weights, read_checkpoint, read_training  # noqa: E402
 from mde_train.evaluation import check_judgeable  # noqa: E402
 from mde_train.models import build_model  # noqa: E402
 from mde_train.observer import BEST, LAST, Observer  # noqa: E402
@@ -60,6 +60,7 @@ def begin(
     seed_everything(recipe.seed, verbose=False)
     network = build_model(recipe.model, **recipe.model_options, **({} if weights == "none" else {"weights": weights}))
     if init:
+        check_same_model(init, recipe.model, recipe.model_options)
         load_weights(network, init)
     if is_trial:
         recipe = replace(recipe, epochs=1, evaluate_every_epochs=1, picture_every_steps=1)

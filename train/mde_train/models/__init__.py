@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 from torch import nn
@@ -48,6 +49,13 @@ def build_model(name: str, **options: Any) -> nn.Module:
             raise UsageError(f"model {name}: no option {option!r}; its options are: {', '.join(own) or 'none'}")
         _check_option(f"model {name}: option {option}", value, own[option].annotation)
     return build(**options)
+
+
+def options_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the named network is built with: its options' defaults and what is given, but for its first weights."""
+    own = inspect.signature(model_named(name).build).parameters
+    options = {option: given.get(option, parameter.default) for option, parameter in own.items()}
+    return {option: value for option, value in options.items() if option != "weights"}
 
 
 def _check_option(what: str, value: object, kind: type) -> None:
