@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime import metrics
+
 Maps = npt.NDArray[np.floating]
 Masks = npt.NDArray[np.bool_]
 
@@ -26,8 +28,13 @@ class DepthBin:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The error against the truth, taken apart."""
+    """The error against the truth: over all valid pixels of all frames at once, and taken apart."""
 
+    rmse_m: float
+    abs_rel: float
+    delta1: float
+    bias_m: float
+    max_abs_m: float
     bins: tuple[DepthBin, ...]
     edge_share: float  # of the valid pixels
     edge_rmse_m: float | None
@@ -44,7 +51,18 @@ def anatomy(depth_m: Maps, truth_m: Maps, valid: Masks, near_m: float, far_m: fl
         inside = (truth >= begin) & ((truth < end) | (end == ends[-1]))
         bias_m = float(error[inside].mean()) if inside.any() else None
         bins.append(DepthBin(begin, end, float(inside.mean()), _rmse(error[inside]), bias_m))
-    return Anatomy(tuple(bins), float(at_edge.mean()), _rmse(error[at_edge]), _rmse(error[~at_edge]))
+    is_measured = valid & (truth_m > 0)  # a contract whose near end is 0 clips to it, and nothing is relative to 0
+    return Anatomy(
+        rmse_m=metrics.rmse(depth_m, truth_m, valid),
+        abs_rel=metrics.abs_rel(depth_m, truth_m, is_measured),
+        delta1=metrics.delta1(depth_m, truth_m, valid),
+        bias_m=float(error.mean()),
+        max_abs_m=float(np.abs(error).max()),
+        bins=tuple(bins),
+        edge_share=float(at_edge.mean()),
+        edge_rmse_m=_rmse(error[at_edge]),
+        elsewhere_rmse_m=_rmse(error[~at_edge]),
+    )
 
 
 def depth_edges(truth_m: Maps) -> Masks:

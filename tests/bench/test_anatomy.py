@@ -26,6 +26,16 @@ def test_an_error_is_counted_where_its_truth_is():
     assert [part.bias_m for part in found.bins] == [0, None, None, 3]
 
 
+def test_the_whole_of_the_error_is_told_in_the_fields_figures():
+    truth = maps([0, 2, 10, 20])
+    found = anatomy(truth + maps([1, 1, 0, -4]), truth, everywhere(truth), 0, 20)
+    assert found.bias_m == pytest.approx(-0.5)
+    assert found.max_abs_m == 4
+    assert found.rmse_m == pytest.approx((18 / 4) ** 0.5)
+    assert found.abs_rel == pytest.approx((0.5 + 0 + 0.2) / 3)  # nothing is relative to a truth of 0
+    assert found.delta1 == pytest.approx(1 / 4)  # 20 m seen as 16 m is off by a factor of 1.25, which is not below it
+
+
 def test_pixels_that_were_not_measured_count_nowhere():
     truth = maps([1, 0])
     found = anatomy(truth + 1, truth, maps([1, 0]).astype(bool), 0, 20)

@@ -29,7 +29,9 @@ def fidelity(result: Result) -> str:
         f'<p class="soft">Parity is against {escape(judged.reference)}, over every pixel of {judged.num_frames} '
         f"frames. Accuracy is against ground truth under the protocol <b>{escape(protocol)}</b>, over the same frames; "
         f"figures of another protocol or of other frames do not compare.</p>{table('parity-table', headings, rows)}"
-        f"<h3>Where the error against the truth sits</h3>{_anatomy(result)}"
+        "<h3>Where the error against the truth sits</h3>"
+        '<p class="soft">At the size of the frames, over all their valid pixels at once; truth clipped to the range '
+        f"that the model can say.</p>{_anatomy(result)}"
     )
 
 
@@ -40,6 +42,10 @@ def _anatomy(result: Result) -> str:
     bins = taken_apart[0][1].bins
     headings = (
         "candidate, RMSE m (bias m)",
+        "all",
+        "AbsRel",
+        "δ1",
+        "max m",
         *(f"{part.near_m:g} to {part.far_m:g} m, {part.share:.0%} of the pixels" for part in bins),
         f"at edges of depth, {taken_apart[0][1].edge_share:.0%}",
         "elsewhere",
@@ -47,6 +53,9 @@ def _anatomy(result: Result) -> str:
     rows = [
         (
             escape(name),
+            f"{apart.rmse_m:.3f} ({apart.bias_m:+.3f})",
+            *(f"{value:.4f}" for value in (apart.abs_rel, apart.delta1)),
+            f"{apart.max_abs_m:.2f}",
             *(DASH if part.rmse_m is None else f"{part.rmse_m:.3f} ({part.bias_m:+.3f})" for part in apart.bins),
             *(DASH if rmse_m is None else f"{rmse_m:.3f}" for rmse_m in (apart.edge_rmse_m, apart.elsewhere_rmse_m)),
         )
