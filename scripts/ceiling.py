@@ -15,14 +15,15 @@ import numpy as np
 import openvino as ov
 import torch
 
-from mde_bench.subjects import torch_device
-from mde_bench.subjects.torch_eager import open_subject as open_eager
+from mde_bench.subjects.torch_eager import TorchEager
 from mde_bench.work import work_of
 from mde_runtime.backends import open_session
 from mde_runtime.bundle import read_bundle
 from mde_runtime.choosing import Choice
 from mde_runtime.estimator import DepthEstimator
 from mde_runtime.verify import recorded, verify
+from mde_train.checkpoint import read_checkpoint
+from mde_train.depth_model import DepthModel
 
 CHAINS = ((64, 56), (128, 28), (256, 14), (512, 7))  # channels and side, px: the four stages of a ResNet at 224 px
 NUM_LAYERS = 8  # in a chain, so that what comes before and after it does not count
@@ -97,11 +98,13 @@ def candidates_of(bundle_path: Path, checkpoint: str) -> tuple[list[Candidate], 
     work = work_of(bundle.graph("fp32"))
     assert work is not None
     frame = bundle.golden().frames[0]
-    eager = open_eager(checkpoint, 1)
-    compiled = torch_device.open_subject(checkpoint, "cpu", "fp32", "default", 0)
+    read = read_checkpoint(Path(checkpoint))
+    model = DepthModel(read.network, read.contract).eval()
+    eager = TorchEager(model, read.contract, "")
+    compiled = TorchEager(torch.compile(model, dynamic=False), read.contract, "")
     return [
         Candidate("torch eager", lambda: eager.answer(frame), work.num_macs),
-        Candidate("torch.compile", lambda: compiled.answer(frame[None]), work.num_macs),
+        Candidate("torch.compile", lambda: compiled.answer(frame), work.num_macs),
         *of_backend(bundle_path, "onnxruntime-cpu", frame, work.num_macs),
         *of_backend(bundle_path, "openvino", frame, work.num_macs),
     ], [chain(*shape) for shape in CHAINS]

@@ -58,7 +58,7 @@ def export(request: Request, step: Step) -> Exported:
     model, trials = _trials(source, evidence, request, step)
     engine, trials = build_for(request.engine, trials, model, evidence, request.batch or (1, 1, 1), step)
     for trial in trials:
-        _pass(trial, model, evidence, request)
+        _pass(trial, model, evidence, request, source)
     _check_batch(trials, evidence, request, step)
     certificates = tuple(
         certificate_of(trial, evidence, source.contract.from_network, source.derived_from) for trial in trials
@@ -108,11 +108,11 @@ def _trials(source: Source, evidence: Evidence, request: Request, step: Step) ->
         check_target(model, request.target)
     with step("FP32: certificate", len(evidence.depth_m)) as moved_on:
         trials = [attempt("fp32", to_bytes(model), evidence, wanted, moved_on=moved_on)]
-    _pass(trials[-1], model, evidence, request)
+    _pass(trials[-1], model, evidence, request, source)
     for precision, lower in LOWER.items():
         if precision in (*source.precisions, *request.precisions):
             trials.append(lower(model, evidence, wanted, step, request.target))
-            _pass(trials[-1], model, evidence, request)
+            _pass(trials[-1], model, evidence, request, source)
     return model, trials
 
 
@@ -123,13 +123,13 @@ def _check_batch(trials: list[Trial], evidence: Evidence, request: Request, step
                 check_batch(trial, evidence, request.most_at_once)
 
 
-def _pass(trial: Trial, model: ir.Model, evidence: Evidence, request: Request) -> None:
+def _pass(trial: Trial, model: ir.Model, evidence: Evidence, request: Request, source: Source) -> None:
     """Raises VerdictError where the trial failed, after keeping what was asked to be kept of it."""
     if not trial.breaches:
         return
     if request.keep_rejected is not None:
         keep_rejected(request.keep_rejected, request.bundle.stem, trial, model, evidence)
-    raise verdict(trial, model, evidence)
+    raise verdict(trial, model, evidence, source.first_difference)
 
 
 def _provenance(source: Source) -> Provenance:

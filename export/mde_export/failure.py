@@ -1,10 +1,12 @@
 """What to say when a graph misses its limits: the figure, the worst frame, the suspicious nodes, what to try."""
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx_ir as ir
 
 from mde_export.certify import Trial
-from mde_export.evidence import Evidence
+from mde_export.evidence import Evidence, Frames
 from mde_export.ranges import largest_magnitudes
 from mde_runtime.errors import VerdictError
 
@@ -17,13 +19,22 @@ REMEDIES = {
 }
 
 
-def verdict(trial: Trial, model: ir.Model, evidence: Evidence) -> VerdictError:
-    """The error of a trial that failed. `model`: the FP32 graph with its stages, types inferred."""
+def verdict(
+    trial: Trial, model: ir.Model, evidence: Evidence, first_difference: Callable[[Frames], str] | None
+) -> VerdictError:
+    """The error of a trial that failed. `model`: the FP32 graph with its stages, types inferred.
+
+    first_difference: why an FP32 graph is not the original, where the original can be looked into.
+    """
     worst = evidence.pictures.frames[trial.parity.worst_frame][None]
+    if trial.precision == "fp32" and first_difference is not None:
+        why = first_difference(worst)
+    else:
+        why = f"suspicious nodes: {', '.join(_suspects(model, worst))}"
     return VerdictError(
-        f"{trial.precision} certificate failed on the {evidence.pictures.in_words}, worst "
-        f"frame {trial.parity.worst_frame}: {'; '.join(trial.breaches)}; suspicious nodes: "
-        f"{', '.join(_suspects(model, worst))}; {REMEDIES[trial.precision]}. No bundle was written"
+        f"{trial.precision} certificate failed on the {evidence.pictures.in_words}, worst frame "
+        f"{trial.parity.worst_frame}: {'; '.join(trial.breaches)}; {why}; {REMEDIES[trial.precision]}. "
+        "No bundle was written"
     )
 
 

@@ -22,38 +22,43 @@ def onnx_from_torch(network: nn.Module, contract: Contract, most_at_once: int = 
 
     Raises BadInputError when PyTorch cannot capture the network.
     """
+    with quiet():
+        return program_of(network, contract, most_at_once).model
+
+
+def program_of(network: nn.Module, contract: Contract, most_at_once: int = 1) -> torch.onnx.ONNXProgram:
+    """The ONNX graph, and what PyTorch captured to make it; see `onnx_from_torch`."""
     wanted = contract.to_network
     is_open = most_at_once > 1
     example = torch.zeros(2 if is_open else 1, 3, wanted.height_px, wanted.width_px)
-    with warnings.catch_warnings(), _quiet():
-        warnings.simplefilter("ignore")  # PyTorch's about its own internals
-        try:
-            program = torch.onnx.export(
-                network.eval(),
-                (example,),
-                dynamo=True,
-                opset_version=OPSET,
-                external_data=False,
-                verbose=False,
-                dynamic_shapes=({0: torch.export.Dim("N", min=1, max=most_at_once)},) if is_open else None,
-            )
-        except torch.onnx.OnnxExporterError as error:
-            cause = error.__cause__ or error
-            raise BadInputError(
-                f"PyTorch cannot export the network ({type(cause).__name__}: {_last_line(cause)}); "
-                "make its forward free of branches on tensor values"
-            ) from error
+    try:
+        program = torch.onnx.export(
+            network.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+            dynamic_shapes=({0: torch.export.Dim("N", min=1, max=most_at_once)},) if is_open else None,
+        )
+    except torch.onnx.OnnxExporterError as error:
+        cause = error.__cause__ or error
+        raise BadInputError(
+            f"PyTorch cannot export the network ({type(cause).__name__}: {_last_line(cause)}); "
+            "make its forward free of branches on tensor values"
+        ) from error
     assert program is not None  # of the older exporter only
-    return program.model
+    return program
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """PyTorch prints its steps to stdout, which belongs to our results."""
+def quiet() -> Iterator[None]:
+    """PyTorch prints its steps to stdout, which belongs to our results, and warns about its own internals."""
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     finally:
         logging.getLogger("torch.onnx").setLevel(level)

@@ -38,6 +38,7 @@ class Source:
     depth_by: Callable[[Contract], DepthOf]  # the model itself with the stages of a contract
     tools: dict[str, str]  # name to version of what makes `network`
     precisions: tuple[Precision, ...] = ()  # beside FP32, that it already has
+    first_difference: Callable[[Frames], str] | None = None  # why the FP32 graph is another, on a frame; None: unknown
     derived_from: Parity | None = None  # of the FP32 graph that the reference is, to the model that it came from
 
 

@@ -1,11 +1,13 @@
 """A checkpoint of mde-train: the PyTorch network is exported, and is the reference."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
+from mde_export.differing import first_difference
 from mde_export.evidence import Depth, Frames, Pictures
 from mde_export.from_torch import onnx_from_torch
 from mde_export.parallel import depth_of_all
@@ -33,6 +35,7 @@ def open_source(request: Request) -> Source:
         reference=f"{checkpoint.model} in PyTorch {torch.__version__}, FP32",
         depth_by=lambda contract: depth_of(DepthModel(checkpoint.network, contract)),
         tools={name: version(name) for name in ("torch", "onnxscript")},
+        first_difference=partial(first_difference, checkpoint.network, checkpoint.contract),
     )
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from mde_export.described import contract_of
+from mde_export.differing import first_difference
 from mde_export.from_torch import onnx_from_torch
 from mde_export.request import Request
 from mde_export.sources import Source
@@ -38,6 +40,7 @@ def open_source(request: Request) -> Source:
         reference=f"{request.model} in PyTorch {torch.__version__}, FP32",
         depth_by=lambda contract: depth_of(DepthModel(network, contract)),
         tools={name: version(name) for name in ("torch", "onnxscript")},
+        first_difference=partial(first_difference, network, contract),
     )
 
 
