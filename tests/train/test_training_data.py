@@ -89,6 +89,20 @@ def test_frames_are_kept_at_the_networks_size_and_judged_at_their_own(nyu: Path)
     assert data.contract.source.height_px == 240
 
 
+def test_judging_takes_at_most_300_frames_spread_over_the_split(tmp_path: Path):
+    for split, number in (("train", 4), ("val", 700)):
+        for kind in ("rgb", "depth"):
+            (tmp_path / kind / split).mkdir(parents=True)
+        for index in range(number):
+            Image.new("RGB", (8, 6)).save(tmp_path / "rgb" / split / f"{index}.jpeg")
+            np.save(tmp_path / "depth" / split / f"{index}.npy", np.linspace(1, 19, 48, dtype=np.float32).reshape(6, 8))
+    data = load_data(tmp_path, "fast", "")
+    names = [int(name) for name in data.judged.names]
+    assert (len(names), names[0], names[-1]) == (300, 0, 699)
+    assert set(np.diff(names)) == {2, 3}
+    assert len(data.heldout) == 64
+
+
 def test_too_few_frames_for_a_batch_are_refused_with_the_remedy():
     with pytest.raises(BadInputError, match="--set batch_size=3"):
         frames(number=3)

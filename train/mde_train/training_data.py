@@ -19,6 +19,7 @@ from mde_train.recipe import Augment
 from mde_train.shrinking import shrinking
 
 HELD_OUT_SHARE, HELD_OUT_GAP_FRAMES = 0.05, 10  # of a training split where there is a test split and no val
+NUM_JUDGED = 300  # frames at most: all 600 of a val split would take 7 % of a run of `fast` over 3,500
 LEAST_VARIATION_M = 1.0  # of the held-out truth: what a certificate needs to tell a model from a constant
 
 
@@ -78,7 +79,7 @@ class Data:
     """Everything that a run takes from a data set."""
 
     train: FrameArrays  # of `shrunk_contract`'s size
-    judged: FrameArrays  # what checkpoints are chosen on
+    judged: FrameArrays  # what checkpoints are chosen on: at most 300 frames, spread evenly
     heldout: FrameArrays  # what a checkpoint carries
     contract: Contract  # of the frames as the data set gives them
 
@@ -101,12 +102,13 @@ def load_data(root: Path, model: str, holdout: str, most: int | None = None) -> 
         judged, train = train[begin:end], train.picked([i for i in range(len(train)) if not begin <= i < end])
     elif split != "val":
         train, judged = _held_out_of(train, split)
-    heldout = load_arrays(held.picked(_spread(len(held[:most]))), "float16")
+    heldout = load_arrays(held.picked(_spread(len(held[:most]), NUM_HELDOUT)), "float16")
     if heldout.depth_m.std(dtype=np.float64) < LEAST_VARIATION_M:
         raise BadInputError(f"{root}: the depth of {split} varies by less than {LEAST_VARIATION_M} m; is it in metres?")
     contract = model_named(model).contract(*heldout.frames.shape[1:3])
     trained = load_arrays(train[:most], "float16", change=shrinking(contract))
-    return Data(trained, load_arrays(judged[:most], "float16"), heldout, contract)
+    judged = judged.picked(_spread(len(judged[:most]), NUM_JUDGED))
+    return Data(trained, load_arrays(judged, "float16"), heldout, contract)
 
 
 def _held_out_of(train: FrameSet, test: str) -> tuple[FrameSet, FrameSet]:
@@ -121,9 +123,9 @@ def _held_out_of(train: FrameSet, test: str) -> tuple[FrameSet, FrameSet]:
     return division.part(train, train.split), judged
 
 
-def _spread(num_frames: int) -> list[int]:
-    """Which 64 frames are spread evenly, or all where there are fewer: neighbours in a drive look alike."""
-    picked: list[int] = np.unique(np.linspace(0, num_frames - 1, NUM_HELDOUT).round().astype(int)).tolist()
+def _spread(num_frames: int, most: int) -> list[int]:
+    """Which frames are spread evenly, or all where there are fewer: neighbours in a drive look alike."""
+    picked: list[int] = np.unique(np.linspace(0, num_frames - 1, most).round().astype(int)).tolist()
     return picked
 
 
