@@ -119,7 +119,7 @@ def test_torch_on_a_device_gives_the_depth_of_the_checkpoints_model(random_check
     frames = read_checkpoint(random_checkpoint).heldout_frames[:4]
     reference = torch_eager.open_subject(str(random_checkpoint), 1).answer_batch(frames)
     exact, half = (
-        torch_device.open_subject(str(random_checkpoint), "cpu", precision, "eager", 0).answer(frames).depth_m
+        torch_device.open_subject(str(random_checkpoint), "cpu", precision, "eager", 0, "1").answer(frames).depth_m
         for precision in ("fp32", "fp16")
     )
     np.testing.assert_allclose(exact, reference, atol=1e-4)  # channels last sums in another order

@@ -88,9 +88,10 @@ def _accuracy(model: Path, data: Path, target: Path, *arguments: str) -> FileAcc
 
 
 def _latency(bundle: Path, data: Path, target: Path) -> dict[str, float]:
-    """The median of every row that this machine runs, by `mde-bench run`."""
+    """The median of every faithful row that this machine runs, by `mde-bench run`."""
     Invocation("mde-bench", "run", bundle, "--data", data, "--json", target, "--frames", 16, "--allow-noisy").run(
         (0, 1)
     )
     rows = read_result(target).rows
-    return {row.name: 1e3 * row.speed.end_to_end.p50_s for row in rows if row.speed is not None}
+    faithful = [row for row in rows if row.speed is not None and not row.parity_breaches]
+    return {row.name: 1e3 * row.speed.end_to_end.p50_s for row in faithful if row.speed is not None}

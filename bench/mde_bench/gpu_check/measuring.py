@@ -5,6 +5,7 @@ The frames are the bundle's golden ones, so that each way is also held against t
 
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,20 +49,23 @@ class Bench:
 def lines_of_network(setting: Setting, model: Model, chip: Chip | None) -> Iterator[Line]:
     """All batch sizes of a network, in workers that stay open from one to the next."""
     bench = Bench(setting, model.name, read_bundle(model.bundle), chip)
-    with tempfile.TemporaryDirectory(prefix="mde-gpu-check-") as folder, ExitStack() as stack:
-        np.save(Path(folder) / FRAMES, _batches(bench.bundle, setting.batches[0]))
-        for way in setting.ways_of(model.name):
-            if problem := _missing_engine(way, model):
+    with tempfile.TemporaryDirectory(prefix="mde-gpu-check-") as name, ExitStack() as stack:
+        folder = Path(name)
+        for batch in setting.batches:
+            np.save(folder / f"{batch}.npy", _batches(bench.bundle, batch))
+        (folder / FRAMES).symlink_to(folder / f"{setting.batches[0]}.npy")
+        for way in sorted(setting.ways_of(model.name), key=lambda way: way.engine is not None):
+            if problem := _missing_engine(way, model):  # built while the workers before it open
                 yield Line(PART, f"{model.name}, {way.name}", "absent", {}, problem)
             else:
                 candidate = way.candidate(model.name, str(model.file_for(way)), setting.device)
-                bench.workers[way.name] = stack.enter_context(Worker(candidate, Path(folder), FIRST_CALL_TIMEOUT_S))
-        for name in tuple(bench.workers):
-            yield from _opening(bench, name)
-        for batch in setting.batches:
-            path = Path(folder) / f"{batch}.npy"
-            np.save(path, _batches(bench.bundle, batch))
-            yield from _lines_of_batch(bench, batch, path)
+                bench.workers[way.name] = stack.enter_context(Worker(candidate, folder, FIRST_CALL_TIMEOUT_S))
+        for way_name in tuple(bench.workers):
+            yield from _opening(bench, way_name)
+        runs = [_measured(bench, batch, folder / f"{batch}.npy") for batch in setting.batches]
+        _ready_to_trace(bench)  # only now: a process that was traced may launch more slowly ever after
+        for run in runs:
+            yield from _lines_of_run(bench, run)
 
 
 def _batches(bundle: Bundle, size: int) -> "np.typing.NDArray[np.uint8]":
@@ -92,44 +96,66 @@ def _opening(bench: Bench, name: str) -> Iterator[Line]:
         yield Line(PART, f"{bench.network}, {name}", "failed", {}, str(error))
 
 
-def _lines_of_batch(bench: Bench, batch: int, frames: Path) -> Iterator[Line]:
-    """Every way at one batch size: parity first, then the window, then the trace."""
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Every way at one batch size."""
+
+    batch: int
+    frames: Path
+    ways: dict[str, Way]
+    errors_m: dict[str, float]  # the worst golden frame's RMSE
+    samples: dict[str, Samples]
+    failures: dict[str, str]
+
+
+def _measured(bench: Bench, batch: int, frames: Path) -> Run:
+    """Parity first, then one window of all that passed it without failing."""
     ways = {way.name: way for way in bench.setting.ways_of(bench.network, batch) if way.name in bench.workers}
-    errors_m, failures = dict[str, float](), dict[str, str]()
+    run = Run(batch, frames, ways, {}, {}, {})
     for name in ways:
-        _predict(bench, name, frames, errors_m, failures)
-    running = {name: bench.workers[name] for name in errors_m}
-    samples = dict[str, Samples]()
+        _predict(bench, name, run)
+    running = {name: bench.workers[name] for name in run.errors_m}
     if running:
         window = measure(running, bench.setting.effort, np.random.default_rng(SEED))
-        samples, failures = window.samples, {**failures, **window.failures}
+        run.samples.update(window.samples)
+        run.failures.update(window.failures)
+    return run
+
+
+def _ready_to_trace(bench: Bench) -> None:
+    """Trace a call of every worker at once: loading the tracer takes seconds."""
+    with ThreadPoolExecutor() as pool:
+        tuple(pool.map(lambda worker: _trace(worker, 1), bench.workers.values()))
+
+
+def _lines_of_run(bench: Bench, run: Run) -> Iterator[Line]:
     figures = {}
-    for name, taken in samples.items():
-        figures[name] = _figures(taken, batch) | {"worst_rmse_mm": 1e3 * errors_m[name]}
-        figures[name] |= _floor(bench, ways[name], batch, figures[name]["p50_ms"])
-        figures[name] |= _trace(bench.workers[name], bench.setting.num_traced)
-        problem = _unfaithful(bench, ways[name], errors_m[name])
+    for name, taken in run.samples.items():
+        figures[name] = _figures(taken, run.batch) | {"worst_rmse_mm": 1e3 * run.errors_m[name]}
+        figures[name] |= _floor(bench, run.ways[name], run.batch, figures[name]["p50_ms"])
+        figures[name] |= _trace(bench.workers[name], bench.setting.num_traced, run.frames)
+        problem = _unfaithful(bench, run.ways[name], run.errors_m[name])
         detail = "; ".join(filter(None, (problem, bench.executors[name])))
         verdict: Verdict = "failed" if problem else "passed"
-        yield Line(PART, f"{bench.network}, {batch}, {name}", verdict, figures[name], detail)
-    for name, reason in failures.items():
-        yield Line(PART, f"{bench.network}, {batch}, {name}", "failed", {}, reason)
-    if batch == 1:
+        yield Line(PART, f"{bench.network}, {run.batch}, {name}", verdict, figures[name], detail)
+    for name, reason in run.failures.items():
+        yield Line(PART, f"{bench.network}, {run.batch}, {name}", "failed", {}, reason)
+    if run.batch == 1:
         yield from judged(bench.setting.aims, bench.network, figures)
 
 
-def _predict(bench: Bench, name: str, frames: Path, errors_m: dict[str, float], failures: dict[str, str]) -> None:
-    """Compile for the size, and answer every golden frame: the worst one's RMSE, or why there is none."""
+def _predict(bench: Bench, name: str, run: Run) -> None:
+    """Answer every golden frame: the worst one's RMSE, or why there is none."""
     golden, worker = bench.bundle.golden(), bench.workers[name]
     try:
-        worker.take(frames)
-        depth_m = np.concatenate([worker.answer(index).depth_m for index in range(len(np.load(frames, "r")))])
+        worker.take(run.frames)
+        depth_m = np.concatenate([worker.answer(index).depth_m for index in range(len(np.load(run.frames, "r")))])
     except CandidateError as error:
-        failures[name] = str(error)
+        run.failures[name] = str(error)
         return
     wanted = bench.bundle.contract.from_network
     expected_m = np.take(golden.depth_m, np.arange(len(depth_m)), axis=0, mode="wrap")
-    errors_m[name] = parity.measure(depth_m, expected_m, 0, wanted.far_m - wanted.near_m).rmse_worst_m
+    run.errors_m[name] = parity.measure(depth_m, expected_m, 0, wanted.far_m - wanted.near_m).rmse_worst_m
 
 
 def _unfaithful(bench: Bench, way: Way, worst_m: float) -> str | None:
@@ -160,9 +186,11 @@ def _floor(bench: Bench, way: Way, batch: int, p50_ms: float) -> dict[str, float
     return {"floor_ms": least_ms, "times_floor": p50_ms / least_ms}
 
 
-def _trace(worker: Worker, num_calls: int) -> dict[str, float]:
-    """A call's time on the GPU, where it can be traced."""
+def _trace(worker: Worker, num_calls: int, frames: Path | None = None) -> dict[str, float]:
+    """A call's time on the GPU, where it can be traced. frames: other ones than those that it has."""
     try:
+        if frames is not None:
+            worker.take(frames)
         on_gpu = worker.trace(num_calls)
     except CandidateError as error:
         say(f"{worker.candidate.name}: not traced: {error}")

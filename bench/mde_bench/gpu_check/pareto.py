@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mde_bench.gpu_check.jobs import SEED_MODEL
 from mde_bench.gpu_check.judging import Judged, read_judged
-from mde_bench.report.svg import WIDTH, axis_over, plot, text, x_axis, y_axis
+from mde_bench.report.svg import WIDTH, Mark, axis_over, marks, plot, x_axis, y_axis
 from mde_runtime import files
 
 TOP, BOTTOM, LEFT, RIGHT = 34, 260, 44, WIDTH - 14
@@ -39,7 +39,7 @@ def points_of(judged: Judged) -> list[Point]:
         times = {name: ms for name, ms in judged.latency_ms.items() if name.endswith(precision)}
         if times:
             way = min(times, key=lambda name: times[name])
-            points.append(Point(judged.model, f"{judged.job}, {way}", times[way], found.figures.values["rmse_m"]))
+            points.append(Point(judged.model, f"{judged.job} {precision}", times[way], found.figures.values["rmse_m"]))
     return points
 
 
@@ -54,12 +54,13 @@ def picture(points: list[Point]) -> str:
     ]
     corners = " ".join(f"{across.at(it.latency_ms):.1f},{up.at(it.rmse_m):.1f}" for it in front(points))
     parts.append(f'<polyline points="{corners}" class="front"/>')
-    for point in points:
-        x, y = across.at(point.latency_ms), up.at(point.rmse_m)
-        is_left = x < (LEFT + RIGHT) / 2
-        kind = "seed" if point.model == SEED_MODEL else "mark"
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="{kind}"/>')
-        parts.append(text(x + 8 if is_left else x - 8, y + 4, point.name, "start" if is_left else "end"))
+    kinds = ["seed" if point.model == SEED_MODEL else "mark" for point in points]
+    parts += marks(
+        [
+            Mark(across.at(point.latency_ms), up.at(point.rmse_m), point.name, kind)
+            for point, kind in zip(points, kinds, strict=True)
+        ]
+    )
     return plot("pareto", BOTTOM + 40, "Accuracy against latency", "".join(parts))
 
 

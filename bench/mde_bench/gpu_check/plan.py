@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from mde_bench.gpu_check import bundle
 from mde_bench.gpu_check.setting import GPU, REHEARSAL
 
-TESTS_S = 90  # reckoned
-CHIP_S = 15
+TESTS_S = 75  # reckoned
+CHIP_S = 10
 ROBUSTNESS_S = 400
 
 Step = tuple[str, float]

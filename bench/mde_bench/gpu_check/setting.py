@@ -34,9 +34,11 @@ class Way:
         return Candidate(f"{network} {self.name}", self.name, self.precision, f"{SUBJECTS}.{self.subject}", options)
 
 
-def torch_way(name: str, precision: Precision, mode: str = "eager", tf32: int = 0, **limits: object) -> Way:
-    """PyTorch, channels last, with the stages around the network."""
-    options: dict[str, str | int] = {"precision": precision, "mode": mode, "tf32": tf32}
+def torch_way(
+    name: str, precision: Precision, mode: str = "eager", tf32: int = 0, ready_for: str = "", **limits: object
+) -> Way:
+    """PyTorch, channels last, with the stages around the network. ready_for: sizes that it compiles for at opening."""
+    options: dict[str, str | int] = {"precision": precision, "mode": mode, "tf32": tf32, "ready_for": ready_for}
     return Way(name, "torch_device:open_subject", precision, options, "checkpoint", **limits)  # type: ignore[arg-type]  # Way's own fields
 
 
@@ -44,8 +46,8 @@ WAYS = (
     torch_way(EAGER, "fp32"),
     torch_way("torch eager fp32, TF32", "fp32", tf32=1, batches=(1,)),
     torch_way("torch eager fp16", "fp16"),
-    torch_way("torch.compile fp16", "fp16", "default", open_s=40, batches=(1, 32)),
-    torch_way(COMPILED, "fp16", "max-autotune", open_s=75, networks=("fast",), batches=(1,)),
+    torch_way("torch.compile fp16", "fp16", "default", ready_for="1 32", open_s=50, batches=(1, 32)),
+    torch_way(COMPILED, "fp16", "max-autotune", ready_for="1", open_s=100, networks=("fast",), batches=(1,)),
     Way("onnxruntime fp32, plain", "onnxruntime_plain:open_plain", "fp32", {"precision": "fp32"}, batches=(1, 32)),
     Way("onnxruntime fp16, plain", "onnxruntime_plain:open_plain", "fp16", {"precision": "fp16"}),
     Way(CAPTURED, "onnxruntime_plain:open_captured", "fp16", {"precision": "fp16"}),
@@ -115,13 +117,13 @@ GPU = Setting(
     size_px=(144, 256),
     batches=(1, 8, 32),
     ways=WAYS,
-    effort=Effort(num_rounds=10, block_s=0.06, min_calls=5, max_windows=1, max_warm_up_s=1.0, max_s=40.0),
+    effort=Effort(num_rounds=8, block_s=0.05, min_calls=5, max_windows=1, max_warm_up_s=1.0, max_s=40.0),
     aims=Aims(times_eager=5.0, times_compiled=1.3, overhead_s=30e-6),
     num_traced=20,
     copy_bytes=1 << 30,
     matrix_side=8192,
     export_s=60.0,
-    trace_s=0.4,
+    trace_s=0.3,
 )
 REHEARSAL = Setting(  # the same path on a CPU, as small as it can be: its figures say nothing
     device="cpu",

@@ -1,12 +1,11 @@
 """Speed against parity: who is faster for the same faithfulness, and who is neither."""
 
-from mde_bench.report.svg import TEXT_WIDTH, WIDTH, Axis, axis_over, line, plot, text, x_axis, y_axis
+from mde_bench.report.svg import WIDTH, Axis, Mark, axis_over, line, marks, plot, text, x_axis, y_axis
 from mde_bench.result import Row, Speed
 from mde_runtime.parity import TOLERANCE_SHARE, Parity
 
 TOP, BOTTOM, LEFT, RIGHT = 50, 250, 44, WIDTH - 14
 Point = tuple[Row, Speed, Parity]
-Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def pareto_plot(points: list[Point], reference: Speed | None, range_m: float) -> str:
@@ -51,26 +50,8 @@ def _front(points: list[Point], across: Axis, up: Axis) -> str:
 
 
 def _marks(points: list[Point], across: Axis, up: Axis) -> list[str]:
-    """A dot for every candidate, and its name where it hides no other name and no dot."""
     dots = [(across.at(speed.end_to_end.p50_s * 1e3), up.at(_error_mm(parity))) for _, speed, parity in points]
-    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in dots]
-    parts = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="mark"/>' for x, y in dots]
-    for (row, _, _), (x, y) in zip(points, dots, strict=True):
-        width = len(row.name) * TEXT_WIDTH
-        middle = min(max(x - width / 2, LEFT), WIDTH - 2 - width)
-        lefts = (x + 8, x - 8 - width, middle)  # right of the dot, left of it, above and below
-        places = [(lefts[0], y + 4), (lefts[1], y + 4), *((lefts[2], y + rise) for rise in (-10, 18, -23, 31, -36, 44))]
-        boxes = [(left, base - 10, left + width, base + 3) for left, base in places]
-        fitting = [box for box in boxes if box[0] >= LEFT and box[2] <= WIDTH - 2]
-        free = [box for box in fitting if not any(_overlap(box, other) for other in taken)]
-        left, _, right, bottom = (*free, *fitting, boxes[0])[0]
-        taken.append((left, bottom - 13, right, bottom))
-        parts.append(text(left, bottom - 3, row.name))
-    return parts
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+    return marks([Mark(x, y, row.name) for (x, y), (row, _, _) in zip(dots, points, strict=True)])
 
 
 def _error_mm(parity: Parity) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH = 460
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 TEXT_WIDTH = 6.1  # of a character of 11 units, on average: good enough to keep labels apart
 
 
@@ -87,6 +88,38 @@ def y_axis(axis: Axis, left: float, right: float, title: str) -> str:
         parts += [line(left, y, right, y), text(left - 6, y + 4, number(value), "end", "soft")]
     parts.append(text(4, 14, title, "start", "soft"))
     return "".join(parts)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A named dot."""
+
+    x: float
+    y: float
+    name: str
+    kind: str = "mark"  # of the dot, as the style sheet knows it
+
+
+def marks(wanted: Sequence[Mark]) -> list[str]:
+    """A dot for every mark, and its name where it hides no other name and no dot."""
+    taken = [(mark.x - 6, mark.y - 6, mark.x + 6, mark.y + 6) for mark in wanted]
+    parts = [f'<circle cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="5" class="{mark.kind}"/>' for mark in wanted]
+    for mark in wanted:
+        width = len(mark.name) * TEXT_WIDTH
+        lefts = (mark.x + 8, mark.x - 8 - width, mark.x - width / 2)  # right of the dot, left of it, above and below
+        rises = (-10, 18, -23, 31, -36, 44)
+        places = [(lefts[0], mark.y + 4), (lefts[1], mark.y + 4), *((lefts[2], mark.y + rise) for rise in rises)]
+        boxes = [(left, base - 10, left + width, base + 3) for left, base in places]
+        fitting = [box for box in boxes if box[0] >= 2 and box[2] <= WIDTH - 2]
+        free = [box for box in fitting if not any(_overlap(box, other) for other in taken)]
+        left, _, right, bottom = (*free, *fitting, boxes[0])[0]
+        taken.append((left, bottom - 13, right, bottom))
+        parts.append(text(left, bottom - 3, mark.name))
+    return parts
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def plot(name: str, height: float, title: str, body: str) -> str:

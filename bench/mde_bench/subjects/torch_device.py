@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,9 +21,10 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 EAGER = "eager"
 
 
-def open_subject(model: str, device: str, precision: str, mode: str, tf32: int) -> "TorchOnDevice":
+def open_subject(model: str, device: str, precision: str, mode: str, tf32: int, ready_for: str) -> "TorchOnDevice":
     """Read a checkpoint and put it on a device. mode: `eager`, or one of torch.compile. tf32: whether FP32 may use it.
 
+    ready_for: sizes of a batch, with spaces between, that are run once before it counts as open.
     Raises MachineError where torch does not see the device.
     """
     if device == "cuda" and not torch.cuda.is_available():
@@ -36,7 +38,11 @@ def open_subject(model: str, device: str, precision: str, mode: str, tf32: int) 
         torch._dynamo.reset()
         forward = torch.compile(whole, mode=mode, dynamic=False)  # every size for itself: no slower than it has to be
     words = f"torch {torch.__version__} {device}, {mode}, {precision}, channels last{', TF32' if tf32 else ''}"
-    return TorchOnDevice(forward, device, words, "tf32" if tf32 else precision)
+    subject = TorchOnDevice(forward, device, words, "tf32" if tf32 else precision)
+    source = read.contract.source
+    for size in map(int, ready_for.split()):
+        subject.answer(np.zeros((size, source.height_px, source.width_px, 3), np.uint8))
+    return subject
 
 
 class InPrecision(nn.Module):
