@@ -7,6 +7,7 @@ but without evaluations, which a plain loop would need as well. Each round times
 given is the median step of each over all rounds, in wall time and in the process's CPU time, and their ratio.
 """
 
+# ruff: noqa: E402  # torchvision before lightning
 import argparse
 import os
 import sys
@@ -16,6 +17,10 @@ from pathlib import Path
 from statistics import median
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as mde-train
+
+from mde_train.torchvision_ops import import_torchvision
+
+import_torchvision()  # it repairs what lightning imports
 
 import torch
 from lightning.pytorch import Callback
