@@ -111,10 +111,26 @@ def wheel(tmp_path):
 def test_wheels_are_there_for_the_check_and_its_processes_alone(wheel, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "")
     install(wheel, tmp_path / "site")
     said = subprocess.run([sys.executable, "-c", "import abacus; print(abacus.BEADS)"], capture_output=True, check=True)
     assert said.stdout == b"10\n"
     assert (tmp_path / "site" / "abacus.py").exists()
+
+
+def test_wheels_that_were_installed_before_are_not_installed_again(wheel, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "")
+    install(wheel, tmp_path / "site")
+    (tmp_path / "site" / "abacus.py").write_text("BEADS = 7\n")
+    install(wheel, tmp_path / "site")
+    assert (tmp_path / "site" / "abacus.py").read_text() == "BEADS = 7\n"
+
+
+def test_nothing_but_skipped_tests_are_no_pass():
+    report = '<testsuite><testcase classname="a" name="b"><skipped message="no GPU"/></testcase></testsuite>'
+    assert {line.verdict for line in lines_of_tests(report)} == {"absent"}
 
 
 def test_nvidias_libraries_are_found_wherever_pip_put_them(wheel, tmp_path, monkeypatch):

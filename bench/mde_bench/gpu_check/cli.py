@@ -65,7 +65,7 @@ def main(
     if plan:
         click.echo(plan_of(parts, jobs, minutes, is_rehearsal=rehearse), nl=False)
         return
-    gpu = "rehearsal on a CPU" if rehearse else "any machine" if only in WITHOUT_A_GPU else gpu_name()
+    gpu = "rehearsal on a CPU" if rehearse else "no GPU is needed" if only in WITHOUT_A_GPU else gpu_name()
     asked, clock = Asked(out, models, bundle, data, jobs, rehearse), Clock(minutes)
     _keep_apart(out)
     lines = _prepared(wheels, out)

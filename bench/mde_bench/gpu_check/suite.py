@@ -44,12 +44,14 @@ def lines_of_tests(junit_xml: str) -> Iterator[Line]:
     """What pytest's report says."""
     cases = list(ElementTree.fromstring(junit_xml).iter("testcase"))  # pytest's own file
     num_passed = 0
+    verdict: Verdict
     for case in cases:
         problem = next((child for child in case if child.tag in ("failure", "error", "skipped")), None)
         if problem is None:
             num_passed += 1
             continue
         what = f"{case.get('classname')}::{case.get('name')}"
-        verdict: Verdict = "absent" if problem.tag == "skipped" else "failed"
+        verdict = "absent" if problem.tag == "skipped" else "failed"
         yield Line("tests", what, verdict, {}, problem.get("message", "").splitlines()[0])
-    yield Line("tests", f"{num_passed} of {len(cases)} tests", "passed", {}, "")
+    verdict = "passed" if num_passed else "absent"  # all were skipped
+    yield Line("tests", f"{num_passed} of {len(cases)} tests", verdict, {}, "")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mde_bench.gpu_check.lines import Line
+from mde_runtime import files
 from mde_runtime.command import say
 from mde_runtime.errors import BadInputError, MachineError
 
@@ -52,15 +53,22 @@ def install(wheels: Path, site: Path) -> None:
     found = sorted(wheels.glob("*.whl"))
     if not found:
         raise BadInputError(f"{wheels}: holds no wheel")
+    mark, names = site / "installed.txt", "\n".join(path.name for path in found)
+    if not mark.exists() or mark.read_text() != names:
+        _install(found, site)
+        files.write_text(mark, names)
+    sys.path.insert(0, str(site))
+    _put_first("PYTHONPATH", [str(site)])
+    _put_first("LD_LIBRARY_PATH", library_folders())
+
+
+def _install(found: list[Path], site: Path) -> None:
     say(f"installing {len(found)} wheels into {site} ...")
     options = ("--quiet", "--no-index", "--no-deps", "--no-compile", "--upgrade", "--target", str(site))
     command = [sys.executable, "-m", "pip", "install", *options, *map(str, found)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
-        raise MachineError(f"pip cannot install the wheels of {wheels}: {(ended.stderr.splitlines() or [''])[-1]}")
-    sys.path.insert(0, str(site))
-    _put_first("PYTHONPATH", [str(site)])
-    _put_first("LD_LIBRARY_PATH", library_folders())
+        raise MachineError(f"pip cannot install these wheels: {(ended.stderr.splitlines() or [''])[-1]}")
 
 
 def library_folders() -> list[str]:
