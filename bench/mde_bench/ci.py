@@ -1,11 +1,12 @@
 """What a CI reads: JUnit XML, a Markdown summary, and the JSON of github-action-benchmark."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 from mde_bench import table, verdict
+from mde_bench.compare import Comparisons
 from mde_bench.gate import Check
 from mde_bench.result import Result
 from mde_runtime import files
@@ -15,9 +16,37 @@ JUNIT, SUMMARY, BENCHMARK = "junit.xml", "summary.md", "benchmark.json"
 
 def write_ci_files(result: Result, found: Sequence[Check], folder: Path) -> None:
     """Write all three into a folder."""
-    files.write_text(folder / JUNIT, junit(found))
-    files.write_text(folder / SUMMARY, summary(result, found))
-    files.write_text(folder / BENCHMARK, benchmark(result))
+    _write(folder, junit(found), summary(result, found), benchmark(result))
+
+
+def write_comparison_files(compared: Comparisons, title: str, folder: Path) -> None:
+    """Write the same three files of a comparison."""
+    found = [
+        Check(it.name, "is not slower", str(it) if it.verdict in ("slower", "undecided") else None)
+        for it in compared.comparisons
+    ]
+    _write(folder, junit(found), comparison_summary(compared, found, title), comparison_benchmark(compared))
+
+
+def comparison_summary(compared: Comparisons, found: Sequence[Check], title: str) -> str:
+    """The verdicts as a table, for a pull request."""
+    is_bad = any(check.breach for check in found)
+    header = ("candidate", "verdict", "time over the old", "interval", "could have seen")
+    lines = [f"## {'❌' if is_bad else '✅'} {_escaped(title)}", "", _markdown_row(header)]
+    lines.append(_markdown_row(["---", "---", "---:", "---:", "---:"]))
+    for it in compared.comparisons:
+        low, high = it.ratio.interval.low, it.ratio.interval.high
+        cells = (f"{it.ratio.value:.4f}", f"{low:.4f} to {high:.4f}", f"{it.smallest_seen:.1%}")
+        lines.append(_markdown_row([it.name, it.verdict, *cells]))
+    return "\n".join(lines) + "\n"
+
+
+def comparison_benchmark(compared: Comparisons) -> str:
+    """The ratios as github-action-benchmark reads them."""
+    return _entries(
+        (f"{it.name} time over the old", "ratio", it.ratio.value, f"± {it.ratio.interval.width / 2:.3g}")
+        for it in compared.comparisons
+    )
 
 
 def junit(found: Sequence[Check]) -> str:
@@ -51,7 +80,18 @@ def benchmark(result: Result) -> str:
             times = row.speed.end_to_end
             half_ms = times.p50_interval_s.width * 1e3 / 2
             for name, seconds, spread in (("p50", times.p50_s, f"± {half_ms:.3g}"), ("p99", times.p99_s, "")):
-                entries.append({"name": f"{row.name} {name}", "unit": "ms", "value": seconds * 1e3, "range": spread})
+                entries.append((f"{row.name} {name}", "ms", seconds * 1e3, spread))
+    return _entries(entries)
+
+
+def _write(folder: Path, junit_xml: str, summary_md: str, benchmark_json: str) -> None:
+    for name, content in ((JUNIT, junit_xml), (SUMMARY, summary_md), (BENCHMARK, benchmark_json)):
+        files.write_text(folder / name, content)
+
+
+def _entries(figures: Iterable[tuple[str, str, float, str]]) -> str:
+    """Name, unit, value and range of each as the action's JSON."""
+    entries = [{"name": name, "unit": unit, "value": value, "range": spread} for name, unit, value, spread in figures]
     return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
 
 

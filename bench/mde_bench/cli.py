@@ -154,6 +154,7 @@ def accuracy(
 )
 @click.option("--cpu-time", is_flag=True, help="With --against, decide by processor time: where the machine is shared.")
 @click.option("--json", "json_path", type=PATH, help="Write the comparison as JSON, the ratio of every launch too.")
+@click.option("--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) there.")
 def compare(
     new: Path,
     old: Path | None,
@@ -162,6 +163,7 @@ def compare(
     rule_out_percent: float,
     cpu_time: bool,
     json_path: Path | None,
+    ci: Path | None,
 ) -> None:
     """Is NEW slower? Exit code 1 when it is, on any backend and precision that both have.
 
@@ -173,6 +175,7 @@ def compare(
     mde-bench compare new.mde --baseline bench.json
     """
     from mde_bench.baseline import compare_with_baseline
+    from mde_bench.ci import write_comparison_files
     from mde_bench.compare import compare_bundles, processor, wall
     from mde_bench.interleave import Effort
     from mde_bench.table import by_reason
@@ -186,6 +189,8 @@ def compare(
         raise UsageError("give --against OLD.mde or --baseline FILE.json, one of them")
     if json_path:
         files.write_text(json_path, records.dumps(found))
+    if ci:
+        write_comparison_files(found, f"{new.name} against {(old or baseline or new).name}", ci)
     for comparison in found.comparisons:
         click.echo(str(comparison))
     for reason, names in by_reason(found.left_out).items():

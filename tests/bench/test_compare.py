@@ -1,11 +1,14 @@
 import dataclasses
+import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from mde_bench import cli, compare, interleave
-from mde_bench.compare import Comparison
+from mde_bench.ci import write_comparison_files
+from mde_bench.compare import Comparison, Comparisons
 from mde_bench.frames import Excerpt
 from mde_bench.interleave import Effort
 from mde_bench.plan import plan_run
@@ -87,12 +90,29 @@ def test_a_side_that_fails_is_named(badly):
         compare.compare(badly("exits_when_opened"), badly("steady"), FRAMES, compare.wall, 0.05)
 
 
-def test_a_bundle_against_itself_runs_on_all_that_is_here(tiny_bundle):
-    ended = bench("compare", tiny_bundle, "--against", tiny_bundle, "--threads", 1)
+def test_a_bundle_against_itself_runs_on_all_that_is_here(tiny_bundle, tmp_path):
+    ended = bench("compare", tiny_bundle, "--against", tiny_bundle, "--threads", 1, "--ci", tmp_path / "ci")
     assert ended.exit_code in (0, 1, 5), ended.output  # three launches of a tenth of a second prove nothing
     assert "onnxruntime-cpu fp32: " in ended.stdout
     assert "could have been seen" in ended.stdout
     assert "not compared: " in ended.stderr
+    assert sorted(path.name for path in (tmp_path / "ci").iterdir()) == ["benchmark.json", "junit.xml", "summary.md"]
+
+
+def test_a_comparison_is_told_to_a_ci(tmp_path):
+    slower, same = of_ratio(1.05, 1.02, 1.08), dataclasses.replace(of_ratio(1.0, 0.99, 1.01), name="b")
+    write_comparison_files(Comparisons((slower, same), {}), "new.mde against old.mde", tmp_path)
+    failures = [case.get("classname") for case in ElementTree.parse(tmp_path / "junit.xml").iter() if len(case) == 1]
+    assert failures == ["a"]
+    said = (tmp_path / "summary.md").read_text()
+    assert said.startswith("## ❌ new.mde against old.mde\n")
+    assert "| a | slower | 1.0500 | 1.0200 to 1.0800 | 2.9% |" in said
+    assert json.loads((tmp_path / "benchmark.json").read_text())[1] == {
+        "name": "b time over the old",
+        "unit": "ratio",
+        "value": 1.0,
+        "range": "± 0.01",
+    }
 
 
 def test_bundles_for_other_frames_cannot_be_compared(tiny_bundle, make_bundle, tiny_contract):
