@@ -34,7 +34,7 @@ FAST = replace(
     RESNET34_SEED,
     model="fast",
     loss="rmse + 0.5 l1 + ssim",
-    augment=Augment(flip=0.5, zoom=1.8, gamma=0.25, contrast=0.2, brightness=0.2, colour=0.1, haze=0.02),
+    augment=Augment(flip=0.5, zoom=1.8, gamma=0.35, contrast=0.3, brightness=0.4, colour=0.15, haze=0.03),
     batch_size=16,
     epochs=40,
     optimizer="adamw",
@@ -48,7 +48,6 @@ FAST = replace(
 RESNET34_SKIP = replace(
     FAST,
     model="resnet34-skip",
-    augment=replace(FAST.augment, contrast=0.3, brightness=0.3, haze=0.03),
     epochs=60,
     lr=1e-3,
     weight_decay=5e-2,
