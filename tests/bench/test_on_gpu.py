@@ -11,12 +11,13 @@ import pytest
 from mde_bench import nvidia
 from mde_bench.candidates import OnDevice
 from mde_bench.conditions import Moment, conditions, moment
-from mde_bench.device_times import device_times
+from mde_bench.device_times import DriverEvents, device_times
 from mde_bench.nvidia import GpuMoment, chip, gpu_moment, memory_bytes_of
 from mde_bench.run import carry_out
 from mde_bench.table import on_gpu_of
 from mde_bench.trtexec import find_trtexec, read_times, time_engine
 from mde_runtime.contract import SourceFrame
+from mde_runtime.cuda import open_cuda
 from mde_runtime.errors import MachineError
 
 SOURCE = SourceFrame(2, 4, "rgb", "uint8", "NHWC")
@@ -197,3 +198,32 @@ def test_the_estimator_can_be_asked_and_a_plain_subject_need_not_know(monkeypatc
     assert isinstance(on_a_gpu(), OnDevice)
     assert not isinstance(steady(), OnDevice)
     assert np.isfinite(on_a_gpu().device_times(1).compute_s)
+
+
+@pytest.mark.gpu
+def test_a_real_gpus_clock_and_datasheet_are_known():
+    found = chip()
+    assert found is not None
+    assert found.num_multiprocessors > 0
+    assert found.clock_hz > 1e8
+    assert gpu_moment() is None or gpu_moment().temperature_c is None or 0 < gpu_moment().temperature_c < 120
+
+
+@pytest.mark.gpu
+def test_a_real_gpus_events_tell_a_long_copy_from_none():
+    cuda, events = open_cuda(), DriverEvents()
+    with cuda.current():
+        stream, num_bytes = cuda.new_stream(), 64 << 20
+        host, pointer = cuda.new_host((num_bytes,), np.uint8, is_mapped=False), cuda.new_device(num_bytes)
+        marks = [events.new() for _ in range(3)]
+        events.record(marks[0], stream)
+        events.record(marks[1], stream)
+        cuda.upload(pointer, host, stream)
+        events.record(marks[2], stream)
+        cuda.wait(stream)
+        nothing_s, copy_s = events.seconds_between(*marks[:2]), events.seconds_between(*marks[1:])
+        cuda.free_device(pointer)
+        cuda.free_host(host)
+        cuda.free_stream(stream)
+    assert nothing_s < copy_s
+    assert num_bytes / copy_s < 1e12  # no bus between host and device carries a terabyte a second
