@@ -30,8 +30,8 @@ def fidelity(result: Result) -> str:
         f"frames. Accuracy is against ground truth under the protocol <b>{escape(protocol)}</b>, over the same frames; "
         f"figures of another protocol or of other frames do not compare.</p>{table('parity-table', headings, rows)}"
         "<h3>Where the error against the truth sits</h3>"
-        '<p class="soft">At the size of the frames, over all their valid pixels at once; truth clipped to the range '
-        f"that the model can say.</p>{_anatomy(result)}"
+        '<p class="soft">At the size of the frames, over all their valid pixels at once, whose share stands '
+        f"beside each part; truth clipped to the range that the model can say.</p>{_anatomy(result)}"
     )
 
 
@@ -46,17 +46,17 @@ def _anatomy(result: Result) -> str:
         "AbsRel",
         "δ1",
         "max m",
-        *(f"{part.near_m:g} to {part.far_m:g} m, {part.share:.0%} of the pixels" for part in bins),
-        f"at edges of depth, {taken_apart[0][1].edge_share:.0%}",
+        *(f"{part.near_m:g} to {part.far_m:g} m, {part.share:.0%}" for part in bins),
+        f"at edges, {taken_apart[0][1].edge_share:.0%}",
         "elsewhere",
     )
     rows = [
         (
             escape(name),
-            f"{apart.rmse_m:.3f} ({apart.bias_m:+.3f})",
+            f"{apart.rmse_m:.2f} ({apart.bias_m:+.2f})",
             *(f"{value:.4f}" for value in (apart.abs_rel, apart.delta1)),
             f"{apart.max_abs_m:.2f}",
-            *(DASH if part.rmse_m is None else f"{part.rmse_m:.3f} ({part.bias_m:+.3f})" for part in apart.bins),
+            *(DASH if part.rmse_m is None else f"{part.rmse_m:.2f} ({part.bias_m:+.2f})" for part in apart.bins),
             *(DASH if rmse_m is None else f"{rmse_m:.3f}" for rmse_m in (apart.edge_rmse_m, apart.elsewhere_rmse_m)),
         )
         for name, apart in taken_apart

@@ -71,7 +71,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
   .strip, .scales { grid-template-columns: 1fr 1fr; }
   .scales { grid-template-columns: 1fr; }
   th { min-width: 5rem; }
-  svg { font-size: 13px; }
+  #latency { font-size: 13px; }
   td:first-child { white-space: normal; min-width: 8rem; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .5rem; }
@@ -83,7 +83,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
   h2, h3, .scales { break-after: avoid; }
   .plots { grid-template-columns: 1fr 1fr; }
   tr, .scales, .verdict { break-inside: avoid; }
-  svg { font-size: 13px; }
+  #latency { font-size: 13px; }
   .wide { overflow: visible; }
   table { font-size: 7.5pt; } th, td { padding: .2rem .3rem; white-space: normal; min-width: 0; }
 }
