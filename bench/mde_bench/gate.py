@@ -33,9 +33,21 @@ def _accuracy(name: str) -> Value:
     return lambda row: row.accuracy.values.get(name) if row.accuracy else None
 
 
+def _gpu_compute_ms(row: Row) -> float | None:
+    found = row.speed.device if row.speed else None
+    return found.times.compute_s * 1e3 if found and found.times else None
+
+
+def _gpu_memory_mib(row: Row) -> float | None:
+    found = row.speed.device if row.speed else None
+    return None if found is None or found.memory_bytes is None else found.memory_bytes / 2**20
+
+
 AT_MOST: dict[str, Value] = {
     **{f"{name}_ms": _time(f"{name}_s") for name in ("p50", "p90", "p95", "p99", "max", "mean")},
     "peak_memory_mib": lambda row: row.speed.peak_memory_bytes / 2**20 if row.speed else None,
+    "gpu_compute_ms": _gpu_compute_ms,
+    "gpu_memory_mib": _gpu_memory_mib,
     "parity_rmse_mm": _parity("rmse_m", 1e3),
     "parity_rmse_worst_mm": _parity("rmse_worst_m", 1e3),
     "parity_max_abs_mm": _parity("max_abs_m", 1e3),

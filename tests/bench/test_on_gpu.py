@@ -12,6 +12,7 @@ from mde_bench import nvidia
 from mde_bench.candidates import OnDevice
 from mde_bench.conditions import Moment, conditions, moment
 from mde_bench.device_times import DriverEvents, device_times
+from mde_bench.gate import Gate, Limit, checks
 from mde_bench.nvidia import GpuMoment, chip, gpu_moment, memory_bytes_of
 from mde_bench.run import carry_out
 from mde_bench.table import on_gpu_of
@@ -187,6 +188,12 @@ def test_a_candidate_on_a_gpu_has_its_times_there_in_the_result(tiny_plan, badly
     assert host.speed.device is None
     assert gpu.speed.device.times.compute_s == 0.001
     assert gpu.speed.device.trtexec is None
+    limits = [Limit("*", "gpu_compute_ms", 0.9), Limit("gpu", "gpu_memory_mib", 100)]
+    assert [check.breach for check in checks(result, Gate(None, tuple(limits))) if check.what.startswith("gpu_")] == [
+        "gpu_compute_ms was not measured",
+        "gpu_compute_ms is 1, over 0.9",
+        "gpu_memory_mib was not measured",
+    ]
     assert "gpu, on the GPU: upload 0.1, compute 1, download 0.2 ms" in on_gpu_of(result)
     assert result.conditions.after.gpu.clock_hz == 1.98e9
 
