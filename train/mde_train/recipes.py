@@ -72,6 +72,7 @@ CNN = replace(FCRN, model="cnn", batch_size=16)
 
 FAST_DEMO = replace(  # a few minutes on two cores, on synthetic scenes
     FAST,
+    augment=replace(NOTHING, flip=0.5),  # so few epochs do not overfit
     batch_size=8,  # more steps in the time
     epochs=8,
     max_minutes=2.5,
