@@ -77,7 +77,7 @@ def go_on(data_root: Path, run: Path, *, machines: Machines = ONE) -> Path:
     """
     if not (run / LAST).exists():
         raise UsageError(f"{run}: holds no {LAST} to resume from; start with --recipe NAME")
-    recipe = records.loads(Recipe, (run / RECIPE_FILE).read_text(), f"{run / RECIPE_FILE}")
+    recipe = records.loads(Recipe, (run / RECIPE_FILE).read_bytes(), f"{run / RECIPE_FILE}")
     data = load_data(data_root, recipe.model, recipe.holdout)
     checkpoint = read_checkpoint(run / LAST)
     if checkpoint.data_sha256 != data.train.sha256:

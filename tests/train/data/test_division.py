@@ -52,8 +52,9 @@ def test_a_division_of_other_frames_is_refused(unreal):
         open_split(root, "train")
 
 
-def test_a_damaged_division_is_named(unreal):
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe{}"])
+def test_a_damaged_division_is_named(unreal, content):
     root = unreal(num_train=6, num_val=0)
-    (root / "split.json").write_text("{")
+    (root / "split.json").write_bytes(content)
     with pytest.raises(BadInputError, match=r"split\.json: not JSON"):
         open_split(root, "train")

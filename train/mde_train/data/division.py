@@ -56,7 +56,7 @@ class Division:
 def division_of(root: Path) -> Division | None:
     """The data set's division, or None: its layout brings a validation split, or it has none."""
     path = root / DIVISION
-    return records.loads(Division, path.read_text(), str(path)) if root.is_dir() and path.exists() else None
+    return records.loads(Division, path.read_bytes(), str(path)) if root.is_dir() and path.exists() else None
 
 
 def divide(root: Path, val_share: float, num_blocks: int, gap_frames: int) -> Division:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,8 @@ def read_depth_npy(path: Path) -> npt.NDArray[np.float32]:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)  # the header alone: shapes are checked before memory
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; copy the data set anew") from error
-    except (OSError, ValueError, EOFError) as error:
+    # numpy has an error for every way that a header can be damaged
+    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TokenError) as error:
         raise BadInputError(f"{path}: not a readable .npy file ({_one_line(error)}); copy or make it anew") from error
     if not isinstance(stored, np.ndarray) or not np.issubdtype(stored.dtype, np.floating):
         raise BadInputError(f"{path}: not an array of floating-point numbers; depth is float32 metres")

@@ -66,7 +66,8 @@ def _opened(path: Path) -> "Iterator[h5py.File]":
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except OSError as error:  # h5py's one word for no such format, cut off, and damaged within
+    # h5py's words for no such format, cut off, and damaged within: types, sizes, names
+    except (OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise BadInputError(f"{path}: not a whole MATLAB v7.3 file ({reason}); copy it anew") from error
 

@@ -56,7 +56,7 @@ def _claim(folder: Path, marker: Marker) -> None:
     """Write the marker, or find that the folder is another's."""
     path = folder / MARKER
     if path.exists():
-        there = records.loads(Marker, path.read_text(), str(path))
+        there = records.loads(Marker, path.read_bytes(), str(path))
         if (there.generator, there.seed) != (marker.generator, marker.seed):
             raise BadInputError(
                 f"{folder}: holds frames of {there.generator} with seed {there.seed}, not of {marker.generator} "
