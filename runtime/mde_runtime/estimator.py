@@ -113,7 +113,7 @@ class DepthEstimator:
         for frame in frames:
             self._checked(frame, None)
         session = self._opened()
-        step = min(session.max_batch or MAX_OPEN_BATCH, MAX_OPEN_BATCH)
+        step = session.max_batch or MAX_OPEN_BATCH
         if isinstance(session, PipelinedSession) and session.max_batch is None:
             step = 1  # of a CPU: it is kept busy by its lanes
         starts = range(0, len(frames), step)

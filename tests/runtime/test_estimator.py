@@ -202,3 +202,29 @@ def python(script: str) -> str:
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
+
+
+class Wide:
+    """A session that takes so many frames a run, and remembers how many came."""
+
+    executor, device, arithmetic = "made for tests", "none", {"fp32": "fp32", "fp16": "fp16", "int8": "int8"}
+
+    def __init__(self, max_batch):
+        self.max_batch, self.sizes = max_batch, []
+
+    def run(self, feeds, out=None):  # noqa: ARG002  # the seam
+        self.sizes.append(len(feeds["frame"]))
+        return {"depth_m": feeds["frame"].mean(axis=-1).astype(np.float32), "num_nonfinite": np.zeros(1, np.int32)}
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(("max_batch", "sizes"), [(1, [1] * 20), (16, [16, 4]), (32, [20]), (None, [8, 8, 4])])
+def test_a_batch_is_cut_into_as_many_frames_as_a_run_takes(tiny_bundle, tiny_frames, max_batch, sizes):
+    with DepthEstimator.open(tiny_bundle) as opened:
+        choice, contract = opened.choice, opened.contract
+    session, frames = Wide(max_batch), np.resize(tiny_frames, (20, *tiny_frames.shape[1:]))
+    depth_m = DepthEstimator(session, contract, choice).batch(frames)
+    assert session.sizes == sizes
+    np.testing.assert_array_equal(depth_m, frames.mean(axis=-1).astype(np.float32))

@@ -1,7 +1,7 @@
 """A bundle through the estimator, for batches of frames (N, H, W, 3).
 
 A bundle's graph takes one frame or any number; only a graph of one size can be captured, so every size that comes gets
-its own. More frames than the estimator gives a graph at once are several runs, as its users have them.
+its own.
 """
 
 import time
@@ -15,7 +15,7 @@ from mde_runtime.backends import Session, open_session
 from mde_runtime.bundle import read_bundle
 from mde_runtime.certificate import Precision
 from mde_runtime.choosing import Choice
-from mde_runtime.estimator import MAX_OPEN_BATCH, DepthEstimator
+from mde_runtime.estimator import DepthEstimator
 
 BACKENDS = {("onnxruntime", "cuda"): "onnxruntime-cuda", ("onnxruntime", "cpu"): "onnxruntime-cpu"}
 
@@ -54,7 +54,7 @@ class EstimatorOnDevice:
         if len(frame) == 1:
             depth_m = self._estimate(frame[0])
             return Answer(depth_m[None], int(self._session.outputs["num_nonfinite"][0]), self._session.backend_ns)
-        estimate = self._many[min(len(frame), MAX_OPEN_BATCH)]
+        estimate = self._many[len(frame)]
         start = time.perf_counter_ns()
         return Answer(estimate.batch(frame), 0, time.perf_counter_ns() - start)
 
