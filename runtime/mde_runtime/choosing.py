@@ -60,7 +60,7 @@ def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None
         try:
             session = open_session(name, graph, num_threads=num_threads)
         except (MachineError, BadInputError) as error:
-            graph.content()  # an altered bundle is refused whole, not stepped around
+            graph.raise_if_unreadable()  # an altered bundle is refused whole, not stepped around
             not_here.setdefault(name, str(error))
             continue
         _check(graph, session)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mde_runtime import BadInputError, DepthEstimator, MachineError, UsageError
-from mde_runtime.backends import BACKENDS, open_session
+from mde_runtime.backends import BACKENDS, Graph, open_session
 from mde_runtime.cache import cache_dir
 from mde_runtime.engines import store
 from mde_runtime.engines.build import DEFAULTS, build_engine
@@ -201,3 +201,32 @@ def test_what_is_made_for_throughput_is_never_chosen_by_itself(tiny_bundle, monk
     monkeypatch.setattr("mde_runtime.choosing.BACKENDS", {"openvino-throughput": BACKENDS["openvino-throughput"]})
     with pytest.raises(MachineError, match="nothing verified runs it"):
         DepthEstimator.open(tiny_bundle)
+
+
+def test_a_graph_is_read_once_and_only_where_it_is_needed():
+    reads = []
+
+    def read() -> bytes:
+        reads.append(1)
+        return b"no graph"
+
+    graph = Graph("0" * 64, read)
+    with pytest.raises(MachineError):
+        open_session("tensorrt", graph)
+    graph.raise_if_unreadable()
+    assert reads == []
+    for _ in range(2):
+        with pytest.raises(BadInputError, match="refuses the graph"):
+            open_session("onnxruntime-cpu", graph)
+    assert reads == [1]
+
+
+def test_a_graph_that_cannot_be_read_says_so_to_whoever_asks():
+    def read() -> bytes:
+        raise BadInputError("altered; copy it again")
+
+    graph = Graph("0" * 64, read)
+    graph.read_ahead()
+    for ask in (graph.content, graph.raise_if_unreadable):
+        with pytest.raises(BadInputError, match="altered"):
+            ask()

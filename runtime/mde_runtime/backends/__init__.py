@@ -5,7 +5,7 @@ No backend measures, resizes or picks a fallback.
 
 import importlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -19,18 +19,32 @@ Arrays = dict[str, npt.NDArray[Any]]  # tensor name to array: what a dtype is st
 
 
 class Graph:
-    """An ONNX graph, known by its hash before it was read: what it was compiled to may be loaded meanwhile."""
+    """An ONNX graph, known by its hash before it is read: what it was compiled to may be loaded meanwhile."""
 
     def __init__(self, sha256: str, read: Callable[[], bytes]):
-        """read: gives the content, its hash checked; called at once, in a thread of its own."""
-        self.sha256 = sha256
-        pool = ThreadPoolExecutor(1)
-        self._reading = pool.submit(read)
-        pool.shutdown(wait=False)
+        """read: gives the content, its hash checked; called once, when it is first needed."""
+        self.sha256, self._read = sha256, read
+        self._reading: Future[bytes] | None = None
+
+    def read_ahead(self) -> None:
+        """Begin to read, in a thread of its own."""
+        self._begun()
 
     def content(self) -> bytes:
-        """The graph's bytes; waits until they are read. Raises what reading them raises."""
-        return self._reading.result()
+        """The graph's bytes. Raises what reading them raises."""
+        return self._begun().result()
+
+    def raise_if_unreadable(self) -> None:
+        """Raises what reading raised, where it was read at all."""
+        if self._reading is not None:
+            self._reading.result()
+
+    def _begun(self) -> Future[bytes]:
+        if self._reading is None:
+            pool = ThreadPoolExecutor(1)
+            self._reading = pool.submit(self._read)
+            pool.shutdown(wait=False)
+        return self._reading
 
 
 class Session(Protocol):

@@ -47,6 +47,7 @@ def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
 
     The compiled model is kept in the cache, since reading a graph takes far longer than loading what it became.
     """
+    graph.read_ahead()
     core, wanted = ov.Core(), VARIANTS[variant]
     if wanted.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise MachineError(f"{this_machine().cpu} has no bfloat16 arithmetic; take --backend openvino")
