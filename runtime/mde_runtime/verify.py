@@ -1,7 +1,7 @@
 """Verification on the device: the golden frames through a backend, judged by the limits of `mde_runtime.parity`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -103,6 +103,14 @@ def keep(verification: Verification) -> None:
     """Keep a verification in the cache, in place of an older one of the same graph, engine, executor and device."""
     made = verification
     put_record(KIND, _key(made.graph_sha256, made.engine_sha256, made.executor, made.device), verification)
+
+
+def keep_worst(found: Sequence[Verification]) -> Verification:
+    """Keep the worst figures for the engine that was built last: the next build may come out like any of them."""
+    worst = max(found, key=lambda verification: (len(verification.breaches), verification.parity.rmse_worst_m))
+    kept = replace(found[-1], parity=worst.parity, breaches=worst.breaches)
+    keep(kept)
+    return kept
 
 
 def recorded(bundle: Bundle, precision: Precision, session: Session) -> Verification | None:

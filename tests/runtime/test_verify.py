@@ -9,7 +9,7 @@ from mde_runtime.backends import open_session
 from mde_runtime.backends.null import NullSession
 from mde_runtime.bundle import read_bundle
 from mde_runtime.machine import TELLING_FLAGS, this_machine
-from mde_runtime.verify import NotHere, Verification, recorded, verify, verify_everywhere, without_backend
+from mde_runtime.verify import NotHere, Verification, keep_worst, recorded, verify, verify_everywhere, without_backend
 
 
 def verified(path, precision="fp32"):
@@ -57,6 +57,18 @@ def test_a_record_is_of_one_engine_alone(tiny_bundle):
     made = verify(bundle, "tensorrt", "fp16", Engine(bundle.golden().depth_m))
     assert recorded(bundle, "fp16", Engine(bundle.golden().depth_m)) == made
     assert recorded(bundle, "fp16", Engine(bundle.golden().depth_m, engine_sha256="b" * 64)) is None
+
+
+def test_of_many_builds_the_worst_figures_are_kept_for_the_engine_that_is_there(tiny_bundle):
+    bundle = read_bundle(tiny_bundle)
+    depth_m = bundle.golden().depth_m
+    good, bad, last = (
+        verify(bundle, "tensorrt", "fp16", Engine(depth_m + offset_m, engine_sha256=name * 64))
+        for name, offset_m in (("a", 0.0), ("b", 0.02), ("c", 0.001))
+    )
+    kept = keep_worst([good, bad, last])
+    assert (kept.engine_sha256, kept.parity, kept.passed) == (last.engine_sha256, bad.parity, False)
+    assert recorded(bundle, "fp16", Engine(depth_m, engine_sha256="c" * 64)) == kept
 
 
 @pytest.mark.parametrize(("half", "passes"), [(1.0, True), (0.95, True), (0.94, False), (None, True)])

@@ -118,16 +118,13 @@ def _built_and_verified(
     from mde_runtime.engines import store
     from mde_runtime.progress import progress
 
-    worst = None
+    verified = []
     for number in range(num_builds):
         with progress(f"Building {precision} ({number + 1} of {num_builds})") as moved_on:
             store.build(key, bundle.graph(precision), is_fresh=num_builds > 1, log_file=log, moved_on=moved_on)
-        found = _verified(bundle, key, precision)
-        if found is not None and (worst is None or found.parity.rmse_worst_m >= worst.parity.rmse_worst_m):
-            worst = found
-    if worst is not None:
-        verify.keep(worst)
-    return worst
+        verified.append(_verified(bundle, key, precision))
+    found = [verification for verification in verified if verification is not None]
+    return verify.keep_worst(found) if found else None
 
 
 def _verified(bundle: "Bundle", key: "EngineKey", precision: "Precision") -> "Verification | None":
