@@ -90,9 +90,10 @@ def test_fast_has_no_grouped_convolution():
     assert all(part.groups == 1 for part in build_model("fast").modules() if isinstance(part, nn.Conv2d))
 
 
+@pytest.mark.parametrize("name", ["fast", "resnet34-skip"])
 @pytest.mark.parametrize(("bias", "end_m"), [(-99.0, 0.0), (99.0, 20.0)])
-def test_fast_reaches_both_ends_of_its_range_exactly(bias: float, end_m: float):
-    network = build_model("fast").eval()
+def test_our_networks_reach_both_ends_of_their_range_exactly(name: str, bias: float, end_m: float):
+    network = build_model(name).eval()
     with torch.no_grad():
         network.head.conv.bias.fill_(bias)
         assert (network(torch.rand(1, 3, 32, 32)) == end_m).all()
