@@ -92,7 +92,9 @@ def training() -> tuple[str, ...]:
     return TRAINING
 
 
-TRAINING = ("--recipe", "fast", "--set", "epochs=12", "--set", "batch_size=8", "--set", "evaluate_every_epochs=4")
+STILL = ("zoom=1", "gamma=0", "contrast=0", "brightness=0", "haze=0")  # or brightness would not tell depth
+SETTINGS = ("epochs=12", "batch_size=8", "evaluate_every_epochs=4", *(f"augment.{setting}" for setting in STILL))
+TRAINING = ("--recipe", "fast", *(word for setting in SETTINGS for word in ("--set", setting)))
 
 
 @pytest.fixture(scope="session")
