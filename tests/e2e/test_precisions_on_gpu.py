@@ -28,7 +28,7 @@ BACKEND_NAMES = [
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`fast` with random weights, 32x64 px, in all three precisions."""
     folder = tmp_path_factory.mktemp("exported")
-    write_random_checkpoint("fast", (32, 64), folder / "fast.ckpt")
+    write_random_checkpoint("fast", (32, 64), folder / "fast.ckpt", far_m=100.0)
     Invocation(
         *("mde-export", folder / "fast.ckpt", "--fp16", "--int8", "--engine", "none", "-o", folder / "fast.mde")
     ).run()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mde_runtime.contract import Contract
 
 VARIATION_M = 1.3  # of random weights' depth, standard deviation: a certificate cannot tell a constant from a network
-FAR_M = 100.0  # of random weights: their rounding, which no training has tamed, stays within the limits of that range
+FAR_M = 1000.0  # of random weights: their rounding, which no training has tamed, stays within the limits of that range
 NUM_FRAMES = 64  # what a certificate is made on
 CELL_PX = 32  # of the random pictures' colour patches
 
@@ -47,7 +47,7 @@ def checkpoint_of(name: str, size_px: tuple[int, int], given: Path | None, folde
     return path
 
 
-def write_random_checkpoint(name: str, size_px: tuple[int, int], path: Path) -> None:
+def write_random_checkpoint(name: str, size_px: tuple[int, int], path: Path, far_m: float = FAR_M) -> None:
     """A checkpoint of random weights whose depth varies by 1 to 2 m, with pictures to be certified on."""
     import torch
 
@@ -57,7 +57,7 @@ def write_random_checkpoint(name: str, size_px: tuple[int, int], path: Path) -> 
     torch.manual_seed(0)
     network, contract = build_model(name), model_named(name).contract(*size_px)
     frames = random_pictures(NUM_FRAMES, size_px)
-    contract = _fitted(network, contract, frames)
+    contract = _fitted(network, contract, frames, far_m)
     truth_m = np.ones(frames.shape[:3], np.float32)  # none is known, and nothing here asks for it
     write_checkpoint(path, Checkpoint(network, name, contract, {}, None, frames, truth_m))
 
@@ -72,7 +72,7 @@ def random_pictures(num_frames: int, size_px: tuple[int, int]) -> npt.NDArray[np
     return np.asarray(np.clip(smooth * light + noise, 0, 255), np.uint8)
 
 
-def _fitted(network: "nn.Module", contract: "Contract", frames: npt.NDArray[np.uint8]) -> "Contract":
+def _fitted(network: "nn.Module", contract: "Contract", frames: npt.NDArray[np.uint8], far_m: float) -> "Contract":
     """Settle the network's BatchNorms on frames, then give its depth the middle and the variation that it should have.
 
     Without the first, activations grow from layer to layer as no trained network's do.
@@ -89,10 +89,10 @@ def _fitted(network: "nn.Module", contract: "Contract", frames: npt.NDArray[np.u
                 norm.reset_running_stats()
         network.train()(network_input(some, contract))
         quantity = network.eval()(network_input(some, contract))
-        wanted = dataclasses.replace(contract.from_network, near_m=0.0, far_m=FAR_M)
+        wanted = dataclasses.replace(contract.from_network, near_m=0.0, far_m=far_m)
         scale = VARIATION_M / float(quantity.std())
         for _ in range(2):  # what the way back to the frame's size takes of the variation is given once more
-            shift = FAR_M / 2 - scale * float(quantity.mean())
+            shift = far_m / 2 - scale * float(quantity.mean())
             contract = dataclasses.replace(contract, from_network=dataclasses.replace(wanted, scale=scale, shift=shift))
             depth_m, _ = DepthModel(network, contract)(some)
             scale *= VARIATION_M / float(depth_m.std())
