@@ -242,5 +242,5 @@ def test_a_write_that_fails_is_one_line_and_leaves_nothing_half_done(tmp_path):
     )
     assert ended.returncode == 3
     (line,) = ended.stderr.strip().splitlines()
-    assert re.fullmatch(r"-c: .*\.npy: File too large", line)
+    assert re.fullmatch(r"-c: .*\.npy: File too large; look at the file and its folder", line)
     assert set(contents(folder)) == {"synth.json"}
