@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,10 @@ MAX_BYTES = {
     "certificates": 1 << 20,
     "graphs": 1 << 31,
 }  # 2 GiB: protobuf's own limit
+DAMAGED_ARRAYS = (  # what zipfile and numpy, which parses an array's header as Python, raise for a damaged one
+    *(ValueError, KeyError, OSError, EOFError, OverflowError, MemoryError),
+    *(zipfile.BadZipFile, SyntaxError, TokenError),
+)
 _ZIP_DATE = (
     1980,
     1,
@@ -269,5 +274,5 @@ def _load_npz(content: bytes, where: str, names: tuple[str, ...]) -> dict[str, n
                 raise BadInputError(f"{where}: its arrays are compressed or overlap; do not trust this file")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError, MemoryError) as error:
+    except DAMAGED_ARRAYS as error:
         raise BadInputError(f"{where}: not the arrays {', '.join(names)} ({error}); export the model again") from error

@@ -151,17 +151,32 @@ class Bomb:
         return (Path.touch, (self.path,))
 
 
+def with_golden(bundle: Path, golden: bytes) -> None:
+    """Give a bundle other golden arrays, and a manifest that vouches for them."""
+    content = members(bundle)
+    manifest = json.loads(content[MANIFEST])
+    manifest["members"][GOLDEN] = {"sha256": sha256_of(golden), "size_bytes": len(golden)}
+    rewrite(bundle, {**content, GOLDEN: golden, MANIFEST: json.dumps(manifest).encode()})
+
+
 def test_a_pickle_among_the_golden_arrays_does_not_run(tiny_bundle, tmp_path):
-    golden = tmp_path / GOLDEN
+    golden = io.BytesIO()
     np.savez(golden, frames=np.array([Bomb(tmp_path / "exploded")], dtype=object), depth_m=np.zeros(1))
-    content = members(tiny_bundle)
-    old, new = content[GOLDEN], golden.read_bytes()
-    manifest = content[MANIFEST].replace(sha256_of(old).encode(), sha256_of(new).encode())
-    manifest = manifest.replace(f'"size_bytes": {len(old)}'.encode(), f'"size_bytes": {len(new)}'.encode())
-    rewrite(tiny_bundle, {**content, GOLDEN: new, MANIFEST: manifest})
+    with_golden(tiny_bundle, golden.getvalue())
     with pytest.raises(BadInputError, match=r"golden\.npz: not the arrays frames, depth_m"):
         read_bundle(tiny_bundle).golden()
     assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("header", [b"{'descr': (((\n", b"{'descr': '<f4', 'shape': (1,\n", b"\0\0\n", b"[[[[[[\n"])
+def test_a_damaged_header_of_the_golden_arrays_is_refused(tiny_bundle, header: bytes):
+    golden = io.BytesIO()
+    with zipfile.ZipFile(golden, "w") as archive:
+        for name in ("frames", "depth_m"):
+            archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with_golden(tiny_bundle, golden.getvalue())
+    with pytest.raises(BadInputError, match=r"golden\.npz: not the arrays frames, depth_m"):
+        read_bundle(tiny_bundle).golden()
 
 
 def test_a_file_that_is_not_there_is_said_so(tmp_path):
@@ -173,10 +188,6 @@ def test_golden_arrays_that_unpack_to_more_than_their_size_are_refused(make_bund
     bundle = make_bundle("one.mde")
     packed = io.BytesIO()
     np.savez_compressed(packed, frames=np.zeros((8, 24, 32, 3), np.uint8), depth_m=np.zeros((8, 24, 32), np.float32))
-    content = members(bundle)
-    manifest = json.loads(content[MANIFEST])
-    content[GOLDEN] = packed.getvalue()
-    manifest["members"][GOLDEN] = {"sha256": sha256_of(packed.getvalue()), "size_bytes": len(packed.getvalue())}
-    rewrite(bundle, {**content, MANIFEST: json.dumps(manifest).encode()})
+    with_golden(bundle, packed.getvalue())
     with pytest.raises(BadInputError, match="its arrays are compressed or overlap"):
         read_bundle(bundle).golden()
