@@ -6,6 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_train.models import MODELS, build_model, model_named
+from mde_train.models.doubling import doubled
 from mde_train.models.exact_range import ExactRange
 from mde_train.models.fcrn import up_convolution
 
@@ -158,6 +159,15 @@ def test_fcrns_frozen_encoder_is_the_whole_resnet50():
 def test_cnn_fc_of_an_impossible_width_is_refused(width: int):
     with pytest.raises(UsageError, match="not between 1 and 4332"):
         build_model("cnn-fc", width=width)
+
+
+def test_doubling_is_bilinear_there_and_back():
+    x, same = (torch.rand(2, 4, 3, 5, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in range(2))
+    ours, plain = doubled(x), F.interpolate(same, scale_factor=2.0, mode="bilinear", align_corners=False)
+    for doubled_map in (ours, plain):
+        torch.cat((doubled_map, doubled_map), dim=1).square().sum().backward()
+    assert torch.equal(ours, plain)
+    torch.testing.assert_close(x.grad, same.grad)
 
 
 @pytest.mark.parametrize(("name", "size"), [("resnet34-skip", (1, 1, 160, 256)), ("fast", (1, 1, 160, 256))])

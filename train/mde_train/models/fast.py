@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
+from mde_train.models.doubling import doubled
 from mde_train.models.fine_head import FineHead
 
 WIDTHS = (16, 32, 64, 96, 128)  # channels at half size, then at each half of it
@@ -66,8 +67,7 @@ class Fast(nn.Module):
             skips.append(stage(skips[-1]))
         x = skips.pop()
         for stage in self.up:
-            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = stage(torch.cat((x, skips.pop()), dim=1))
+            x = stage(torch.cat((doubled(x), skips.pop()), dim=1))
         depth_N1HW: Tensor = self.head(x)
         return depth_N1HW
 

@@ -7,11 +7,11 @@ frame keeps its aspect. Nothing is frozen. 24.4 M parameters, 4.6 GMAC at 160x25
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mde_runtime.contract import Contract
 from mde_train.models import fast
+from mde_train.models.doubling import doubled
 from mde_train.models.fine_head import FineHead, LinearHead
 from mde_train.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STD, load_resnet_weights
 from mde_train.torchvision_ops import import_torchvision
@@ -67,7 +67,7 @@ class ResNet34Skip(nn.Module):
             skips.append(stage(skips[-1]))
         x, skips = skips[-1], skips[1:-1]
         for stage in self.decoder:
-            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = doubled(x)
             x = stage(torch.cat((x, skips.pop()), dim=1) if self.has_skips else x)
         depth_N1HW: Tensor = self.head(x)
         return depth_N1HW
