@@ -87,7 +87,7 @@ class HostEvents:
 
 
 class Sleeper:
-    """A session on a stream that computes for five milliseconds."""
+    """A session on a stream that computes for five milliseconds; nothing else is asked of it."""
 
     executor, device, arithmetic = "made for tests", "none", {"fp32": "fp32"}
     engine_sha256 = "e" * 64
