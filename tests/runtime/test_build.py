@@ -1,4 +1,5 @@
 import sys
+import traceback
 
 import onnx.parser
 import pytest
@@ -60,6 +61,14 @@ def test_a_graph_that_cannot_be_built_is_one_line_with_the_cause():
 def test_no_graph_at_all_is_refused():
     with pytest.raises(MachineError, match="Failed to parse the ONNX model"):
         build_engine(b"no graph", "tensorrt-rtx")
+
+
+def test_an_error_keeps_no_builder_alive():  # one that dies inside the next build's log waits for itself for ever
+    with pytest.raises(MachineError) as caught:
+        build_engine(b"no graph", "tensorrt-rtx")
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert "_build" in [frame.f_code.co_name for frame in frames]
+    assert not any({"builder", "network", "parser"} & frame.f_locals.keys() for frame in frames)
 
 
 def test_a_gpu_that_the_library_does_not_know_is_refused_with_those_it_knows(tiny_graph):

@@ -5,6 +5,7 @@ library that fails returns None or False and writes to its log; here that become
 """
 
 import re
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,11 @@ def build_engine(
     log = BuildLog(library)
     try:
         return _build(library, log, graph, flavour, options, timing_cache, moved_on)
+    except BaseException as error:
+        # The builder dies here, not in a later garbage collection: its destructor takes the lock that the library holds
+        # while it logs, so a collection inside another build's log would wait for itself.
+        traceback.clear_frames(error.__traceback__)
+        raise
     finally:
         if log_file is not None:
             files.write_text(log_file, log.text)
