@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from mde_bench.beside_seed import BesideSeed
 from mde_bench.candidates import Subject
 from mde_bench.conditions import num_idle_cores
 from mde_bench.frames import as_the_camera_gives_it, held_out
+from mde_bench.report.sheet import Shot, check_format, extremes, write_sheet
 from mde_runtime import files
 from mde_runtime.bundle import SUFFIX
 from mde_runtime.choosing import AUTO
@@ -19,6 +20,9 @@ from mde_runtime.contract import Contract
 from mde_runtime.errors import UsageError
 from mde_runtime.progress import progress
 from mde_runtime.protocols import Figures, open_protocol
+
+if TYPE_CHECKING:
+    from mde_train.data import FrameSet
 
 Maps = npt.NDArray[np.floating]
 CLIPPED, RAW = "seed", "seed-raw"
@@ -57,15 +61,24 @@ def accuracy_of(depth_m: Maps, truth_m: Maps, protocol: str) -> Figures:
 
 
 def judge_file(
-    path: Path, data: Path, split: str | None, protocol: str, backend: str = AUTO, precision: str = AUTO
+    path: Path,
+    data: Path,
+    split: str | None,
+    protocol: str,
+    backend: str = AUTO,
+    precision: str = AUTO,
+    picture: Path | None = None,
 ) -> FileAccuracy:
     """Judge a checkpoint or a bundle on every frame of a split; split None: the last, which training does not see.
 
-    backend and precision are a bundle's. Raises UsageError for `seed-raw` of a bundle, whose depth is always clipped.
+    backend and precision are a bundle's. picture: where the best, median and worst frames are shown. Raises UsageError
+    for `seed-raw` of a bundle, whose depth is always clipped.
     """
+    if picture:
+        check_format(picture)
     accumulator, frames = open_protocol(protocol), held_out(data, split)
     beside = BesideSeed(is_clipped=protocol == CLIPPED) if protocol in (CLIPPED, RAW) else None
-    flicker = Flicker()
+    flicker, rmse_m = Flicker(), list[float]()
     model = _open(path, protocol, backend, precision)
     wanted = model.contract.from_network
     with progress("judging", len(frames)) as moved_on:
@@ -73,10 +86,14 @@ def judge_file(
             depth_m = model.answer(as_the_camera_gives_it(sample, model.contract.source)).depth_m
             accumulator.add(depth_m, sample.depth_m)
             if depth_m.shape == sample.depth_m.shape:
-                flicker.add(depth_m, np.clip(sample.depth_m, wanted.near_m, wanted.far_m), sample.valid)
+                truth_m = np.clip(sample.depth_m, wanted.near_m, wanted.far_m)
+                flicker.add(depth_m, truth_m, sample.valid)
+                rmse_m.append(_rmse(depth_m, truth_m, sample.valid))
             if beside:
                 beside.add(depth_m, sample.depth_m)
             moved_on()
+    if picture:
+        _show(model, frames, rmse_m, picture)
     model.close()
     return FileAccuracy(
         model=path.name,
@@ -89,6 +106,24 @@ def judge_file(
         beside=beside.values() if beside else {},
         flicker_m=flicker.mean_m(),
     )
+
+
+def _rmse(depth_m: Maps, truth_m: Maps, valid: npt.NDArray[np.bool_]) -> float:
+    """Of one frame; NaN where no pixel is valid."""
+    errors_m = (depth_m - truth_m)[valid]
+    return float(np.sqrt(np.mean(np.square(errors_m)))) if errors_m.size else float("nan")
+
+
+def _show(model: ModelFile, frames: "FrameSet", rmse_m: list[float], picture: Path) -> None:
+    if len(rmse_m) != len(frames):
+        raise UsageError("no picture can be made where depth and truth differ in size; leave --picture out")
+    shots = []
+    for index, what in extremes(rmse_m).items():
+        sample = frames[index]
+        depth_m = model.answer(as_the_camera_gives_it(sample, model.contract.source)).depth_m
+        title = f"{what}: {sample.name}, RMSE {rmse_m[index]:.2f} m"
+        shots.append(Shot(title, sample.frame, sample.depth_m, depth_m, sample.valid))
+    write_sheet(shots, model.contract.from_network, picture)
 
 
 def _open(path: Path, protocol: str, backend: str, precision: str) -> ModelFile:

@@ -114,8 +114,16 @@ def run(
 @click.option("--backend", default="auto", show_default=True, help="Of a bundle; auto: the fastest verified one here.")
 @click.option("--precision", default="auto", show_default=True, help="Of a bundle.")
 @click.option("--json", "json_path", type=PATH, help="Write the figures as JSON.")
+@click.option("--picture", type=PATH, help="Show the best, median and worst frames beside their truth (png, jpg).")
 def accuracy(
-    model: Path, data: Path, split: str | None, protocol: str, backend: str, precision: str, json_path: Path | None
+    model: Path,
+    data: Path,
+    split: str | None,
+    protocol: str,
+    backend: str,
+    precision: str,
+    json_path: Path | None,
+    picture: Path | None,
 ) -> None:
     """Judge MODEL, a checkpoint or a bundle, against the ground truth of every frame of a split.
 
@@ -123,13 +131,13 @@ def accuracy(
     unclamped), nyu, kitti and kitti-eigen. Figures of two protocols cannot be compared.
 
     \b
-    mde-bench accuracy model.mde --data data
+    mde-bench accuracy model.mde --data data --picture worst.png
     mde-bench accuracy model.ckpt --data data --protocol seed-raw
     """
     from mde_bench.accuracy import judge_file
     from mde_runtime import files, records
 
-    judged = judge_file(model, data, split, protocol, backend, precision)
+    judged = judge_file(model, data, split, protocol, backend, precision, picture)
     if json_path:
         files.write_text(json_path, records.dumps(judged))
     say(f"{judged.model} ({judged.executor}), {judged.num_frames} frames of {judged.split!r}, protocol {protocol}")

@@ -3,9 +3,11 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from mde_bench import cli
 from mde_bench.beside_seed import BesideSeed
+from mde_bench.report.sheet import LINE_PX, extremes
 from mde_runtime.metrics import ssim
 from mde_runtime.protocols.seed import network_size_truth
 
@@ -84,3 +86,32 @@ def test_a_checkpoint_is_judged_clipped_and_raw(tiny_checkpoint, tiny_data):
 def test_a_file_that_is_no_model_is_refused(tiny_data, tmp_path):
     (tmp_path / "model.ckpt").write_bytes(b"no checkpoint")
     assert bench("accuracy", tmp_path / "model.ckpt", "--data", tiny_data).exit_code == 3
+
+
+def test_the_extreme_frames_are_shown_best_first(tiny_bundle, tiny_data, tmp_path):
+    result = bench("accuracy", tiny_bundle, "--data", tiny_data, "--picture", tmp_path / "extremes.png")
+    assert result.exit_code == 0, result.output
+    best = np.asarray(Image.open(tiny_data / "rgb" / "val" / "0.jpeg"))  # its truth is the least off
+    height_px, width_px, _ = best.shape
+    shown = np.asarray(Image.open(tmp_path / "extremes.png"))
+    assert shown.shape[0] > 6 * height_px  # two of each
+    assert shown.shape[1] == 4 * width_px
+    top = 2 * LINE_PX  # below the headings and its title
+    assert np.array_equal(shown[top : top + height_px, :width_px], best)
+
+
+def test_extremes_are_the_least_the_middle_and_the_largest_error():
+    assert extremes([5.0, 1.0, np.nan, 9.0, 3.0, 4.0, 2.0, 8.0]) == {
+        1: "best", 6: "best", 4: "median", 5: "median", 7: "worst", 3: "worst"
+    }  # fmt: skip
+
+
+def test_of_few_frames_each_is_shown_once():
+    assert extremes([2.0, 1.0]) == {1: "best", 0: "best"}
+
+
+def test_a_picture_of_no_known_format_is_refused_before_judging(tiny_bundle, tiny_data, tmp_path):
+    result = bench("accuracy", tiny_bundle, "--data", tiny_data, "--picture", tmp_path / "extremes.gif")
+    assert result.exit_code == 2
+    assert "give one of these endings" in result.stderr
+    assert "judging" not in result.stderr
