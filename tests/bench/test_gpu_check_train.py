@@ -13,7 +13,7 @@ from mde_bench.gpu_check.pareto import Point, front, picture
 from mde_bench.gpu_check.robustness import CHANGES, lines_of_bundle
 from mde_bench.gpu_check.train import Place, train_lines
 from mde_runtime.errors import MachineError, UsageError
-from mde_train.recipe import with_settings
+from mde_train.recipe import NOTHING, with_settings
 from mde_train.recipes import recipe_named
 
 
@@ -49,6 +49,11 @@ def test_ablations_differ_in_one_thing_and_in_nothing_that_counts_steps():
         changed = [field.name for field in dataclasses.fields(recipe)
                    if getattr(recipe, field.name) != getattr(whole, field.name)]  # fmt: skip
         assert len(changed) == (0 if variant in ("whole", "pretrained") else 1)
+
+
+def test_no_augmentation_is_none():
+    job = jobs_of("no-augmentation-0")[-1]
+    assert with_settings(recipe_named(job.recipe), job.settings).augment == NOTHING
 
 
 @pytest.fixture

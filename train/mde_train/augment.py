@@ -11,6 +11,8 @@ from mde_train.recipe import NOTHING, Augment
 
 HAZE_LIGHT = 0.85  # haze is about as light as the sky: this share of a frame's lightest value
 DARKEST = 0.0255  # of 255: what gamma takes for black
+UNZOOMED = 0.3  # the share of frames that keep their size: those that a network is judged by have theirs
+CLEARLY_NEARER = 0.85  # of the depth behind: two frames' ground is as far in both, and stays one frame's
 
 
 def augmented(
@@ -23,9 +25,10 @@ def augmented(
     """
     if how == NOTHING:
         return frames, depth_m, valid
-    draws = torch.rand(len(frames), 10, generator=chance).to(frames.device)
+    draws = torch.rand(len(frames), 12, generator=chance).to(frames.device)
     frames, depth_m, valid = _moved(frames, depth_m, valid, how, draws[:, :3])
-    return _recoloured(frames, depth_m, how, draws[:, 3:]), depth_m, valid
+    frames, depth_m, valid = _mixed(frames, depth_m, valid, how, draws[:, 11])
+    return _recoloured(frames, depth_m, how, draws[:, 3:11]), depth_m, valid
 
 
 def _moved(
@@ -35,7 +38,7 @@ def _moved(
     if how.flip == 0 and how.zoom == 1:
         return frames, depth_m, valid
     sign = torch.where(draws[:, 0] < how.flip, -1.0, 1.0)
-    zoom = 1 + (how.zoom - 1) * draws[:, 1]
+    zoom = 1 + (how.zoom - 1) * ((draws[:, 1] - UNZOOMED) / (1 - UNZOOMED)).clamp(min=0)
     room = 1 - 1 / zoom  # how far the middle column can move, in halves of the width
     _, _, height, width = frames.shape
     x, y = (_centres(side).to(frames.device) for side in (width, height))
@@ -51,8 +54,22 @@ def _moved(
     return frames, depth_m / zoom.view(-1, 1, 1, 1), seen > 0.5
 
 
+def _mixed(
+    frames: Tensor, depth_m: Tensor, valid: Tensor, how: Augment, draws: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Put what is clearly nearer in the batch's next frame before a frame, as if both were one place.
+
+    Things then hide others that they never hid: DepthMix of Hoyer et al., CVPR 2021, there between classes.
+    """
+    if how.mix == 0:
+        return frames, depth_m, valid
+    others, other_m, is_other_valid = (values.roll(-1, dims=0) for values in (frames, depth_m, valid))
+    is_nearer = valid & is_other_valid & (other_m < CLEARLY_NEARER * depth_m) & (draws < how.mix).view(-1, 1, 1, 1)
+    return torch.where(is_nearer, others, frames), torch.where(is_nearer, other_m, depth_m), valid
+
+
 def _recoloured(frames: Tensor, depth_m: Tensor, how: Augment, draws: Tensor) -> Tensor:
-    """Haze, then gamma, then contrast, brightness and colour as one factor and one offset for each colour.
+    """Haze, gamma, saturation, then contrast, brightness and colour as one factor and one offset for each colour.
 
     Frames stay 0..255 throughout and are changed in place after the first copy: a step spends most of the time that it
     has for this on moving frames through memory.
@@ -68,6 +85,9 @@ def _recoloured(frames: Tensor, depth_m: Tensor, how: Augment, draws: Tensor) ->
         x = torch.lerp(light, x, through)
     if how.gamma:
         x.clamp_(min=DARKEST).log2_().mul_(exponent).exp2_()  # in two thirds of the time of pow_
+    if how.saturation:
+        grey = x.mean(dim=1, keepdim=True)
+        x.sub_(grey).mul_((1 + how.saturation) ** around[:, 7:8]).add_(grey)
     unit = 255 ** (1 - exponent)  # 255 (x / 255)^e = 255^(1 - e) x^e
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     x.mul_(unit * contrast * colour).add_(unit * mean * (brightness - contrast) * colour)

@@ -14,15 +14,19 @@ class Augment:
     """How far training frames are changed. 0 (zoom: 1) leaves that alone."""
 
     flip: float  # the share of frames that are mirrored
-    zoom: float  # the largest magnification; a camera with a longer lens sees everything that much nearer
+    zoom: float  # the largest magnification of 7 frames in 10; through a longer lens everything is that much nearer
     gamma: float  # exponents from 1 / (1 + gamma) to 1 + gamma
     contrast: float  # factors about the frame's mean, from 1 - contrast to 1 + contrast
     brightness: float  # factors from 1 - brightness to 1 + brightness
     colour: float  # factors for each colour, from 1 - colour to 1 + colour
     haze: float  # the largest density of added haze, per metre
+    saturation: float  # distances from grey times 1 / (1 + saturation) to 1 + saturation
+    mix: float  # the share of frames that another frame's nearer things are put into
 
 
-NOTHING = Augment(flip=0.0, zoom=1.0, gamma=0.0, contrast=0.0, brightness=0.0, colour=0.0, haze=0.0)
+NOTHING = Augment(
+    flip=0.0, zoom=1.0, gamma=0.0, contrast=0.0, brightness=0.0, colour=0.0, haze=0.0, saturation=0.0, mix=0.0
+)
 
 
 @dataclass(frozen=True)

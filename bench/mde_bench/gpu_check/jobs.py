@@ -10,11 +10,11 @@ Group = Literal["recipes", "long", "ablations", "pretraining"]
 SEED_MODEL = "resnet34-seed"
 ABLATION_EPOCHS = 20
 SEEDS = (0, 1)
-COLOURS = ("gamma", "contrast", "brightness", "colour", "haze")
+ZEROED = ("flip", "gamma", "contrast", "brightness", "colour", "haze", "saturation", "mix")
 # What each takes from the whole recipe of `resnet34-skip`, or adds to it; the number of steps stays the same.
 VARIANTS = {
     "whole": (),
-    "no-augmentation": tuple(f"augment.{what}" for what in (*(f"{name}=0" for name in COLOURS), "flip=0", "zoom=1.0")),
+    "no-augmentation": ("augment.zoom=1", *(f"augment.{name}=0" for name in ZEROED)),
     "seed-loss": ("loss=seed",),
     "linear-head": ("model_options.has_range=false",),
     "no-skips": ("model_options.has_skips=false",),

@@ -6,7 +6,9 @@ import torch
 from mde_train.augment import NOTHING, Augment, augmented
 
 HEIGHT_PX, WIDTH_PX = 48, 64
-STRONG = Augment(flip=0.5, zoom=1.6, gamma=0.4, contrast=0.4, brightness=0.4, colour=0.2, haze=0.05)
+STRONG = Augment(
+    flip=0.5, zoom=1.6, gamma=0.4, contrast=0.4, brightness=0.4, colour=0.2, haze=0.05, saturation=0.5, mix=0.5
+)
 
 
 def batch(size: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -68,7 +70,8 @@ def test_zoom_divides_depth_by_at_most_the_magnification():
     per_frame = after_m.flatten(1)
     assert torch.equal(per_frame.amin(1), per_frame.amax(1))
     assert per_frame.min() == pytest.approx(8.0, abs=0.2)
-    assert per_frame.max() == pytest.approx(12.0, abs=0.2)
+    assert per_frame.max() == 12.0
+    assert 0.1 < (per_frame[:, 0] == 12.0).float().mean() < 0.5  # 3 in 10 keep their size
 
 
 def test_frame_and_depth_move_together():
@@ -89,7 +92,7 @@ def test_what_was_not_measured_stays_not_measured():
     assert 0.02 < (~valid).float().mean() < 0.3
 
 
-@pytest.mark.parametrize("what", ["gamma", "contrast", "brightness", "colour", "haze"])
+@pytest.mark.parametrize("what", ["gamma", "contrast", "brightness", "colour", "haze", "saturation"])
 def test_changes_of_light_leave_depth_alone_and_frames_in_range(what):
     frames, depth_m, valid = batch()
     after, after_m, after_valid = changed(replace(NOTHING, **{what: 0.5}))
@@ -107,3 +110,40 @@ def test_haze_pales_the_far_more_than_the_near():
     after, _, _ = changed(replace(NOTHING, haze=0.05), samples=(frames, depth_m, depth_m > 0))
     assert (after[:, :, 10].diff(dim=-1) >= 0).all()
     assert (after[:, 0, 10, -1] > after[:, 0, 10, 0] + 5).any()
+
+
+def test_saturation_moves_colours_to_or_from_grey():
+    frames, depth_m, valid = batch(16)
+    frames = 100 + frames / 5  # far from black and white
+    after, _, _ = changed(replace(NOTHING, saturation=0.5), samples=(frames, depth_m, valid))
+    torch.testing.assert_close(after.mean(1), frames.mean(1), atol=1e-2, rtol=0)
+    spread = after.std(1).mean(dim=(1, 2)) / frames.std(1).mean(dim=(1, 2))
+    assert spread.min() < 0.8
+    assert spread.max() > 1.25
+
+
+def test_a_clearly_nearer_thing_of_another_frame_hides_what_is_behind():
+    frames = torch.stack([torch.full((3, HEIGHT_PX, WIDTH_PX), value) for value in (10.0, 200.0)])
+    depth_m = torch.full((2, 1, HEIGHT_PX, WIDTH_PX), 8.0)
+    depth_m[1, :, :, 20:30] = 3.0  # a post in the second frame
+    after, after_m, _ = changed(replace(NOTHING, mix=1.0), samples=(frames, depth_m, depth_m > 0))
+    is_post = after_m[0, 0] == 3.0
+    assert torch.equal(is_post, depth_m[1, 0] == 3.0)
+    assert torch.equal(after[0, 0], torch.where(is_post, 200.0, 10.0))
+    assert torch.equal(after_m[1], depth_m[1])  # its post stays before the first frame's wall
+
+
+def test_ground_that_is_as_far_in_both_frames_is_not_mixed():
+    frames, depth_m, valid = batch(2)
+    depth_m = torch.full_like(depth_m, 8.0)
+    depth_m[1] *= 0.9
+    after, _, _ = changed(replace(NOTHING, mix=1.0), samples=(frames, depth_m, valid))
+    assert torch.equal(after, frames)
+
+
+def test_nothing_is_put_before_what_was_not_measured():
+    frames, depth_m, valid = batch(2)
+    _, after_m, after_valid = changed(replace(NOTHING, mix=1.0), samples=(frames, depth_m, valid))
+    assert torch.equal(after_valid, valid)
+    assert (after_m[~valid] == 0).all()
+    assert not torch.equal(after_m, depth_m)
