@@ -89,6 +89,8 @@ def judge_file(
                 truth_m = np.clip(sample.depth_m, wanted.near_m, wanted.far_m)
                 flicker.add(depth_m, truth_m, sample.valid)
                 rmse_m.append(_rmse(depth_m, truth_m, sample.valid))
+            elif picture:
+                raise UsageError(f"{sample.name}: its truth is of another size than its depth; leave --picture out")
             if beside:
                 beside.add(depth_m, sample.depth_m)
             moved_on()
@@ -115,14 +117,14 @@ def _rmse(depth_m: Maps, truth_m: Maps, valid: npt.NDArray[np.bool_]) -> float:
 
 
 def _show(model: ModelFile, frames: "FrameSet", rmse_m: list[float], picture: Path) -> None:
-    if len(rmse_m) != len(frames):
-        raise UsageError("no picture can be made where depth and truth differ in size; leave --picture out")
     shots = []
     for index, what in extremes(rmse_m).items():
         sample = frames[index]
         depth_m = model.answer(as_the_camera_gives_it(sample, model.contract.source)).depth_m
         title = f"{what}: {sample.name}, RMSE {rmse_m[index]:.2f} m"
         shots.append(Shot(title, sample.frame, sample.depth_m, depth_m, sample.valid))
+    if not shots:
+        raise UsageError(f"{picture}: no frame has depth that was measured; leave --picture out")
     write_sheet(shots, model.contract.from_network, picture)
 
 
