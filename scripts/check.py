@@ -19,7 +19,10 @@ CHECKS = (
     ("types", ("mypy", "--no-error-summary")),
     ("imports", ("lint-imports",)),
 )
-TESTS = ("pytest", "-q", "-m", "not gpu", "-n", "2", "--dist", "loadfile")
+TESTS = (
+    *("pytest", "-q", "-m", "not gpu", "-n", "2", "--dist", "loadfile"),
+    "--max-worker-restart=0",  # a worker that dies is a failure; with another in its place xdist may wait for ever
+)
 
 
 def main(pytest_arguments: list[str]) -> int:
