@@ -13,7 +13,7 @@ from mde_bench.candidates import Subject
 from mde_bench.conditions import num_idle_cores
 from mde_bench.frames import as_the_camera_gives_it, held_out
 from mde_bench.report.sheet import Shot, check_format, extremes, write_sheet
-from mde_runtime import files
+from mde_runtime import files, metrics
 from mde_runtime.bundle import SUFFIX
 from mde_runtime.choosing import AUTO
 from mde_runtime.contract import Contract
@@ -88,7 +88,9 @@ def judge_file(
             if depth_m.shape == sample.depth_m.shape:
                 truth_m = np.clip(sample.depth_m, wanted.near_m, wanted.far_m)
                 flicker.add(depth_m, truth_m, sample.valid)
-                rmse_m.append(_rmse(depth_m, truth_m, sample.valid))
+                if picture:
+                    is_measured = sample.valid.any()
+                    rmse_m.append(metrics.rmse(depth_m, truth_m, sample.valid) if is_measured else np.nan)
             elif picture:
                 raise UsageError(f"{sample.name}: its truth is of another size than its depth; leave --picture out")
             if beside:
@@ -108,12 +110,6 @@ def judge_file(
         beside=beside.values() if beside else {},
         flicker_m=flicker.mean_m(),
     )
-
-
-def _rmse(depth_m: Maps, truth_m: Maps, valid: npt.NDArray[np.bool_]) -> float:
-    """Of one frame; NaN where no pixel is valid."""
-    errors_m = (depth_m - truth_m)[valid]
-    return float(np.sqrt(np.mean(np.square(errors_m)))) if errors_m.size else float("nan")
 
 
 def _show(model: ModelFile, frames: "FrameSet", rmse_m: list[float], picture: Path) -> None:

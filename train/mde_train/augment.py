@@ -27,7 +27,7 @@ def augmented(
         return frames, depth_m, valid
     draws = torch.rand(len(frames), 12, generator=chance).to(frames.device)
     frames, depth_m, valid = _moved(frames, depth_m, valid, how, draws[:, :3])
-    frames, depth_m, valid = _mixed(frames, depth_m, valid, how, draws[:, 11])
+    frames, depth_m = _mixed(frames, depth_m, valid, how, draws[:, 11])
     return _recoloured(frames, depth_m, how, draws[:, 3:11]), depth_m, valid
 
 
@@ -54,18 +54,16 @@ def _moved(
     return frames, depth_m / zoom.view(-1, 1, 1, 1), seen > 0.5
 
 
-def _mixed(
-    frames: Tensor, depth_m: Tensor, valid: Tensor, how: Augment, draws: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _mixed(frames: Tensor, depth_m: Tensor, valid: Tensor, how: Augment, draws: Tensor) -> tuple[Tensor, Tensor]:
     """Put what is clearly nearer in the batch's next frame before a frame, as if both were one place.
 
     Things then hide others that they never hid: DepthMix of Hoyer et al., CVPR 2021, there between classes.
     """
     if how.mix == 0:
-        return frames, depth_m, valid
+        return frames, depth_m
     others, other_m, is_other_valid = (values.roll(-1, dims=0) for values in (frames, depth_m, valid))
     is_nearer = valid & is_other_valid & (other_m < CLEARLY_NEARER * depth_m) & (draws < how.mix).view(-1, 1, 1, 1)
-    return torch.where(is_nearer, others, frames), torch.where(is_nearer, other_m, depth_m), valid
+    return torch.where(is_nearer, others, frames), torch.where(is_nearer, other_m, depth_m)
 
 
 def _recoloured(frames: Tensor, depth_m: Tensor, how: Augment, draws: Tensor) -> Tensor:

@@ -1,20 +1,20 @@
 """What the train part can do, by name and by group: each a training, an export and a judgement."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import UsageError
+from mde_train.recipe import NOTHING
 
 Group = Literal["recipes", "long", "ablations", "pretraining"]
 SEED_MODEL = "resnet34-seed"
 ABLATION_EPOCHS = 20
 SEEDS = (0, 1)
-ZEROED = ("flip", "gamma", "contrast", "brightness", "colour", "haze", "saturation", "mix")
 # What each takes from the whole recipe of `resnet34-skip`, or adds to it; the number of steps stays the same.
 VARIANTS = {
     "whole": (),
-    "no-augmentation": ("augment.zoom=1", *(f"augment.{name}=0" for name in ZEROED)),
+    "no-augmentation": tuple(f"augment.{name}={value}" for name, value in asdict(NOTHING).items()),
     "seed-loss": ("loss=seed",),
     "linear-head": ("model_options.has_range=false",),
     "no-skips": ("model_options.has_skips=false",),

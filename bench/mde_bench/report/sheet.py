@@ -17,7 +17,7 @@ NUM_EACH = 2
 ERROR_LIMIT_M = 5.0  # the same in all sheets, so that two models can be laid side by side
 LINE_PX, MARGIN_PX, FONT_PX = 18, 4, 12
 HEADINGS = ("input", "truth", "depth", f"error: blue {ERROR_LIMIT_M:g} m too near, red {ERROR_LIMIT_M:g} m too far")
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,8 @@ def extremes(rmse_m: list[float]) -> dict[int, str]:
 
 def check_format(path: Path) -> None:
     """Raise UsageError for a name that is neither PNG's nor JPEG's."""
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"{path}: a picture is written as {', '.join(FORMATS)}; give one of these endings")
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path}: a picture is written as {', '.join(SUFFIXES)}; give one of these endings")
 
 
 def write_sheet(shots: list[Shot], wanted: FromNetwork, path: Path) -> None:
@@ -55,7 +55,7 @@ def write_sheet(shots: list[Shot], wanted: FromNetwork, path: Path) -> None:
         parts += [_written([(shot.title, 0)], row.shape[1]), row]
     picture = Image.fromarray(with_scale(np.concatenate(parts), wanted))
     with files.replacing(path) as draft:
-        picture.save(draft, FORMATS[path.suffix.lower()])
+        picture.save(draft)
 
 
 def _row(shot: Shot, wanted: FromNetwork) -> Rgb:
