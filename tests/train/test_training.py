@@ -136,6 +136,32 @@ def test_resuming_a_finished_run_gives_its_best_checkpoint_and_changes_nothing(f
     assert ((finished / "curves.csv").read_bytes(), (finished / "last.ckpt").read_bytes()) == before
 
 
+def test_a_run_that_goes_on_can_be_made_longer(finished: Path, scenes: Path, tmp_path: Path):
+    run = shutil.copytree(finished, tmp_path / "r")
+    result = mde_train("--resume", "--data", scenes, "--out", run, settings=("epochs=3",))
+    assert result.exit_code == 0, result.stderr
+    assert read_checkpoint(run / "last.ckpt").recipe["epochs"] == 3
+    assert json.loads((run / "recipe.json").read_text())["epochs"] == 3
+    before, longer = losses(finished, "lr"), losses(run, "lr")
+    assert sorted(longer) == list(range(1, 19))
+    assert {step: longer[step] for step in before} == before
+    assert longer[13] > before[12] > longer[18]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("lr=1e-3", "--set lr=1e-3: a run that goes on can be made longer or shorter, by epochs, max_minutes"),
+        ("epochs=1", "has done 2.0 epochs in"),
+    ],
+)
+def test_what_a_run_that_goes_on_cannot_change_is_refused(setting, words, finished: Path, scenes: Path):
+    before = (finished / "recipe.json").read_bytes()
+    result = mde_train("--resume", "--data", scenes, "--out", finished, settings=(setting,))
+    assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+    assert (finished / "recipe.json").read_bytes() == before
+
+
 def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_half_written(scenes: Path, tmp_path: Path):
     process = start(scenes, tmp_path / "r", *SMALL, "epochs=100000")
     while not (tmp_path / "r" / "last.ckpt").exists():
@@ -220,7 +246,7 @@ def test_bf16_trains_with_a_bounded_gradient(scenes: Path, tmp_path: Path, monke
         (["--recipe", "slow", "--data", ".", "--out", "r"], 2, "the recipes are resnet34-skip, fast"),
         (["--recipe", "fast", "--data", "nowhere", "--out", "r"], 3, "nowhere"),
         (["--recipe", "fast"], 2, "give --recipe NAME, --data DIR and --out RUN"),
-        (["--resume", "--recipe", "fast", "--data", ".", "--out", "r"], 2, "give --data and --out alone"),
+        (["--resume", "--recipe", "fast", "--data", ".", "--out", "r"], 2, "give --data and --out"),
         (
             ["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--init", "nothing.ckpt"],
             3,

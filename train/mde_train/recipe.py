@@ -8,6 +8,8 @@ from typing import Any, Literal
 from mde_runtime import records
 from mde_runtime.errors import UsageError
 
+LENGTH = ("epochs", "max_minutes")  # what a run that goes on may change
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -74,6 +76,18 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
             raise UsageError(f"--set {setting}: give KEY=VALUE with a KEY out of {keys}")
         place[last] = _value(text.strip())
     return records.from_json(Recipe, changed, "recipe")
+
+
+def with_length(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """The recipe of a run that goes on, made longer or shorter by `epochs=60` or `max_minutes=90`.
+
+    Raises UsageError for any other setting: the steps that are done were not made by it; else as `with_settings`.
+    """
+    for setting in settings:
+        if setting.partition("=")[0].strip() not in LENGTH:
+            keys = ", ".join(LENGTH)
+            raise UsageError(f"--set {setting}: a run that goes on can be made longer or shorter, by {keys}")
+    return with_settings(recipe, settings)
 
 
 def _value(text: str) -> object:

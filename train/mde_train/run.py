@@ -3,12 +3,13 @@
 import logging
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mde_runtime import files, records
 from mde_runtime.errors import BadInputError, MachineError, UsageError
-from mde_train.recipe import Recipe
+from mde_train.recipe import Recipe, with_length
 from mde_train.torchvision_ops import import_torchvision
 
 import_torchvision()  # before lightning, whose import it repairs
@@ -70,20 +71,28 @@ def begin(
     return _fit(training, data, run, machines)
 
 
-def go_on(data_root: Path, run: Path, *, machines: Machines = ONE) -> Path:
+def go_on(data_root: Path, run: Path, *, settings: Sequence[str] = (), machines: Machines = ONE) -> Path:
     """Go on with an interrupted run, by the recipe that it was begun with; else as `begin`.
 
-    Raises UsageError when `run` holds none, BadInputError when the data are not those that it was begun with.
+    settings: what makes it longer or shorter from here on, see `mde_train.recipe.with_length`.
+    Raises UsageError when `run` holds none or has passed its new end, BadInputError when the data are not those that it
+    was begun with.
     """
     if not (run / LAST).exists():
         raise UsageError(f"{run}: holds no {LAST} to resume from; start with --recipe NAME")
     recipe = records.loads(Recipe, (run / RECIPE_FILE).read_bytes(), f"{run / RECIPE_FILE}")
+    recipe = with_length(recipe, settings)
     data = load_data(data_root, recipe.model, recipe.holdout)
     checkpoint = read_checkpoint(run / LAST)
     if checkpoint.data_sha256 != data.train.sha256:
         raise BadInputError(f"{data_root}: not the data that {run} was begun with; give those, or start a new run")
     training = _training(recipe, checkpoint.network.train(), data)
     training.restore(read_training(run / LAST))
+    if settings:
+        if training.progress >= 1.0:
+            done = f"{training.step / training.steps_per_epoch:.1f} epochs in {training.elapsed_s / 60:.1f} minutes"
+            raise UsageError(f"{run}: has done {done} and cannot end before that")
+        files.write_text(run / RECIPE_FILE, records.dumps(recipe))
     return _fit(training, data, run, machines)
 
 

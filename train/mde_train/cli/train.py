@@ -50,7 +50,8 @@ def main(
       torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 $(which mde-train) \\
         --recipe fast --data data/street --out runs/fast --devices 4 --num-nodes 2
 
-    Ctrl-C ends the step in progress and saves; --resume goes on with the very same losses.
+    Ctrl-C ends the step in progress and saves; --resume goes on with the very same losses. --resume --set epochs=60
+    makes a run longer or shorter; the schedule then ends where the run does.
     """
     if list_recipes:
         _list()
@@ -60,8 +61,8 @@ def main(
         return
     if data is None or out is None or (name is None and not resume):
         raise UsageError("give --recipe NAME, --data DIR and --out RUN; see --list for the recipes, --help for more")
-    if resume and (name or settings or init or weights != "none" or fast_dev_run):
-        raise UsageError("--resume goes on by the recipe that the run was begun with: give --data and --out alone")
+    if resume and (name or init or weights != "none" or fast_dev_run):
+        raise UsageError("--resume goes on by the recipe that the run was begun with: give --data and --out")
     recipe = _recipe(name, settings) if name else None  # a wrong name is told before torch loads
     # Threads that spin while they wait starve one another where cores are shared: with both cores of a busy machine 1.6
     # frames/s spinning, 5.3 sleeping (torch 2.13, libgomp). Read when torch loads.
@@ -70,7 +71,7 @@ def main(
 
     machines = Machines(num_devices, num_nodes)
     if recipe is None:
-        best = go_on(data, out, machines=machines)
+        best = go_on(data, out, settings=settings, machines=machines)
     else:
         best = begin(recipe, data, out, init=init, weights=weights, machines=machines, is_trial=fast_dev_run)
     if is_first_process():
