@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +15,7 @@ from mde_bench.frames import Excerpt
 from mde_bench.interleave import Effort
 from mde_bench.plan import plan_run
 from mde_bench.report.page import page, write_report
-from mde_bench.report.svg import Axis, axis_over
+from mde_bench.report.svg import TEXT_WIDTH, WIDTH, Axis, Mark, axis_over, marks
 from mde_bench.run import carry_out
 from mde_bench.verdict import headline
 
@@ -168,3 +169,13 @@ def test_an_axis_has_its_ticks_inside_and_in_order(is_log):
 
 def test_a_value_beyond_an_axis_is_drawn_at_its_end():
     assert Axis(1, 10, 0, 100).at(99) == 100
+
+
+def test_names_of_dots_at_the_border_stay_inside_and_apart():
+    close = [Mark(WIDTH - 40.0 - index / 2, 200.0, f"resnet34-skip fp{index}") for index in range(4)]
+    texts = [re.search(r'<text x="([\d.]+)" y="([\d.]+)"', part) for part in marks(close)]
+    places = [(float(found[1]), float(found[2])) for found in texts if found]
+    width = len(close[0].name) * TEXT_WIDTH
+    assert all(0 <= left <= WIDTH - width for left, _ in places)
+    for (left, base), (other_left, other_base) in itertools.combinations(places, 2):
+        assert abs(left - other_left) >= width or abs(base - other_base) >= 11  # units: the height of the text

@@ -10,7 +10,8 @@ from mde_runtime import files
 
 TOP, BOTTOM, LEFT, RIGHT = 34, 260, 44, WIDTH - 14
 STYLE = (
-    "<style>svg{background:#fff;font:11px system-ui,'DejaVu Sans',sans-serif}.ink{fill:#1b2330}.soft{fill:#5b6676}"
+    "<style>svg{background:#fff;font:11px system-ui,'DejaVu Sans',sans-serif}"
+    ".ink{fill:#1b2330;paint-order:stroke;stroke:#fff;stroke-width:3px}.soft{fill:#5b6676}"
     ".grid{stroke:#dde1e7}.mark{fill:#1f5fbf}.seed{fill:#a3261c}.front{fill:none;stroke:#1f5fbf;opacity:.6}</style>"
 )
 

@@ -106,7 +106,8 @@ def marks(wanted: Sequence[Mark]) -> list[str]:
     parts = [f'<circle cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="5" class="{mark.kind}"/>' for mark in wanted]
     for mark in wanted:
         width = len(mark.name) * TEXT_WIDTH
-        lefts = (mark.x + 8, mark.x - 8 - width, mark.x - width / 2)  # right of the dot, left of it, above and below
+        centred = min(max(mark.x - width / 2, 2.0), WIDTH - 2 - width)
+        lefts = (mark.x + 8, mark.x - 8 - width, centred)  # right of the dot, left of it, above and below
         rises = (-10, 18, -23, 31, -36, 44)
         places = [(lefts[0], mark.y + 4), (lefts[1], mark.y + 4), *((lefts[2], mark.y + rise) for rise in rises)]
         boxes = [(left, base - 10, left + width, base + 3) for left, base in places]
