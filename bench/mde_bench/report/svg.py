@@ -106,12 +106,13 @@ def marks(wanted: Sequence[Mark]) -> list[str]:
     parts = [f'<circle cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="5" class="{mark.kind}"/>' for mark in wanted]
     for mark in wanted:
         width = len(mark.name) * TEXT_WIDTH
-        centred = min(max(mark.x - width / 2, 2.0), WIDTH - 2 - width)
+        first, last = 2.0, WIDTH - 2 - width  # where a name may begin
+        centred = min(max(mark.x - width / 2, first), last)
         lefts = (mark.x + 8, mark.x - 8 - width, centred)  # right of the dot, left of it, above and below
         rises = (-10, 18, -23, 31, -36, 44)
         places = [(lefts[0], mark.y + 4), (lefts[1], mark.y + 4), *((lefts[2], mark.y + rise) for rise in rises)]
         boxes = [(left, base - 10, left + width, base + 3) for left, base in places]
-        fitting = [box for box in boxes if box[0] >= 2 and box[2] <= WIDTH - 2]
+        fitting = [box for box in boxes if first <= box[0] <= last]
         free = [box for box in fitting if not any(_overlap(box, other) for other in taken)]
         left, _, right, bottom = (*free, *fitting, boxes[0])[0]
         taken.append((left, bottom - 13, right, bottom))
