@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from mde_bench import cli, compare, interleave
+from mde_bench.candidates import Candidate
 from mde_bench.ci import write_comparison_files
 from mde_bench.compare import Comparison, Comparisons
 from mde_bench.frames import Excerpt
@@ -66,11 +67,21 @@ def test_without_a_difference_a_change_has_to_be_ruled_out(low, high, verdict):
     assert of_ratio(1.0, low, high, rule_out=0.05).verdict == verdict
 
 
-def test_a_comparison_ends_at_the_first_look_that_decides(badly, monkeypatch):
-    monkeypatch.setattr(compare, "LOOKS", (3, 4, 5))
-    one, two = badly("steady", delay_us=2000), badly("steady", delay_us=8000)
-    assert len(compare.compare(two, one, FRAMES, compare.processor, 0.05).ratios) == 3
-    assert len(compare.compare(one, one, FRAMES, compare.processor, 1e-9).ratios) in (3, 5)  # 3: one alarm in four
+@pytest.mark.parametrize(
+    ("log_ratios", "num_launches"),
+    [
+        ((0.01, 0.02, 0.03, 0.04, 0.05), 3),  # all slower: decided at the first look
+        ((0.0, 0.001, -0.001, 0.0, 0.001), 3),  # no difference, and a change ruled out
+        ((0.08, 0.001, -0.001, 0.0, 0.001), 5),  # one disturbed launch hides it from the first look, not from the next
+        ((0.2, -0.2, 0.2, -0.2, 0.2, -0.2, 0.2, -0.2), 8),  # never decided
+    ],
+)
+def test_a_comparison_ends_at_the_first_look_that_decides(monkeypatch, log_ratios, num_launches):
+    launches = iter([(1.0, 1.0, log_ratio) for log_ratio in log_ratios])
+    monkeypatch.setattr(compare, "_launch", lambda *_: next(launches))
+    monkeypatch.setattr(compare, "LOOKS", (3, 5, 8))
+    side = Candidate("a", "test", "fp32", "never:opened", {})
+    assert len(compare.compare(side, side, FRAMES, compare.processor, 0.05).ratios) == num_launches
 
 
 def test_what_stays_undecided_is_no_valid_measurement(tiny_bundle, monkeypatch):
