@@ -69,6 +69,15 @@ def test_results_belong_to_the_caller(session, tiny_frames):
     np.testing.assert_array_equal(first, kept)
 
 
+def test_what_was_written_to_the_callers_arrays_stays_there(session, tiny_frames):
+    out = {"depth_m": np.empty((1, 24, 32), np.float32), "num_nonfinite": np.empty(1, np.int32)}
+    session.run({"frame": tiny_frames[:1]}, out)
+    kept = out["depth_m"].copy()
+    plain = session.run({"frame": tiny_frames[1:2]})["depth_m"]
+    np.testing.assert_array_equal(out["depth_m"], kept)
+    assert not np.array_equal(plain, kept)
+
+
 def test_a_frame_that_cannot_be_written_to_is_read_all_the_same(session, tiny_frames):
     frame = tiny_frames[:1].copy()
     frame.flags.writeable = False

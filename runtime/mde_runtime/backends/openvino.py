@@ -64,12 +64,13 @@ def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
 
 
 class OpenVinoSession:
-    """A compiled model and one request to it, whose real precision was asked for after compiling."""
+    """A compiled model and the requests to it, whose real precision was asked for after compiling."""
 
     def __init__(self, compiled: ov.CompiledModel, memory: object, variant: Variant):
         """memory: what the compiled model may still read from."""
         self._compiled, self._memory = compiled, memory
         self._request, self._outputs = compiled.create_infer_request(), compiled.outputs
+        self._request_into = compiled.create_infer_request()  # keeps the caller's arrays as its outputs after a run
         self._names = [output.get_any_name() for output in self._outputs]
         batch = compiled.inputs[0].get_partial_shape()[0]
         self.max_batch = batch.get_length() if batch.is_static else None
@@ -91,8 +92,8 @@ class OpenVinoSession:
                 answer = self._request.infer(dict(feeds), share_inputs=True)
                 return {name: answer[output] for name, output in zip(self._names, self._outputs, strict=True)}
             for name, array in out.items():
-                self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
-            self._request.infer(dict(feeds), share_inputs=True, share_outputs=True)
+                self._request_into.set_tensor(name, ov.Tensor(array, shared_memory=True))
+            self._request_into.infer(dict(feeds), share_inputs=True, share_outputs=True)
             return dict(out)
         except (RuntimeError, KeyError) as error:
             raise BadInputError(
@@ -101,7 +102,7 @@ class OpenVinoSession:
 
     def close(self) -> None:
         """Free the memory: OpenVINO does with the last reference."""
-        self._request = self._outputs = self._compiled = self._memory = None
+        self._request = self._request_into = self._outputs = self._compiled = self._memory = None
 
 
 class ThroughputSession(OpenVinoSession):
