@@ -13,9 +13,8 @@ import numpy.typing as npt
 Float32 = npt.NDArray[np.float32]
 
 
-@functools.lru_cache(maxsize=64)
 def bilinear_matrix(size_in: int, size_out: int, antialias: bool) -> Float32:
-    """The (size_out, size_in) matrix that resizes one axis; each row sums to 1. Read-only, since it is shared.
+    """The (size_out, size_in) matrix that resizes one axis; each row sums to 1.
 
     Pixel centres are at half-integers. With antialias a triangle as wide as one output pixel (never narrower than
     one input pixel) weighs the inputs, cut off and renormalised at the borders.
@@ -31,13 +30,11 @@ def bilinear_matrix(size_in: int, size_out: int, antialias: bool) -> Float32:
     distance = np.abs(np.arange(size_in)[None, :] + 0.5 - centres) / support
     weights = np.clip(1.0 - distance, 0.0, None)
     matrix: Float32 = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    matrix.flags.writeable = False
     return matrix
 
 
-@functools.lru_cache(maxsize=64)
 def bicubic_matrix(size_in: int, size_out: int) -> Float32:
-    """The (size_out, size_in) matrix of the antialiased bicubic resize of one axis; each row sums to 1. Read-only.
+    """The (size_out, size_in) matrix of the antialiased bicubic resize of one axis; each row sums to 1.
 
     Source: Keys' cubic convolution with a = -0.5, as wide as one output pixel: PyTorch's and Pillow's antialiased
     bicubic. (Without antialias PyTorch takes a = -0.75, which ONNX Resize has too, so no matrix is needed.)
@@ -49,7 +46,6 @@ def bicubic_matrix(size_in: int, size_out: int) -> Float32:
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
     weights = np.where(x < 1, near, np.where(x < 2, far, 0.0))
     matrix: Float32 = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    matrix.flags.writeable = False
     return matrix
 
 
@@ -72,7 +68,7 @@ def resize_maps(maps: Float32, height_px: int, width_px: int, *, antialias: bool
     return resized
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64)  # bands are kept, and no matrix: one of a 12 MP picture takes 10 MB
 def _bands(size_in: int, size_out: int, antialias: bool) -> tuple[npt.NDArray[np.int64], Float32]:
     """Of the matrix's rows the parts that are not 0: (taps, size_out) indices into the input, and their weights."""
     matrix = bilinear_matrix(size_in, size_out, antialias)
