@@ -21,7 +21,6 @@ Depth = npt.NDArray[np.float32]
 class Fit:
     """Which part of a picture lies where in the frame. Boxes are left, top, right, bottom, px, as Pillow has them."""
 
-    picture_size: tuple[int, int]  # width, height
     picture_box: tuple[float, float, float, float]
     frame_box: tuple[int, int, int, int]
 
@@ -33,15 +32,15 @@ def fit_of(contract: Contract, width_px: int, height_px: int) -> Fit:
     whole_frame = (0, 0, source.width_px, source.height_px)
     across, down = source.width_px / width_px, source.height_px / height_px
     if policy == "stretch" or across == down:
-        return Fit((width_px, height_px), whole_picture, whole_frame)
+        return Fit(whole_picture, whole_frame)
     if policy == "crop":
         width, height = source.width_px / max(across, down), source.height_px / max(across, down)
         left, top = (width_px - width) / 2, (height_px - height) / 2
-        return Fit((width_px, height_px), (left, top, left + width, top + height), whole_frame)
+        return Fit((left, top, left + width, top + height), whole_frame)
     factor = min(across, down)
     columns, rows = max(1, round(width_px * factor)), max(1, round(height_px * factor))
     left, top = (source.width_px - columns) // 2, (source.height_px - rows) // 2  # in whole px, so no px is mixed
-    return Fit((width_px, height_px), whole_picture, (left, top, left + columns, top + rows))
+    return Fit(whole_picture, (left, top, left + columns, top + rows))
 
 
 def frame_of(picture: Frame, contract: Contract) -> Frame:
