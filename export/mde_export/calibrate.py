@@ -27,7 +27,7 @@ class Histogram:
 
 def histograms(model: ir.Model, names: Sequence[str], frames: Frames) -> dict[str, Histogram]:
     """The histogram of each named tensor of the graph over the frames."""
-    largest = largest_magnitudes(model, frames)
+    largest = largest_magnitudes(model, frames, names)
     watched = model.clone()
     values = {value.name: value for node in watched.graph for value in node.outputs}
     watched.graph.outputs.extend(values[name] for name in names)

@@ -1,6 +1,6 @@
 """How large the values inside a network become on real frames, tensor by tensor."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import onnx_ir as ir
@@ -15,14 +15,15 @@ from mde_runtime.certificate import Island
 HEADROOM = 2.0  # the camera will meet brighter scenes than the frames at hand: half of half's range is left free
 
 
-def largest_magnitudes(model: ir.Model, frames: Frames) -> dict[str, float]:
-    """max |x| of every float tensor that the network computes, over all frames, by name. NaN where one is."""
+def largest_magnitudes(model: ir.Model, frames: Frames, wanted: Collection[str] | None = None) -> dict[str, float]:
+    """max |x| of tensors of the graph over all frames, by name. NaN where one is.
+
+    wanted: their names; None: every float tensor that the network computes.
+    """
     watched = model.clone()
-    names = {}
-    for node in list(watched.graph):
-        for value in node.outputs if not is_stage(node.name) else ():
-            if value.dtype == FLOAT and value.name:
-                names[_watch(watched.graph, value)] = value.name
+    wanted = _of_network(model) if wanted is None else wanted
+    found = [value for node in watched.graph for value in node.outputs if value.name in wanted]
+    names = {_watch(watched.graph, value): str(value.name) for value in found}
     session = Executor(to_bytes(watched), literal=True)
     largest = dict.fromkeys(names.values(), 0.0)
     for index in range(len(frames)):
@@ -39,6 +40,12 @@ def beyond_half(model: ir.Model, largest: dict[str, float]) -> tuple[Island, ...
         for name, value in largest.items()
         if not value * HEADROOM <= LARGEST_HALF
     )
+
+
+def _of_network(model: ir.Model) -> set[str]:
+    """The float tensors that the network computes; the stages' are left out."""
+    values = (value for node in model.graph if not is_stage(node.name) for value in node.outputs)
+    return {value.name for value in values if value.dtype == FLOAT and value.name}
 
 
 def _watch(graph: ir.Graph, value: ir.Value) -> str:

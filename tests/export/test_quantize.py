@@ -7,11 +7,12 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from mde_export.calibrate import Histogram, by_entropy, by_max
+from mde_export.calibrate import Histogram, by_entropy, by_max, histograms
 from mde_export.canonical import from_bytes, stripped, to_bytes
 from mde_export.execute import Executor
 from mde_export.kept import unquantizable
 from mde_export.quantize import activations_of, quantized
+from mde_export.stages import graft
 from mde_runtime.engines.build import build_engine
 
 BODY = """
@@ -112,3 +113,29 @@ def test_entropy_clips_a_lone_outlier_and_max_does_not():
 
 def test_entropy_leaves_an_even_distribution_as_it_is():
     assert by_entropy(Histogram(16.0, np.full(2048, 1000))) == pytest.approx(16.0, rel=0.05)
+
+
+def test_two_layers_that_read_the_networks_input_are_quantised_from_what_the_stages_give(contract, noise):
+    network = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+        net (float[1,3,8,16] x) => (float[1,1,8,16] y) {
+            [left] a = Conv (x, wa)
+            [right] b = Conv (x, wb)
+            both = Add (a, b)
+            r = Relu (both)
+            [middle] m = Conv (r, w3)
+            [end] y = Conv (m, w4)
+        }""")
+    weights = {"wa": (3, 3), "wb": (3, 3), "w3": (3, 3), "w4": (1, 3)}
+    network.graph.initializer.extend(
+        onnx.numpy_helper.from_array(noise.uniform(0.5, 2, (*shape, 1, 1)).astype(np.float32), name)
+        for name, shape in weights.items()
+    )
+    model = stripped(graft(from_bytes(network.SerializeToString()), contract()))
+    frames = np.full((2, 12, 20, 3), 51, np.uint8)  # 0.2 of the largest colour
+    names = activations_of(model, kept=("left", "end"))
+    seen = histograms(model, names, frames)
+    assert [seen[name].largest for name in names] == pytest.approx([0.2, seen["r"].largest])
+    graph = quantized(model, {name: seen[name].largest for name in names}, kept=("left", "end"))
+    before_m, _ = Executor(to_bytes(model), literal=True).depth(frames)
+    depth_m, _ = Executor(to_bytes(graph), literal=True).depth(frames)
+    np.testing.assert_allclose(depth_m, before_m, rtol=0.02)  # a step of 1/127 or less at each of two layers
