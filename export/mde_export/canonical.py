@@ -1,7 +1,11 @@
 """The one way a graph becomes bytes: nothing of the machine in it, checked in full, equal bytes for equal graphs."""
 
+import contextlib
+from collections.abc import Iterator
+
 import onnx
 import onnx_ir as ir
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it publishes none
 from onnx_ir.passes import common
 
 from mde_export.load_onnx import external_tensors
@@ -9,6 +13,11 @@ from mde_runtime.errors import BadInputError
 
 OPSET, IR_VERSION = 18, 8  # read by TensorRT 10.3 (JetPack 6) and onnxruntime 1.22 on; 18 is PyTorch's own
 PRODUCER = "mde-export"
+# What onnx, onnx_ir and onnxscript raise on graphs that are damaged, found by altering bytes of good ones.
+FROM_DAMAGED_GRAPHS = (
+    *(DecodeError, onnx.checker.ValidationError),
+    *(RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError),
+)
 TRAINING_OPS = frozenset({"Dropout", "BatchNormalization"})
 
 
@@ -50,6 +59,16 @@ def from_bytes(content: bytes) -> ir.Model:
     if reaching_out := next(external_tensors(model), None):
         raise BadInputError(f"the graph's weight {reaching_out.name} lies in another file; do not trust this graph")
     return ir.serde.deserialize_model(model)
+
+
+@contextlib.contextmanager
+def refusing_damage(where: str) -> Iterator[None]:
+    """What a damaged graph raises in the block, whose parts may contradict each other, becomes a BadInputError."""
+    try:
+        yield
+    except FROM_DAMAGED_GRAPHS as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BadInputError(f"{where}: damaged or not valid ONNX ({reason}); export it again") from error
 
 
 def _check(proto: onnx.ModelProto) -> None:

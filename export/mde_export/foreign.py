@@ -7,14 +7,12 @@ import onnxscript.optimizer
 import onnxscript.version_converter
 from onnx_ir.passes import common
 
-from mde_export.canonical import OPSET
+from mde_export.canonical import OPSET, refusing_damage
 from mde_export.execute import Executor
 from mde_runtime.contract import Contract, ToNetwork
 from mde_runtime.errors import BadInputError
 
 OLDEST, NEWEST = 17, 20  # opsets that are left as they are: 17 has LayerNormalization, 20 is TensorRT 10.3's last
-# What onnx_ir and onnxscript raise on graphs whose parts contradict each other, found by altering bytes of good ones.
-FROM_DAMAGED_GRAPHS = (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
 
 
 def network_from_onnx(
@@ -24,12 +22,9 @@ def network_from_onnx(
 
     output: which output is the map, where there are several. Raises BadInputError that names the flag that would help.
     """
-    try:
+    with refusing_damage(where):
         onnx.checker.check_model(proto)
         return _network(ir.serde.deserialize_model(proto), contract, output, is_batch_open, where)
-    except (onnx.checker.ValidationError, *FROM_DAMAGED_GRAPHS) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise BadInputError(f"{where}: damaged or not valid ONNX ({reason}); export it again") from error
 
 
 def _network(model: ir.Model, contract: Contract, output: str | None, is_batch_open: bool, where: str) -> ir.Model:

@@ -39,7 +39,7 @@ class Source:
     tools: dict[str, str]  # name to version of what makes `network`
     precisions: tuple[Precision, ...] = ()  # beside FP32, that it already has
     first_difference: Callable[[Frames], str] | None = None  # why the FP32 graph is another, on a frame; None: unknown
-    derived_from: Parity | None = None  # of the FP32 graph that the reference is, to the model that it came from
+    derived_from: Parity | None = None  # of the first FP32 graph that the reference comes from, to the original model
 
 
 def open_source(request: Request) -> Source:

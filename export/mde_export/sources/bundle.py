@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from mde_export.canonical import from_bytes, stripped, to_bytes
+import onnx
+
+from mde_export.canonical import from_bytes, refusing_damage, stripped, to_bytes
 from mde_export.described import Size
 from mde_export.evidence import Pictures
 from mde_export.execute import LITERALLY, Executor
@@ -18,7 +20,10 @@ from mde_runtime.errors import UsageError
 def open_source(request: Request) -> Source:
     """Take the FP32 network out of its stages, and put it into those of the new contract: that is the reference."""
     bundle = read_bundle(Path(request.model))
-    network = ungraft(stripped(from_bytes(bundle.graph("fp32"))))
+    graph, certificate = bundle.graph("fp32"), bundle.certificate("fp32")
+    with refusing_damage(f"{bundle.path}: its FP32 graph"):
+        onnx.checker.check_model(graph)
+        network = ungraft(stripped(from_bytes(graph)))
     contract = bundle.contract
     if request.source_size is not None:
         contract = at_source_size(contract, request.source_size)
@@ -41,7 +46,7 @@ def open_source(request: Request) -> Source:
         depth_by=lambda contract: Executor(to_bytes(graft(network, contract)), literal=True).depth,
         tools=provenance.tools,
         precisions=tuple(precision for precision in bundle.precisions if precision != "fp32"),
-        derived_from=bundle.certificate("fp32").parity,
+        derived_from=certificate.derived_from or certificate.parity,
     )
 
 
