@@ -19,7 +19,7 @@ from mde_export.load_onnx import load_onnx
 from mde_export.sources.bundle import at_source_size
 from mde_export.stages import graft, ungraft
 from mde_runtime import records
-from mde_runtime.bundle import read_bundle
+from mde_runtime.bundle import read_bundle, write_bundle
 from mde_runtime.errors import MdeError
 
 
@@ -257,6 +257,49 @@ def test_a_new_scale_alone_is_certified_on_the_golden_frames(foreign, tmp_path):
     assert bundle.contract.from_network.scale == 0.5
     assert bundle.precisions == ("fp32", "fp16")
     assert bundle.certificate("fp16").parity.num_frames == 8
+
+
+def test_a_bundle_of_a_derived_bundle_carries_the_figures_of_the_first(foreign, tmp_path):
+    assert mde_export(*foreign, *FITTED).exit_code == 0
+    first = foreign[0].with_suffix(".mde")
+    assert mde_export(first, "--scale", 0.5, "-o", tmp_path / "second.mde").exit_code == 0
+    assert mde_export(tmp_path / "second.mde", "--scale", 0.75, "-o", tmp_path / "third.mde").exit_code == 0
+    original = read_bundle(first).certificate("fp32").parity
+    derived = [read_bundle(tmp_path / name).certificate("fp32") for name in ("second.mde", "third.mde")]
+    assert [certificate.derived_from for certificate in derived] == [original, original]
+    assert derived[0].parity != original  # of other frames: so the third could have carried the wrong one
+
+
+@pytest.mark.parametrize("graph", [b"no graph", b""], ids=["garbage", "empty"])
+def test_a_bundle_whose_graph_is_damaged_is_refused_in_one_line(foreign, tmp_path, graph):
+    assert mde_export(*foreign, *FITTED).exit_code == 0
+    good = read_bundle(foreign[0].with_suffix(".mde"))
+    certificates, bad = {"fp32": good.certificate("fp32")}, tmp_path / "bad.mde"
+    write_bundle(bad, good.contract, good.manifest.provenance, {"fp32": graph}, certificates, good.golden())
+    result = mde_export(bad, "--scale", 0.5, "-o", tmp_path / "out.mde")
+    assert result.exit_code == 3
+    assert f"{bad}: its FP32 graph: damaged or not valid ONNX" in result.stderr
+
+
+def test_a_model_that_gives_nan_on_rendered_frames_makes_no_rendered_golden_frames(described, tmp_path, noise):
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+        net (float[1,3,8,16] image) => (float[1,1,8,16] depth) <float dark = {0.35}, float gain = {20}> {
+            grey = ReduceMean <axes = [1]> (image)
+            above = Sub (grey, dark)
+            root = Sqrt (above)
+            depth = Mul (root, gain)
+        }""")
+    onnx.save(model, tmp_path / "roots.onnx")
+    (tmp_path / "bright").mkdir()
+    for index in range(64):
+        pixels = np.full((12, 20, 3), noise.integers(100, 250), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "bright" / f"{index}.png")
+    command = [tmp_path / "roots.onnx", "--contract", described(), "--frames", tmp_path / "bright"]
+    assert mde_export(*command, "-o", tmp_path / "good.mde").exit_code == 0
+    result = mde_export(*command, "-o", tmp_path / "bad.mde", "--golden", "synth")
+    assert result.exit_code == 1
+    assert "NaN or Inf on the rendered golden frames" in result.stderr
+    assert not (tmp_path / "bad.mde").exists()
 
 
 def test_a_frame_that_no_longer_fits_its_padding_is_scaled_to_fit(contract):
