@@ -80,7 +80,7 @@ def test_mapping_that_fails_leaves_nothing_behind(unreal, tmp_path, monkeypatch)
     (root / "rgb" / "train" / "2.jpeg").write_bytes(b"no picture")
     with pytest.raises(BadInputError, match=r"2\.jpeg: not a picture that can be read"):
         load_arrays(open_split(root, "train"), is_mapped=True)
-    assert [path.name for path in (tmp_path / "cache" / "frames").iterdir()] == [".lock"]
+    assert [path.name for path in (tmp_path / "cache" / "frames").iterdir()] == ["frames.lock"]
 
 
 def test_frames_of_different_sizes_do_not_stack(unreal):

@@ -1,6 +1,10 @@
+import os
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from mde_runtime.cli.bundle import main
 from mde_runtime.errors import MachineError
 from mde_train.data.store import SAVED_EVERY, stored
 
@@ -43,15 +47,37 @@ def test_what_is_kept_is_not_made_again(folder):
     reader = Reader()
     np.testing.assert_array_equal(stored("squares", NUM_RECORDS, FORM, reader)["number"], np.arange(NUM_RECORDS) ** 2)
     assert not reader.read
-    assert sorted(path.name for path in folder.iterdir()) == [".lock", "squares.npy"]
+    assert sorted(path.name for path in folder.iterdir()) == ["frames.lock", "squares.npy"]
 
 
 def test_what_an_interrupted_writer_left_goes_when_others_are_kept(folder):
     with pytest.raises(KeyboardInterrupt):
         stored("squares", NUM_RECORDS, FORM, Reader(interrupted_at=5))
     stored("others", NUM_RECORDS, FORM, Reader())
-    assert sorted(path.name for path in folder.glob("*.npy")) == ["others.npy"]
-    assert not list(folder.glob(".*.npy"))
+    assert sorted(path.name for path in folder.iterdir()) == ["frames.lock", "others.npy"]
+
+
+def test_records_that_went_with_their_draft_are_made_again():
+    for name, interrupted_at in (("squares", SAVED_EVERY + 3), ("others", 5), ("squares", 5)):
+        with pytest.raises(KeyboardInterrupt):
+            stored(name, NUM_RECORDS, FORM, Reader(interrupted_at))
+    np.testing.assert_array_equal(stored("squares", NUM_RECORDS, FORM, Reader())["number"], np.arange(NUM_RECORDS) ** 2)
+
+
+def test_a_draft_that_somebody_removed_is_begun_anew(folder):
+    for interrupted_at in (SAVED_EVERY + 3, 5):
+        (folder / ".squares.npy").unlink(missing_ok=True)
+        with pytest.raises(KeyboardInterrupt):
+            stored("squares", NUM_RECORDS, FORM, Reader(interrupted_at))
+    np.testing.assert_array_equal(stored("squares", NUM_RECORDS, FORM, Reader())["number"], np.arange(NUM_RECORDS) ** 2)
+
+
+def test_the_lock_is_left_alone_by_whoever_empties_the_cache(folder):
+    stored("squares", NUM_RECORDS, FORM, Reader())
+    os.utime(folder / "frames.lock", (0, 0))  # as old as the longest writer's
+    result = CliRunner().invoke(main, ["cache", "prune", "--all"])
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in folder.iterdir()] == ["frames.lock"]
 
 
 def test_how_much_is_kept_and_where_is_said_before(folder, capsys):
@@ -62,7 +88,7 @@ def test_how_much_is_kept_and_where_is_said_before(folder, capsys):
 def test_what_does_not_fit_on_the_disk_is_refused_before_anything_is_written(folder):
     with pytest.raises(MachineError, match="set MDE_CACHE to a folder with more room"):
         stored("squares", 2**60, FORM, Reader())
-    assert [path.name for path in folder.iterdir()] == [".lock"]
+    assert [path.name for path in folder.iterdir()] == ["frames.lock"]
 
 
 def test_what_is_written_to_the_records_stays_in_memory():

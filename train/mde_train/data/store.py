@@ -32,7 +32,7 @@ def stored(name: str, num_records: int, form: np.dtype[np.void], fill: Callable[
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"{name}.npy"
     if not path.exists():
-        with only_one(folder / ".lock"):
+        with only_one(folder / "frames.lock"):  # a name that `mde-bundle cache prune` leaves alone
             if not path.exists():
                 _make(path, num_records, form, fill)
     # "c": what is written stays in memory; torch warns of arrays that cannot be written
@@ -43,11 +43,13 @@ def stored(name: str, num_records: int, form: np.dtype[np.void], fill: Callable[
 def _make(path: Path, num_records: int, form: np.dtype[np.void], fill: Callable[[Records, int], None]) -> None:
     draft, reached = path.with_name(f".{path.name}"), path.with_name(f".{path.stem}.reached")
     for abandoned in set(path.parent.glob(".*.npy")) - {draft}:  # by runs over other data; nobody else holds the lock
+        abandoned.with_suffix(".reached").unlink(missing_ok=True)
         abandoned.unlink()
     num_done = int(reached.read_text()) if reached.exists() and draft.exists() else 0
     if num_done:
         kept: np.memmap[Any, np.dtype[np.void]] = np.lib.format.open_memmap(draft, "r+")
     else:
+        reached.unlink(missing_ok=True)  # of a draft that is gone: a new one holds none of its records
         _announce(draft, num_records * form.itemsize)
         kept = np.lib.format.open_memmap(draft, "w+", form, (num_records,))
     try:
