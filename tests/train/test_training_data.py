@@ -59,7 +59,9 @@ def nyu(tmp_path: Path) -> Path:
             frame, depth = f"data/{split}/{index}.jpg", f"data/{split}/{index}.png"
             (tmp_path / frame).parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (320, 240), (index, 0, 0)).save(tmp_path / frame)
-            levels = np.tile(np.arange(320), (240, 1)) % 256 if split == "train" else np.full((240, 320), 2000 * index)
+            levels = (
+                np.tile(np.arange(320), (240, 1)) % 256 if split == "train" else np.full((240, 320), 2500 * (index + 1))
+            )
             Image.fromarray(levels.astype(np.uint8 if split == "train" else np.uint16)).save(tmp_path / depth)
             lines.append(f"{frame},{depth}\n")
         (tmp_path / "data" / f"nyu2_{split}.csv").write_text("".join(lines))
@@ -87,6 +89,22 @@ def test_frames_are_kept_at_the_networks_size_and_judged_at_their_own(nyu: Path)
     assert data.train.frames.shape[1:3] == (228, 304)
     assert data.judged.frames.shape[1:3] == data.heldout.frames.shape[1:3] == (240, 320)
     assert data.contract.source.height_px == 240
+
+
+@pytest.mark.parametrize("holdout", ["train/20..train/5", "train/5", "train/5..train/40", "a..b"])
+def test_a_stretch_that_is_not_among_the_training_frames_is_refused(nyu: Path, holdout):
+    with pytest.raises(BadInputError, match=f"holdout '{holdout}': no such frames; give FIRST..LAST, from train/0 to"):
+        load_data(nyu, "cnn", holdout)
+
+
+@pytest.mark.parametrize("depth_m", [0, 7])
+def test_what_was_not_measured_is_no_variation_of_depth(nyu: Path, depth_m):
+    levels = np.zeros((240, 320), np.uint16)
+    levels[:, 160:] = 1000 * depth_m
+    for index in range(2):
+        Image.fromarray(levels).save(nyu / "data" / "test" / f"{index}.png")
+    with pytest.raises(BadInputError, match=r"the depth of test varies by less than 1\.0 m"):
+        load_data(nyu, "cnn", "")
 
 
 def test_judging_takes_at_most_300_frames_spread_over_the_split(tmp_path: Path):

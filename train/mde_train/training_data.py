@@ -103,7 +103,8 @@ def load_data(root: Path, model: str, holdout: str, most: int | None = None) -> 
     elif split != "val":
         train, judged = _held_out_of(train, split)
     heldout = load_arrays(held.picked(_spread(len(held[:most]), NUM_HELDOUT)), "float16")
-    if heldout.depth_m.std(dtype=np.float64) < LEAST_VARIATION_M:
+    measured_m = heldout.depth_m[heldout.valid]
+    if not measured_m.size or measured_m.std(dtype=np.float64) < LEAST_VARIATION_M:
         raise BadInputError(f"{root}: the depth of {split} varies by less than {LEAST_VARIATION_M} m; is it in metres?")
     contract = model_named(model).contract(*heldout.frames.shape[1:3])
     trained = load_arrays(train[:most], "float16", change=shrinking(contract))
@@ -132,9 +133,10 @@ def _spread(num_frames: int, most: int) -> list[int]:
 def _block(samples: FrameSet, holdout: str) -> tuple[int, int]:
     """Where the frames FIRST..LAST begin and end."""
     first, _, last = holdout.partition("..")
-    try:
-        return samples.names.index(first), samples.names.index(last) + 1
-    except ValueError as error:
+    position = {name: index for index, name in enumerate(samples.names)}
+    begin, end = position.get(first, -1), position.get(last, -1) + 1
+    if not 0 <= begin < end:
         raise BadInputError(
             f"holdout {holdout!r}: no such frames; give FIRST..LAST, from {samples.names[0]} to {samples.names[-1]}"
-        ) from error
+        )
+    return begin, end

@@ -60,6 +60,13 @@ def test_split_holds_out_stretches_and_says_which(unreal):
     assert result.stdout.splitlines() == ["val: 4 to 5", "val: 14 to 15", "train: 12 frames", "val: 4 frames"]
 
 
+def test_check_refuses_a_division_that_runs_backwards(unreal):
+    root = unreal(num_train=6, num_val=0)
+    (root / "split.json").write_text(json.dumps({"val": [{"first": "4", "last": "2"}], "gap_frames": 0}))
+    result = run("check", root)
+    assert (result.exit_code, "split.json: no frames 4 to 2 here" in result.stderr) == (3, True)
+
+
 def test_check_names_every_damaged_file_and_exits_3(unreal):
     root = unreal(num_train=4)
     (root / "rgb" / "train" / "1.jpeg").write_bytes(b"\xff\xd8 cut")
@@ -113,6 +120,13 @@ def test_stats_scores_the_mean_and_the_mean_image_of_the_training_frames_on_val(
     assert rows["mean image"]["rmse_m"] == pytest.approx(judge.result().values["rmse_m"])
     assert rows["mean image"]["ssim"] == pytest.approx(judge.result().values["ssim"])
     assert rows["constant 20 m"]["num_frames"] == 2
+
+
+def test_stats_says_when_it_judges_on_the_frames_that_the_means_are_of(unreal):
+    root = unreal(num_train=3, num_val=0)
+    words = "set has train alone: judged on the frames that the means are of; mde-data split holds some out"
+    assert words in run("stats", root).stderr
+    assert not run("stats", unreal()).stderr
 
 
 def test_stats_leaves_bad_frames_out_of_the_mean_unless_they_are_asked_for(unreal):

@@ -33,9 +33,16 @@ def test_no_frame_is_in_both_splits_and_none_is_lost(unreal, val_share, num_bloc
 
 def test_a_set_that_has_val_is_left_alone(unreal):
     root = unreal()
-    with pytest.raises(UsageError, match="its layout already holds train, val; there is nothing to divide"):
+    with pytest.raises(UsageError, match="its layout holds train, val; what can be divided is train without val"):
         divide(root, 0.2, 1, 0)
     assert not (root / "split.json").exists()
+
+
+def test_a_set_with_a_test_list_alone_is_left_alone(tmp_path):
+    (tmp_path / "test_files.txt").write_text("".join(f"{n}.png {n}_depth.png 721.5\n" for n in range(20)))
+    with pytest.raises(UsageError, match="its layout holds test; what can be divided is train without val"):
+        divide(tmp_path, 0.2, 1, 0)
+    assert not (tmp_path / "split.json").exists()
 
 
 @pytest.mark.parametrize(("val_share", "num_blocks", "gap_frames"), [(0.2, 2, 4), (0.01, 1, 0), (0.5, 10, 1)])
@@ -45,11 +52,23 @@ def test_stretches_that_do_not_fit_are_refused(unreal, val_share, num_blocks, ga
         divide(root, val_share, num_blocks, gap_frames)
 
 
-def test_a_division_of_other_frames_is_refused(unreal):
+@pytest.mark.parametrize(("first", "last"), [("3", "99"), ("99", "3"), ("4", "2")])
+def test_a_division_of_other_frames_is_refused(unreal, first, last):
     root = unreal(num_train=6, num_val=0)
-    (root / "split.json").write_text(json.dumps({"val": [{"first": "3", "last": "99"}], "gap_frames": 0}))
-    with pytest.raises(BadInputError, match=r"split\.json: no frames 3 to 99 here; remove it and run mde-data split"):
+    (root / "split.json").write_text(json.dumps({"val": [{"first": first, "last": last}], "gap_frames": 0}))
+    words = rf"split\.json: no frames {first} to {last} here; remove it and run mde-data split"
+    with pytest.raises(BadInputError, match=words):
         open_split(root, "train")
+
+
+@pytest.mark.parametrize(
+    ("val", "split"), [([], "val"), ([{"first": "0", "last": "5"}], "train")], ids=["none", "every one"]
+)
+def test_a_division_that_leaves_a_split_no_frame_is_refused(unreal, val, split):
+    root = unreal(num_train=6, num_val=0)
+    (root / "split.json").write_text(json.dumps({"val": val, "gap_frames": 0}))
+    with pytest.raises(BadInputError, match=rf"split\.json: leaves no frame for {split}; remove it and run mde-data"):
+        open_split(root, split)
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe{}"])

@@ -118,17 +118,21 @@ def stats(data: Path, protocol: str, keep_bad_frames: bool, constants_m: tuple[f
     """Score what can be guessed without looking.
 
     That is the mean depth of DATA's training frames, and the mean of each pixel. Both are judged on the held-out
-    split (val, or test). A network has to beat the mean image. Where frames differ in size, as in KITTI, there is none.
+    split (val, or test; the training frames where there is neither). A network has to beat the mean image. Where frames
+    differ in size, as in KITTI, there is none.
 
     Example: mde-data stats data/street --protocol seed --constant 20
     """
     from mde_runtime import records
+    from mde_runtime.command import say
     from mde_runtime.protocols import open_protocol
     from mde_train.data import open_split, splits_of
     from mde_train.data.stats import baselines, mean_depth
 
     open_protocol(protocol)  # a name that is none ends here, before the data is read
     splits = splits_of(data)
+    if len(splits) == 1:
+        say(f"{data} has {splits[0]} alone: judged on the frames that the means are of; mde-data split holds some out")
     learnt = open_split(data, splits[0], keep_bad_frames=keep_bad_frames)
     mean = mean_depth(learnt, protocol)
     scored = baselines(open_split(data, splits[-1]), mean, protocol, constants_m)

@@ -5,7 +5,7 @@ from pathlib import Path
 from mde_runtime.errors import BadInputError
 from mde_train.data.arrays import FrameArrays, load_arrays
 from mde_train.data.cut import cut_of
-from mde_train.data.division import division_of
+from mde_train.data.division import DIVISION, division_of
 from mde_train.data.layouts import LAYOUTS, layout_of
 from mde_train.data.samples import FrameSet, Sample, Skipped
 
@@ -49,6 +49,8 @@ def open_split(root: Path, split: str, *, keep_bad_frames: bool = False) -> Fram
     if not keep_bad_frames:
         samples = samples.without_doubtful()
     if not samples:
+        if not samples.skipped:  # a layout without frames has told so by now
+            raise BadInputError(f"{root / DIVISION}: leaves no frame for {split}; remove it and run mde-data split")
         first = samples.skipped[0]
         raise BadInputError(f"{root}: every frame of {split} is left out; the first is {first.name}, {first.reason}")
     return cut.of(samples) if cut else samples

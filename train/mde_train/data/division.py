@@ -39,12 +39,12 @@ class Division:
         is_val, is_near = np.zeros(len(samples), np.bool_), np.zeros(len(samples), np.bool_)
         position = {name: index for index, name in enumerate(samples.names)}
         for block in self.val:
-            if block.first not in position or block.last not in position:
+            first, end = position.get(block.first, -1), position.get(block.last, -1) + 1
+            if not 0 <= first < end:
                 raise BadInputError(
                     f"{samples.root / DIVISION}: no frames {block.first} to {block.last} here; "
                     "remove it and run mde-data split"
                 )
-            first, end = position[block.first], position[block.last] + 1
             is_val[first:end] = True
             is_near[max(0, first - self.gap_frames) : end + self.gap_frames] = True
         if split == "val":
@@ -62,13 +62,13 @@ def division_of(root: Path) -> Division | None:
 def divide(root: Path, val_share: float, num_blocks: int, gap_frames: int) -> Division:
     """Hold out blocks spread evenly over the training split, and write that down beside the data.
 
-    Raises UsageError when the data set has a validation split already, or the blocks would not fit.
+    Raises UsageError when the data set has a validation split already or no training split, or the blocks do not fit.
     """
     layout = layout_of(root)
     splits = layout.splits(root)
-    if "val" in splits or not splits:
+    if "val" in splits or splits[:1] != ("train",):
         raise UsageError(
-            f"{root}: its layout already holds {', '.join(splits) or 'no split'}; there is nothing to divide"
+            f"{root}: its layout holds {', '.join(splits) or 'no split'}; what can be divided is train without val"
         )
     division = blocks_of(layout.open_split(root, splits[0]).names, val_share, num_blocks, gap_frames)
     write_text(root / DIVISION, records.dumps(division))
