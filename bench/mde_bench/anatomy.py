@@ -88,11 +88,13 @@ class Flicker:
         """The next frame of the sequence, (H, W)."""
         error = np.where(valid, depth_m.astype(np.float64) - truth_m, np.nan)
         if self._last is not None and self._last.shape == error.shape:
-            self._changes.append(float(np.nanmean(np.abs(error - self._last))))
+            change = np.abs(error - self._last)
+            if not np.isnan(change).all():
+                self._changes.append(float(np.nanmean(change)))
         self._last = error
 
     def mean_m(self) -> float | None:
-        """The mean change of the error between neighbouring frames, metres; None with fewer than two frames."""
+        """The mean change of the error between neighbouring frames, metres; None where no two share a pixel."""
         return float(np.mean(self._changes)) if self._changes else None
 
 

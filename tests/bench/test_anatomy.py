@@ -71,3 +71,10 @@ def test_depth_that_jumps_while_the_truth_stands_still_flickers_by_its_jump():
 
 def test_one_frame_cannot_flicker():
     assert flicker([1], [1]) is None
+
+
+def test_neighbours_without_a_common_valid_pixel_count_nowhere():
+    accumulator, left, right = Flicker(), maps([1, 0])[0] > 0, maps([0, 1])[0] > 0
+    for depth, valid in ((1, left), (3, right), (4, right)):
+        accumulator.add(maps([depth, depth])[0], maps([1, 1])[0], valid)
+    assert accumulator.mean_m() == 1
