@@ -71,8 +71,8 @@ def judge_file(
 ) -> FileAccuracy:
     """Judge a checkpoint or a bundle on every frame of a split; split None: the last, which training does not see.
 
-    backend and precision are a bundle's. picture: where the best, median and worst frames are shown. Raises UsageError
-    for `seed-raw` of a bundle, whose depth is always clipped.
+    picture: where the best, median and worst frames are shown. Raises UsageError for `seed-raw` of a bundle, whose
+    depth is always clipped, and for a backend or precision of a checkpoint.
     """
     if picture:
         check_format(picture)
@@ -131,6 +131,8 @@ def _open(path: Path, protocol: str, backend: str, precision: str) -> ModelFile:
         from mde_bench.subjects.estimator import open_chosen
 
         return open_chosen(path, backend, precision)
+    if (backend, precision) != (AUTO, AUTO):
+        raise UsageError(f"{path}: is no bundle, so PyTorch runs it in FP32; leave --backend and --precision out")
     from mde_bench.subjects import torch_eager
 
     open_checkpoint = torch_eager.open_raw if protocol == RAW else torch_eager.open_subject

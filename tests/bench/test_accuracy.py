@@ -72,6 +72,13 @@ def test_a_bundle_cannot_be_judged_raw(tiny_bundle, tiny_data):
     assert "take seed" in result.stderr
 
 
+@pytest.mark.parametrize("option", [("--backend", "onnxruntime-cpu"), ("--precision", "fp16")])
+def test_a_checkpoint_has_no_backend_or_precision_to_choose(tiny_checkpoint, tiny_data, option):
+    result = bench("accuracy", tiny_checkpoint, "--data", tiny_data, *option)
+    assert result.exit_code == 2
+    assert "leave --backend and --precision out" in result.stderr
+
+
 def test_a_checkpoint_is_judged_clipped_and_raw(tiny_checkpoint, tiny_data):
     values = {}
     for protocol in ("seed", "seed-raw"):
