@@ -147,7 +147,8 @@ class Findings:
 
     def _speed(self, candidate: Candidate, plan: Plan) -> Speed | None:
         samples = self.window.samples.get(candidate.name) if self.window else None
-        if self.window is None or samples is None:
+        peak_memory_bytes = self.peak_memory_bytes.get(candidate.name)  # None: it died right after its window
+        if self.window is None or samples is None or peak_memory_bytes is None:
             return None
         rng = np.random.default_rng(SEED)
         reference = self.window.samples.get(plan.candidates[0].name)
@@ -158,7 +159,7 @@ class Findings:
             host=latency(samples.host_ns, samples.round, rng),
             cpu_s=percentile(samples.cpu_ns, 0.5) / 1e9,
             preempted_share=float(np.mean(np.asarray(samples.num_preemptions) > 0)),
-            peak_memory_bytes=self.peak_memory_bytes[candidate.name],
+            peak_memory_bytes=peak_memory_bytes,
             device=self.on_gpu.get(candidate.name),
             ratio=None
             if reference is None or is_reference

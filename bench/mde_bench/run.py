@@ -41,8 +41,9 @@ def carry_out(plan: Plan, on_result: Callable[[Result], None] = lambda _: None) 
             window = measure(running, plan.effort, np.random.default_rng(SEED), moved_on)
         findings.failures |= window.failures
         findings.after = moment()
-        findings.peak_memory_bytes = {name: running[name].peak_memory_bytes() for name in window.samples}
         findings.window = window
+        for name in window.samples:
+            _look_at_memory(name, running[name], findings)
         _look_at_gpu(plan, running, findings)
         if plan.asked.modes:
             on_result(findings.result(plan, is_complete=False))
@@ -96,6 +97,13 @@ def _predict_with(
     except CandidateError as error:
         findings.failures[name] = str(error)
         del running[name]
+
+
+def _look_at_memory(name: str, worker: Worker, findings: Findings) -> None:
+    try:
+        findings.peak_memory_bytes[name] = worker.peak_memory_bytes()
+    except CandidateError as error:
+        findings.failures[name] = str(error)
 
 
 def _look_at_gpu(plan: Plan, running: dict[str, Worker], findings: Findings) -> None:

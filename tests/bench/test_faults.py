@@ -10,6 +10,8 @@ import time
 import numpy as np
 import pytest
 
+from mde_bench import run
+from mde_bench.interleave import measure
 from mde_bench.result import read_result
 from mde_bench.run import carry_out
 
@@ -56,6 +58,21 @@ def test_one_that_fails_while_it_is_measured_keeps_what_was_found_before(tiny_pl
     assert reason in failed.failure
     assert failed.speed is None
     assert failed.parity.rmse_m == 0
+    assert good.speed is not None
+
+
+def test_one_that_dies_right_after_its_window_costs_only_its_own_row(tiny_plan, badly, monkeypatch):
+    def measure_and_end_one(running, *rest):
+        window = measure(running, *rest)
+        running["bad"].close()
+        return window
+
+    monkeypatch.setattr(run, "measure", measure_and_end_one)
+    bad = dataclasses.replace(badly("steady"), name="bad")
+    good, failed = carry_out(tiny_plan(badly("steady"), bad)).result.rows
+    assert failed.failure == "its process ended with exit code 0"
+    assert failed.speed is None
+    assert good.failure is None
     assert good.speed is not None
 
 
