@@ -179,6 +179,23 @@ def test_more_than_the_time_of_the_baseline_is_slower(baseline, tiny_bundle, mon
     assert "is slower on onnxruntime-cpu fp32, onnxruntime-cpu fp16" in ended.stderr
 
 
+def test_a_bundle_that_fails_where_its_baseline_ran_is_no_pass(baseline, make_bundle, tmp_path):
+    broken = make_bundle("broken.mde", graphs={"fp32": b"no graph", "fp16": b"no graph"})
+    ended = bench("compare", broken, "--baseline", baseline[0](), "--ci", tmp_path / "ci")
+    assert ended.exit_code == 1
+    assert "onnxruntime-cpu fp32: BadInputError" in ended.stderr
+    assert not (tmp_path / "ci").exists()
+
+
+def test_a_baseline_that_nothing_can_be_held_against_is_no_pass(baseline, tiny_bundle, tmp_path):
+    write, result = baseline
+    path = write(rows=(dataclasses.replace(result.rows[0], name="torch eager fp32"),))
+    ended = bench("compare", tiny_bundle, "--baseline", path, "--ci", tmp_path / "ci")
+    assert ended.exit_code == 4
+    assert "base.json has no figure of it" in ended.stderr
+    assert not (tmp_path / "ci").exists()
+
+
 def test_a_baseline_of_another_machine_is_refused(baseline, tiny_bundle):
     write, result = baseline
     machine = dataclasses.replace(result.conditions.machine, cpu="another")
