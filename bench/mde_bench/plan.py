@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
+from mde_bench.accuracy import accuracy_of
 from mde_bench.candidates import Candidate, bundle_candidate, bundle_pairs, torch_candidate
 from mde_bench.frames import Excerpt, Scene, open_scene
 from mde_bench.interleave import Effort
@@ -17,6 +20,7 @@ from mde_runtime.bundle import graph_name, read_bundle
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import UsageError
 from mde_runtime.machine import this_machine
+from mde_runtime.protocols import open_protocol
 
 FALLBACK_REFERENCE = "onnxruntime-cpu"
 
@@ -56,11 +60,14 @@ def plan_run(
 ) -> Plan:
     """Every backend of the table with every precision of a bundle, and before them the PyTorch model.
 
-    num_threads None: as many as this process has cores.
+    num_threads None: as many as this process has cores. Raises UsageError for a protocol that is not known, and
+    BadInputError for truth that it refuses.
     """
     num_threads = num_threads or this_machine().num_cores
     bundle = read_bundle(bundle_path)
+    open_protocol(protocol)
     scene = open_scene(excerpt, bundle.contract.source)
+    accuracy_of(np.zeros_like(scene.truth_m), scene.truth_m, protocol)  # refuses now, not after all was predicted
     pairs = sorted(bundle_pairs(bundle), key=lambda pair: pair != (FALLBACK_REFERENCE, "fp32"))
     candidates = [bundle_candidate(bundle_path, backend, precision, num_threads) for backend, precision in pairs]
     reference = f"{FALLBACK_REFERENCE} fp32 (no checkpoint was given, so not the PyTorch model itself)"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mde_bench import cli, frames, interleave
+from mde_bench import cli, frames, interleave, run
 from mde_bench.result import read_result
 from mde_runtime import records
 from mde_runtime.backends import BACKENDS
@@ -78,8 +78,8 @@ def test_accuracy_is_the_named_protocols_over_the_frames(measured):
 
 def test_a_valid_run_is_kept_for_the_automatic_choice(tiny_bundle, tiny_data, monkeypatch):
     monkeypatch.setattr(interleave, "SETTLED_SHARE", np.inf)  # however busy the machine, the run is valid
-    run = bench("run", tiny_bundle, "--data", tiny_data, "--threads", 1)
-    assert run.exit_code == 0, run.output
+    ended = bench("run", tiny_bundle, "--data", tiny_data, "--threads", 1)
+    assert ended.exit_code == 0, ended.output
     ranking = get_ranking(read_bundle(tiny_bundle).manifest.members["graphs/fp32.onnx"].sha256)
     assert {(row.backend, row.precision) for row in ranking.fastest_first} >= {(HERE, "fp32"), (HERE, "fp16")}
 
@@ -134,6 +134,12 @@ def test_frames_of_another_size_are_refused_with_the_remedy(make_bundle, tiny_co
     assert "--source-size" in result.stderr
 
 
+@pytest.fixture
+def _never_carried_out(monkeypatch):
+    """What is refused is refused before the long work."""
+    monkeypatch.setattr(run, "carry_out", None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "said"),
     [
@@ -142,10 +148,22 @@ def test_frames_of_another_size_are_refused_with_the_remedy(make_bundle, tiny_co
         (("--frames", "0"), 2, "give 1 or more"),
     ],
 )
+@pytest.mark.usefixtures("_never_carried_out")
 def test_what_does_not_exist_is_refused(tiny_bundle, tiny_data, arguments, exit_code, said):
     result = bench("run", tiny_bundle, "--data", tiny_data, *arguments)
     assert result.exit_code == exit_code
     assert said in result.stderr
+
+
+@pytest.mark.usefixtures("_never_carried_out")
+def test_truth_that_the_protocol_refuses_is_refused_before_anything_runs(tiny_bundle, tiny_data):
+    path = tiny_data / "depth" / "val" / "5.npy"
+    truth_m = np.load(path)
+    truth_m[3:5, 7] = 0
+    np.save(path, truth_m)
+    result = bench("run", tiny_bundle, "--data", tiny_data)
+    assert result.exit_code == 3
+    assert "protocol seed, frame 5: 2 pixels of the truth are no measurement" in result.stderr
 
 
 def test_a_result_of_another_schema_is_refused(measured, tmp_path):
