@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mde_bench.modes import Mode
     from mde_bench.result import Result
 
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
 
 @click.group(cls=Group)
 def main() -> None:
@@ -38,8 +40,12 @@ def main() -> None:
     type=click.Choice(["offline", "paced", "sustained"]),
     help="Beside the single stream: batches, frames that arrive at a rate, or minutes of load. May be repeated.",
 )
-@click.option("--fps", default=30.0, show_default=True, help="With --mode paced: frames that arrive in a second.")
-@click.option("--minutes", default=15.0, show_default=True, help="With --mode sustained: for each candidate.")
+@click.option(
+    "--fps", type=POSITIVE, default=30.0, show_default=True, help="With --mode paced: frames that arrive in a second."
+)
+@click.option(
+    "--minutes", type=POSITIVE, default=15.0, show_default=True, help="With --mode sustained: for each candidate."
+)
 @click.option(
     "--only", multiple=True, default=("*",), help="Candidates by name, * for anything: 'openvino *'. May be repeated."
 )
