@@ -78,6 +78,9 @@ def run(
     can be shipped, or when one that the gate names fails or breaches a limit. A run whose figures never settled is not
     valid and makes it 5: close what else runs and measure again.
 
+    The estimator's `auto` goes by the last valid run here of all candidates on the default threads: one without --only
+    and --threads.
+
     \b
     mde-bench run model.mde --data data --checkpoint model.ckpt --report bench.html --json bench.json
     """
@@ -107,7 +110,7 @@ def run(
     found = checks(result, gate)
     if ci:
         write_ci_files(result, found, ci)
-    if not result.invalid_because:
+    if not result.invalid_because and only == ("*",) and num_threads is None:
         keep_ranking(result)
     _conclude(result, [f"{check.candidate}: {check.breach}" for check in found if check.breach], allow_noisy)
 

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from mde_bench import cli, frames, interleave, run
+from mde_bench.conditions import Conditions
 from mde_bench.result import read_result
 from mde_runtime import records
 from mde_runtime.backends import BACKENDS
@@ -76,12 +77,27 @@ def test_accuracy_is_the_named_protocols_over_the_frames(measured):
     assert result.rows[0].accuracy.values["rmse_m"] == pytest.approx(0.69, abs=0.03)
 
 
-def test_a_valid_run_is_kept_for_the_automatic_choice(tiny_bundle, tiny_data, monkeypatch):
-    monkeypatch.setattr(interleave, "SETTLED_SHARE", np.inf)  # however busy the machine, the run is valid
-    ended = bench("run", tiny_bundle, "--data", tiny_data, "--threads", 1)
+@pytest.fixture
+def _always_valid(monkeypatch):
+    """However busy or hot the machine, a run is valid."""
+    monkeypatch.setattr(interleave, "SETTLED_SHARE", np.inf)
+    monkeypatch.setattr(Conditions, "has_throttled", False)
+
+
+@pytest.mark.usefixtures("_always_valid")
+def test_a_valid_run_is_kept_for_the_automatic_choice(tiny_bundle, tiny_data):
+    ended = bench("run", tiny_bundle, "--data", tiny_data)
     assert ended.exit_code == 0, ended.output
     ranking = get_ranking(read_bundle(tiny_bundle).manifest.members["graphs/fp32.onnx"].sha256)
     assert {(row.backend, row.precision) for row in ranking.fastest_first} >= {(HERE, "fp32"), (HERE, "fp16")}
+
+
+@pytest.mark.usefixtures("_always_valid")
+@pytest.mark.parametrize("option", [("--only", f"{HERE} fp16"), ("--threads", 1)])
+def test_a_run_of_some_candidates_or_threads_is_not_kept_for_the_automatic_choice(tiny_bundle, tiny_data, option):
+    ended = bench("run", tiny_bundle, "--data", tiny_data, *option)
+    assert ended.exit_code == 0, ended.output
+    assert get_ranking(read_bundle(tiny_bundle).manifest.members["graphs/fp32.onnx"].sha256) is None
 
 
 def test_figures_that_never_settle_make_no_valid_run(tiny_bundle, tiny_data, monkeypatch, tmp_path):
