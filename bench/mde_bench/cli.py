@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from mde_runtime.command import PATH, Group, say
 from mde_runtime.errors import MeasurementError, UsageError, VerdictError
@@ -201,6 +202,7 @@ def compare(
     if old is not None and baseline is None:
         found = compare_bundles(new, old, num_threads, processor if cpu_time else wall, rule_out_percent / 100)
     elif baseline is not None and old is None:
+        _refuse_beside_baseline()
         found = compare_with_baseline(new, baseline, Effort())
     else:
         raise UsageError("give --against OLD.mde or --baseline FILE.json, one of them")
@@ -219,6 +221,14 @@ def compare(
             f"not decided on {', '.join(open_ones)}: close what else runs, or take --cpu-time or a larger "
             "--rule-out-percent"
         )
+
+
+def _refuse_beside_baseline() -> None:
+    """Raises UsageError for what was asked for but is settled by a baseline."""
+    source = click.get_current_context().get_parameter_source
+    options = {"num_threads": "--threads", "rule_out_percent": "--rule-out-percent", "cpu_time": "--cpu-time"}
+    if given := [option for name, option in options.items() if source(name) is not ParameterSource.DEFAULT]:
+        raise UsageError(f"{', '.join(given)} goes with --against; leave it out beside --baseline")
 
 
 def _conclude(result: "Result", breaches: list[str], allow_noisy: bool) -> None:

@@ -196,6 +196,13 @@ def test_a_baseline_that_nothing_can_be_held_against_is_no_pass(baseline, tiny_b
     assert not (tmp_path / "ci").exists()
 
 
+@pytest.mark.parametrize("option", [("--threads", "1"), ("--cpu-time",), ("--rule-out-percent", "5")])
+def test_what_a_baseline_cannot_be_asked_is_refused(tiny_bundle, option):
+    ended = bench("compare", tiny_bundle, "--baseline", "bench.json", *option)
+    assert ended.exit_code == 2
+    assert f"{option[0]} goes with --against" in ended.stderr
+
+
 def test_a_baseline_of_another_machine_is_refused(baseline, tiny_bundle):
     write, result = baseline
     machine = dataclasses.replace(result.conditions.machine, cpu="another")
