@@ -17,7 +17,7 @@ from mde_export.fit import Fit, Measured, fit
 from mde_export.pictures import spread
 from mde_export.request import Request
 from mde_export.sources import Source
-from mde_export.stages import FRAME, QUANTITY, graft_quantity
+from mde_export.stages import FRAME, QUANTITY, graft_quantity, unseen_sides
 from mde_export.steps import Step
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, UsageError
@@ -27,7 +27,8 @@ from mde_runtime.sources.pictures import read_picture
 COLUMNS = ("image", "x", "y", "metres")
 POINTS_PER_FRAME = 500  # of a data set: neighbours tell the same
 
-Points = tuple[Frames, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]  # frame, rows, columns, m
+# Frame, rows, columns, m. What a crop has cut off lies outside the frame.
+Points = tuple[Frames, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 
 def calibrated(source: Source, request: Request, step: Step) -> tuple[Source, Fit | None]:
@@ -39,19 +40,25 @@ def calibrated(source: Source, request: Request, step: Step) -> tuple[Source, Fi
     source = replace(source, network=functools.cache(source.network))
     with step("scale and shift: network on the measured frames"):
         graph = Executor(to_bytes(graft_quantity(source.network(), source.contract)), literal=False)
-        found = fit(_measured(graph, _points(request.measured, source.contract)), source.contract.from_network)
+        measured = _measured(graph, _points(request.measured, source.contract), source.contract)
+        found = fit(measured, source.contract.from_network)
     wanted = replace(source.contract.from_network, scale=found.scale, shift=found.shift)
     return replace(source, contract=replace(source.contract, from_network=wanted)), found
 
 
-def _measured(graph: Executor, frames: Iterator[Points]) -> Measured:
-    quantities, metres, groups = [], [], []
+def _measured(graph: Executor, frames: Iterator[Points], contract: Contract) -> Measured:
+    """The network's quantity at the points, but for those that it does not see: there its border value only goes on."""
+    (above, below), (left, right) = unseen_sides(contract)
+    quantities, metres, groups, num_unseen = [], [], [], 0
     for group, (frame, rows, columns, distances_m) in enumerate(frames):
+        is_seen = (above <= rows) & (rows < contract.source.height_px - below)
+        is_seen &= (left <= columns) & (columns < contract.source.width_px - right)
         quantity = graph.run({FRAME: frame})[QUANTITY][0]
-        quantities.append(quantity[rows, columns].astype(np.float64))
-        metres.append(distances_m)
-        groups.append(np.full(len(rows), group))
-    return Measured(np.concatenate(quantities), np.concatenate(metres), np.concatenate(groups))
+        quantities.append(quantity[rows[is_seen], columns[is_seen]].astype(np.float64))
+        metres.append(distances_m[is_seen])
+        groups.append(np.full(is_seen.sum(), group))
+        num_unseen += int((~is_seen).sum())
+    return Measured(np.concatenate(quantities), np.concatenate(metres), np.concatenate(groups), num_unseen)
 
 
 def _points(measured: Path, contract: Contract) -> Iterator[Points]:
@@ -61,35 +68,38 @@ def _points(measured: Path, contract: Contract) -> Iterator[Points]:
 def _of_csv(path: Path, contract: Contract) -> Iterator[Points]:
     """image: a path from the file's folder; x, y: px from the picture's upper left; metres: as the contract's depth."""
     by_image: dict[str, list[tuple[float, float, float]]] = {}
-    with _opened(path) as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise BadInputError(
-                f"{path}: its columns are {reader.fieldnames}; its first line has to be {','.join(COLUMNS)}"
-            )
-        for row in reader:
-            try:
-                x, y, metres = (float(row[name]) for name in COLUMNS[1:])
-            except (TypeError, ValueError) as error:
-                raise BadInputError(
-                    f"{path}, line {reader.line_num}: {error}; write {','.join(COLUMNS)} as numbers"
-                ) from error
-            if not np.isfinite((x, y, metres)).all():
-                raise BadInputError(
-                    f"{path}, line {reader.line_num}: {x:g}, {y:g}, {metres:g} are not all finite numbers; correct it"
-                )
-            by_image.setdefault(row["image"], []).append((x, y, metres))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel begins its UTF-8 with a byte order mark
+            for image, point in _rows(file, path):
+                by_image.setdefault(image, []).append(point)
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be read ({error.strerror}); give a CSV or a data set's folder") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInputError(f"{path}: not a CSV in UTF-8 ({error}); save it again as one") from error
     if not by_image:
         raise BadInputError(f"{path}: holds no measured point; give a line {','.join(COLUMNS)} for each")
     for image, points in by_image.items():
         yield _on_frame(path.parent / image, np.array(points), contract)
 
 
-def _opened(path: Path) -> TextIO:
-    try:
-        return path.open(newline="")
-    except OSError as error:
-        raise BadInputError(f"{path}: cannot be read ({error.strerror}); give a CSV or a data set's folder") from error
+def _rows(file: TextIO, path: Path) -> Iterator[tuple[str, tuple[float, float, float]]]:
+    reader = csv.DictReader(file)
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise BadInputError(
+            f"{path}: its columns are {reader.fieldnames}; its first line has to be {','.join(COLUMNS)}"
+        )
+    for row in reader:
+        try:
+            x, y, metres = (float(row[name]) for name in COLUMNS[1:])
+        except (TypeError, ValueError) as error:
+            raise BadInputError(
+                f"{path}, line {reader.line_num}: {error}; write {','.join(COLUMNS)} as numbers"
+            ) from error
+        if not np.isfinite((x, y, metres)).all():
+            raise BadInputError(
+                f"{path}, line {reader.line_num}: {x:g}, {y:g}, {metres:g} are not all finite numbers; correct it"
+            )
+        yield row["image"], (x, y, metres)
 
 
 def _on_frame(image: Path, points: npt.NDArray[np.float64], contract: Contract) -> Points:
@@ -102,12 +112,12 @@ def _on_frame(image: Path, points: npt.NDArray[np.float64], contract: Contract) 
         )
     placed = fit_of(contract, width, height)
     places = []
-    for position, first, last, begin, end in (
-        (x, *placed.picture_box[::2], *placed.frame_box[::2]),
-        (y, *placed.picture_box[1::2], *placed.frame_box[1::2]),
+    for position, side, first, last, begin, end in (
+        (x, width, *placed.picture_box[::2], *placed.frame_box[::2]),
+        (y, height, *placed.picture_box[1::2], *placed.frame_box[1::2]),
     ):
-        pixel = np.floor(begin + (position + 0.5 - first) * (end - begin) / (last - first)).astype(np.int64)
-        places.append(np.clip(pixel, begin, end - 1))
+        centre = np.minimum(position, side - 1) + 0.5
+        places.append(np.floor(begin + (centre - first) * (end - begin) / (last - first)).astype(np.int64))
     return frame_of(picture, contract)[None], places[1], places[0], metres
 
 

@@ -230,9 +230,10 @@ def _as_text(exported: "Exported") -> str:
 
 
 def _fit_as_text(fit: "Fit") -> str:
+    unseen = f"; {fit.num_unseen} more left out, where the network does not see" if fit.num_unseen else ""
     return (
         f"scale {fit.scale:.6g}, shift {fit.shift:.6g}: RMSE on measured distances held out {fit.rmse_m:.3f} m, "
-        f"{fit.rmse_before_m:.3f} m before ({fit.num_points} distances)"
+        f"{fit.rmse_before_m:.3f} m before ({fit.num_points} distances{unseen})"
     )
 
 

@@ -26,6 +26,7 @@ class Measured:
     quantity: Floats
     metres: Floats
     group: npt.NDArray[np.int64]  # of the picture: points of one are held out together
+    num_unseen: int = 0  # more distances, measured where the network does not see
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Fit:
     rmse_m: float
     rmse_before_m: float  # with the old scale and shift, or of the mean distance where there was no metric depth
     num_points: int
+    num_unseen: int  # points left out, because the network does not see them
 
 
 def fit(measured: Measured, wanted: FromNetwork) -> Fit:
@@ -46,7 +48,10 @@ def fit(measured: Measured, wanted: FromNetwork) -> Fit:
     """
     count = len(measured.metres)
     if count < MIN_POINTS:
-        raise BadInputError(f"{count} measured distances are too few to hold any out; measure {MIN_POINTS} or more")
+        unseen = f" that the network sees ({measured.num_unseen} more it does not)" if measured.num_unseen else ""
+        raise BadInputError(
+            f"{count} measured distances{unseen} are too few to hold any out; measure {MIN_POINTS} or more"
+        )
     if not (np.isfinite(measured.quantity).all() and (measured.metres > 0).all()):
         raise BadInputError("a measured distance is 0 or less, or the network gives NaN there; leave it out")
     before_m = _before(measured, wanted)
@@ -59,7 +64,7 @@ def fit(measured: Measured, wanted: FromNetwork) -> Fit:
             "Nothing was written"
         )
     scale, shift = _least_squares(measured, wanted, with_shift)
-    return Fit(scale, shift, errors[with_shift], before_m, count)
+    return Fit(scale, shift, errors[with_shift], before_m, count, measured.num_unseen)
 
 
 def _before(measured: Measured, wanted: FromNetwork) -> float:

@@ -199,14 +199,20 @@ def clip(ops: Ops, depth: ir.Value, wanted: FromNetwork) -> ir.Value:
 
 def blank_unseen(ops: Ops, depth: ir.Value, contract: Contract) -> ir.Value:
     """0, no measurement, where the map does not cover the centre of the frame's pixel."""
+    rows, columns = unseen_sides(contract)
+    size = (contract.source.height_px, contract.source.width_px)
+    unseen = (tuple(-side for side in rows), tuple(-side for side in columns))
+    depth = cut(ops, depth, size, (unseen[0][0], unseen[0][1]), (unseen[1][0], unseen[1][1]), "cut_unseen")
+    return pad(ops, depth, rows, columns, "constant", "blank_unseen")
+
+
+def unseen_sides(contract: Contract) -> tuple[Size, Size]:
+    """How many of the frame's rows (top, bottom) and columns (left, right) the map does not cover."""
     source, placed = contract.source, contract.placement
     top, left, bottom, right = contract.from_network.covers
     rows = _unseen(source.height_px, placed.height_px, top - placed.top_px, bottom - placed.top_px)
     columns = _unseen(source.width_px, placed.width_px, left - placed.left_px, right - placed.left_px)
-    size = (source.height_px, source.width_px)
-    unseen = (tuple(-side for side in rows), tuple(-side for side in columns))
-    depth = cut(ops, depth, size, (unseen[0][0], unseen[0][1]), (unseen[1][0], unseen[1][1]), "cut_unseen")
-    return pad(ops, depth, rows, columns, "constant", "blank_unseen")
+    return rows, columns
 
 
 def _check_network(graph: ir.Graph, contract: Contract) -> tuple[int | str, Size]:

@@ -3,12 +3,14 @@
 import csv
 
 import numpy as np
+import onnx
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from PIL import Image
 
 from mde_export.cli import main
 from mde_export.fit import Measured, fit
+from mde_runtime import records
 from mde_runtime.backends import open_session
 from mde_runtime.bundle import read_bundle
 from mde_runtime.errors import BadInputError, VerdictError
@@ -126,3 +128,74 @@ def test_a_file_of_points_that_is_not_there_is_named(camera, tmp_path):
     result = CliRunner().invoke(main, [str(bundle), "--measured", str(tmp_path / "none.csv"), "-o", "mine.mde"])
     assert result.exit_code == 3
     assert "none.csv: cannot be read (No such file" in result.stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_file_of_points_in_another_encoding_is_refused_in_one_line(encoding, camera):
+    bundle, points = camera
+    points.write_text(points.read_text() + "größe.png,3,3,2\n", encoding)
+    result = CliRunner().invoke(main, [str(bundle), "--measured", str(points), "-o", "mine.mde"])
+    assert result.exit_code == 3
+    assert "points.csv: not a CSV in UTF-8" in result.stderr
+
+
+def test_a_field_that_no_csv_has_is_refused_in_one_line(camera):
+    bundle, points = camera
+    points.write_text(points.read_text() + "x" * 200_000 + ",3,3,2\n")
+    result = CliRunner().invoke(main, [str(bundle), "--measured", str(points), "-o", "mine.mde"])
+    assert result.exit_code == 3
+    assert "points.csv: not a CSV in UTF-8 (field larger than field limit" in result.stderr
+
+
+def test_points_as_excel_saves_them_are_read(camera, tmp_path):
+    bundle, points = camera
+    points.write_text(points.read_text(), "utf-8-sig")
+    result = CliRunner().invoke(main, [str(bundle), "--measured", str(points), "-o", str(tmp_path / "mine.mde")])
+    assert result.exit_code == 0, result.stderr
+    assert "scale 1.5" in result.stdout
+
+
+@pytest.fixture
+def cropped(contract, tmp_path):
+    """Export a network of brightness that sees columns 14 to 25 of 40, fitted to points in these columns.
+
+    Of a 12x40 picture the contract's 12x20 frame shows columns 10 to 29, and of that the network sees the middle 12x12.
+    Where it sees, everything is 1.5 times as far; elsewhere all is 5 m.
+    """
+    graph = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+        net (float[1,3,12,12] image) => (float[1,1,12,12] depth) <float gain = {10}> {
+            grey = ReduceMean <axes = [1]> (image)
+            depth = Mul (grey, gain)
+        }""")
+    onnx.save(graph, tmp_path / "crop.onnx")
+    wanted = contract(resize="crop", height_px=12, width_px=12, covers=(0, 0, 12, 12))
+    (tmp_path / "crop.json").write_text(records.dumps(wanted))
+    (tmp_path / "pictures").mkdir()
+    levels = range(60, 252, 3)
+    for level in levels:
+        Image.new("RGB", (40, 12), (level, level, level)).save(tmp_path / "pictures" / f"{level}.png")
+
+    def export(*columns: int) -> Result:
+        with (tmp_path / "points.csv").open("w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(("image", "x", "y", "metres"))
+            for level in levels:
+                far_m = 1.5 * 10 * level / 255
+                rows.writerows((f"pictures/{level}.png", x, 6, far_m if 14 <= x < 26 else 5) for x in columns)
+        command = ["crop.onnx", "--contract", "crop.json", "--frames", "pictures", "--measured", "points.csv"]
+        return CliRunner().invoke(main, [part if part[0] == "-" else str(tmp_path / part) for part in command])
+
+    return export
+
+
+def test_points_that_the_network_does_not_see_are_left_out_and_counted(cropped):
+    result = cropped(9, 10, 13, 14, 25, 26, 30)
+    assert result.exit_code == 0, result.stderr
+    assert "scale 1.5, shift 0:" in result.stdout
+    assert "(128 distances; 320 more left out, where the network does not see)" in result.stdout
+
+
+def test_points_of_which_the_network_sees_none_are_refused(cropped):
+    result = cropped(9, 13)
+    assert result.exit_code == 3
+    assert "0 measured distances that the network sees (128 more it does not) are too few" in result.stderr
