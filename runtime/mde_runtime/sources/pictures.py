@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from mde_runtime.contract import MAX_SIDE_PX
 from mde_runtime.errors import BadInputError, UsageError
@@ -16,6 +16,15 @@ from mde_runtime.sources import Source, SourceFrame
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 # Pillow goes by content, and would hand what is PostScript inside a .jpg to Ghostscript.
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")
+UPRIGHT_BY = {  # EXIF's orientation, and what undoes it
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
@@ -62,8 +71,15 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
                 )
             if image.mode not in EIGHT_BIT_MODES:
                 raise BadInputError(f"{path}: a picture of mode {image.mode}, not 8 bits a colour; convert it first")
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            return np.asarray(_upright(image).convert("RGB"))
+    except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:  # a TIFF's odd types
         raise BadInputError(
             f"{path}: not a picture that can be read ({error}); copy it again, or save it anew"
         ) from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF says. Pillow's own way writes all of EXIF anew, and fails on a tag of odd type."""
+    image.load()  # first, since Pillow turns a TIFF by itself while loading it
+    by = UPRIGHT_BY.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if by is None else image.transpose(by)
