@@ -59,6 +59,34 @@ def test_a_value_of_the_wrong_kind_is_refused(setting: str):
         with_settings(recipe_named("fast"), [setting])
 
 
+@pytest.mark.parametrize(
+    ("setting", "allowed"),
+    [
+        ("epochs=0", "1 or more"),
+        ("batch_size=0", "1 or more"),
+        ("evaluate_every_epochs=0", "1 or more"),
+        ("picture_every_steps=-1", "1 or more"),
+        ("max_minutes=0.0", "more than 0"),
+        ("clip_gradient=0.0", "more than 0"),
+        ("lr=-1.0", "0 or more"),
+        ("ema_decay=1.1", "0 to 1"),
+        ("patience=-1", "0 or more"),
+        ("seed=-1", "0 to 4294967295"),
+        ("augment.flip=2.0", "0 to 1"),
+        ("augment.zoom=0.5", "1 or more"),
+    ],
+)
+def test_a_value_out_of_range_is_answered_with_the_range(setting: str, allowed: str):
+    key, _, value = setting.partition("=")
+    with pytest.raises(BadInputError, match=rf"^recipe\.{key}: {value} is out of range; give {allowed}$"):
+        with_settings(recipe_named("fast"), [setting])
+
+
+@pytest.mark.parametrize("setting", ["lr=0", "ema_decay=0", "patience=0", "seed=4294967295", "max_minutes=0.01"])
+def test_the_ends_of_a_range_are_in_it(setting: str):
+    with_settings(recipe_named("fast"), [setting])
+
+
 def test_an_unknown_recipe_is_answered_with_the_known_ones():
     with pytest.raises(UsageError, match="the recipes are resnet34-skip, fast"):
         recipe_named("slow")

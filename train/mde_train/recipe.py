@@ -1,14 +1,61 @@
 """A recipe says how a model is trained. Frozen data: shown by `--show`, changed by `--set`, kept in the checkpoint."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mde_runtime import records
-from mde_runtime.errors import UsageError
+from mde_runtime.errors import BadInputError, UsageError
 
 LENGTH = ("epochs", "max_minutes")  # what a run that goes on may change
+
+
+class Range(NamedTuple):
+    """The values that a number may have."""
+
+    least: float
+    most: float
+    in_words: str
+
+
+SHARE = Range(0, 1, "0 to 1")
+NOT_NEGATIVE = Range(0, math.inf, "0 or more")
+POSITIVE = Range(math.ulp(0.0), math.inf, "more than 0")
+AT_LEAST_1 = Range(1, math.inf, "1 or more")
+
+AUGMENT_RANGES = {
+    "flip": SHARE,
+    "zoom": AT_LEAST_1,
+    "gamma": NOT_NEGATIVE,
+    "contrast": SHARE,
+    "brightness": SHARE,
+    "colour": SHARE,
+    "haze": NOT_NEGATIVE,
+    "saturation": NOT_NEGATIVE,
+    "mix": SHARE,
+}
+RECIPE_RANGES = {
+    "batch_size": AT_LEAST_1,
+    "epochs": AT_LEAST_1,
+    "max_minutes": POSITIVE,
+    "lr": NOT_NEGATIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "clip_gradient": POSITIVE,
+    "ema_decay": SHARE,
+    "evaluate_every_epochs": AT_LEAST_1,
+    "picture_every_steps": AT_LEAST_1,
+    "patience": NOT_NEGATIVE,
+    "seed": Range(0, 2**32 - 1, "0 to 4294967295"),  # numpy's own
+}
+
+
+def _check_ranges(where: str, record: object, ranges: Mapping[str, Range]) -> None:
+    for key, allowed in ranges.items():
+        value = getattr(record, key)
+        if value is not None and not allowed.least <= value <= allowed.most:
+            raise BadInputError(f"{where}.{key}: {value} is out of range; give {allowed.in_words}")
 
 
 @dataclass(frozen=True)
@@ -24,6 +71,9 @@ class Augment:
     haze: float  # the largest density of added haze, per metre
     saturation: float  # distances from grey times 1 / (1 + saturation) to 1 + saturation
     mix: float  # the share of frames that another frame's nearer things are put into
+
+    def __post_init__(self) -> None:
+        _check_ranges("recipe.augment", self, AUGMENT_RANGES)
 
 
 NOTHING = Augment(
@@ -58,11 +108,14 @@ class Recipe:
     holdout: str  # training frames FIRST..LAST (names) to judge on instead of the held-out split; empty: that split
     seed: int  # of everything random
 
+    def __post_init__(self) -> None:
+        _check_ranges("recipe", self, RECIPE_RANGES)
+
 
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """The recipe with `key=value` changes, e.g. `lr=1e-3`, `augment.zoom=1.5`, `loss=seed`. Values are JSON or text.
 
-    Raises UsageError for a key that does not exist, BadInputError for a value of the wrong type.
+    Raises UsageError for a key that does not exist, BadInputError for a value of the wrong type or out of its range.
     """
     changed = records.to_json(recipe)
     for setting in settings:
