@@ -149,16 +149,17 @@ def test_a_run_that_goes_on_can_be_made_longer(finished: Path, scenes: Path, tmp
 
 
 @pytest.mark.parametrize(
-    ("setting", "words"),
+    ("setting", "code", "words"),
     [
-        ("lr=1e-3", "--set lr=1e-3: a run that goes on can be made longer or shorter, by epochs, max_minutes"),
-        ("epochs=1", "has done 2.0 epochs in"),
+        ("lr=1e-3", 2, "--set lr=1e-3: a run that goes on can be made longer or shorter, by epochs, max_minutes"),
+        ("epochs=1", 2, "has done 2.0 epochs in"),
+        ("epochs=0", 3, "recipe.epochs: 0 is out of range; give 1 or more"),
     ],
 )
-def test_what_a_run_that_goes_on_cannot_change_is_refused(setting, words, finished: Path, scenes: Path):
+def test_what_a_run_that_goes_on_cannot_change_is_refused(setting, code, words, finished: Path, scenes: Path):
     before = (finished / "recipe.json").read_bytes()
     result = mde_train("--resume", "--data", scenes, "--out", finished, settings=(setting,))
-    assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+    assert (result.exit_code, words in result.stderr) == (code, True), result.stderr
     assert (finished / "recipe.json").read_bytes() == before
 
 
@@ -223,13 +224,28 @@ def test_heldout_depth_that_hardly_varies_is_refused_before_training(scenes: Pat
     assert (result.exit_code, "varies by less than 1.0 m" in result.stderr) == (3, True)
 
 
-def test_bf16_where_the_processor_has_none_is_refused_with_the_reason(scenes, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+def nothing_known() -> bool:
+    raise AttributeError("_is_mkldnn_bf16_supported")
+
+
+@pytest.mark.parametrize(("has_onednn", "is_supported"), [(True, lambda: False), (False, nothing_known)])
+def test_bf16_where_the_processor_has_none_is_refused_with_the_reason(
+    has_onednn, is_supported, scenes, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: has_onednn)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", is_supported)
     result = mde_train(
         "--recipe", "fast-demo", "--data", scenes, "--out", tmp_path / "r", settings=(*SMALL, "precision=bf16")
     )
     assert result.exit_code == 4
     assert "several times slower" in result.stderr
+
+
+def test_fp32_trains_where_nothing_is_known_of_bf16(scenes, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", nothing_known)
+    result = mde_train("--recipe", "fast", "--data", scenes, "--out", tmp_path / "r", "--fast-dev-run", settings=SMALL)
+    assert result.exit_code == 0, result.stderr
 
 
 def test_bf16_trains_with_a_bounded_gradient(scenes: Path, tmp_path: Path, monkeypatch):
@@ -253,7 +269,9 @@ def test_bf16_trains_with_a_bounded_gradient(scenes: Path, tmp_path: Path, monke
             "nothing.ckpt: no such file",
         ),
         (["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--set", "holdout=a..b"], 3, "give FIRST..LAST"),
+        (["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--set", "holdout=20..5"], 3, "give FIRST..LAST"),
         (["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--set", "batch_size=99"], 3, "batch_size=24"),
+        (["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--set", "epochs=0"], 3, "recipe.epochs: 0 is out"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(arguments, code, words, scenes: Path, tmp_path: Path, monkeypatch):
@@ -263,6 +281,19 @@ def test_what_cannot_be_done_is_one_line(arguments, code, words, scenes: Path, t
     assert words in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "r").exists()
+
+
+def test_weights_that_are_given_twice_are_refused(scenes: Path, tmp_path: Path):
+    arguments = ("--recipe", "resnet34-skip", "--data", scenes, "--out", tmp_path / "r", "--weights", "imagenet")
+    result = mde_train(*arguments, settings=("model_options.weights=none",))
+    words = "weights are given by --weights and by --set model_options.weights; give one of them"
+    assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+
+
+@pytest.mark.parametrize("option", ["--devices", "--num-nodes"])
+def test_no_device_and_no_machine_is_wrong_usage(option, scenes: Path, tmp_path: Path):
+    result = mde_train("--recipe", "fast", "--data", scenes, "--out", tmp_path / "r", option, 0)
+    assert (result.exit_code, "0 is not in the range x>=1" in result.stderr) == (2, True)
 
 
 def test_a_trial_run_goes_through_everything_in_two_steps(scenes: Path, tmp_path: Path):

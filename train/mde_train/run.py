@@ -58,6 +58,8 @@ def begin(
     """
     if (run / LAST).exists():
         raise UsageError(f"{run}: holds a run already; go on with it by --resume, or give another --out")
+    if weights != "none" and "weights" in recipe.model_options:
+        raise UsageError("weights are given by --weights and by --set model_options.weights; give one of them")
     seed_everything(recipe.seed, verbose=False)
     network = build_model(recipe.model, **recipe.model_options, **({} if weights == "none" else {"weights": weights}))
     if init:
@@ -121,8 +123,10 @@ def _fit(training: Training, data: Data, run: Path, machines: Machines) -> Path:
 
 
 def _check_precision(recipe: Recipe) -> None:
-    has_bf16 = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    if recipe.precision == "bf16" and not has_bf16:
+    if recipe.precision != "bf16" or torch.cuda.is_available():
+        return
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch's
+    if not (has_onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported()):  # the question is oneDNN's: macOS has neither
         raise MachineError(
             "precision bf16: this processor has no bf16 instructions, and without them it is several times slower "
             "than fp32; train with --set precision=fp32"

@@ -21,8 +21,21 @@ if TYPE_CHECKING:
 @click.option("--init", type=PATH, help="Start from the weights of this checkpoint or state dict.")
 @click.option("--weights", default="none", show_default=True, help="Of a ResNet encoder: none, imagenet, or a file.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, by the recipe that it was begun with.")
-@click.option("--devices", "num_devices", default=1, show_default=True, help="GPUs, or processes on CPUs, a machine.")
-@click.option("--num-nodes", default=1, show_default=True, help="Machines; start the command by torchrun on each.")
+@click.option(
+    "--devices",
+    "num_devices",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="GPUs, or processes on CPUs, a machine.",
+)
+@click.option(
+    "--num-nodes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Machines; start the command by torchrun on each.",
+)
 @click.option("--fast-dev-run", is_flag=True, help="Two steps, one evaluation, all the files: is everything in place?")
 @click.option("--list", "list_recipes", is_flag=True, help="List the recipes and end.")
 @click.option("--show", metavar="NAME", help="Print a recipe as JSON and end; --set applies.")
