@@ -4,11 +4,30 @@ import itertools
 import numpy as np
 import pytest
 
+from mde_bench import interleave
 from mde_bench.interleave import Effort, measure, unsettled_because
 from mde_bench.remote import CandidateError
 from mde_bench.samples import Call, Samples
 
 BRIEF = Effort(num_rounds=9, block_s=0, min_calls=3, max_windows=3, max_warm_up_s=1)
+
+
+class Clock:
+    """Time that passes only where somebody sleeps."""
+
+    def __init__(self):
+        self._now_s = 0.0
+
+    def monotonic(self):
+        return self._now_s
+
+    def sleep(self, seconds):
+        self._now_s += seconds
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch):
+    monkeypatch.setattr(interleave, "time", Clock())
 
 
 class Scripted:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -66,18 +65,25 @@ def test_without_a_driver_there_is_no_chip(monkeypatch):
     assert chip() is None
 
 
-class HostEvents:
-    """Marks by the host's clock: the stand-in's streams run at once."""
+@dataclasses.dataclass
+class Clock:
+    """Moved on by what a test says to take time."""
 
-    def __init__(self):
-        self.times = {}
+    now_s: float = 0.0
+
+
+class ScriptedEvents:
+    """Marks by a scripted clock: the stand-in's streams run at once."""
+
+    def __init__(self, clock):
+        self.times, self._clock = {}, clock
 
     def new(self):
         self.times[len(self.times)] = None
         return len(self.times) - 1
 
     def record(self, event, stream):  # noqa: ARG002  the driver's own signature
-        self.times[event] = time.perf_counter()
+        self.times[event] = self._clock.now_s
 
     def seconds_between(self, first, second):
         return self.times[second] - self.times[first]
@@ -86,18 +92,18 @@ class HostEvents:
         del self.times[event]
 
 
-class Sleeper:
-    """A session on a stream that computes for five milliseconds; nothing else is asked of it."""
+class FiveMilliseconds:
+    """A session on a stream that computes for so long; nothing else is asked of it."""
 
     executor, device, arithmetic = "made for tests", "none", {"fp32": "fp32"}
     engine_sha256 = "e" * 64
 
-    def __init__(self, max_batch):
-        self.max_batch, self.seen = max_batch, set()
+    def __init__(self, max_batch, clock):
+        self.max_batch, self.seen, self._clock = max_batch, set(), clock
 
     def run_on(self, stream, pointers):
         self.seen.add((stream, tuple(sorted(pointers))))
-        time.sleep(0.005)
+        self._clock.now_s += 0.005
 
     def run(self, feeds, out=None):
         raise NotImplementedError
@@ -110,21 +116,32 @@ class Sleeper:
 
 
 @pytest.fixture
-def cuda(monkeypatch):
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def cuda(monkeypatch, clock):
+    """CUDA over numpy, whose every copy takes a millisecond."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "runtime"))
     from test_running import NumpyCuda
 
-    return NumpyCuda()
+    class TimedCuda(NumpyCuda):
+        def queue(self, thunk):
+            clock.now_s += 0.001
+            super().queue(thunk)
+
+    return TimedCuda()
 
 
 @pytest.mark.parametrize("max_batch", [None, 4])
-def test_copies_and_computing_are_timed_apart_by_the_devices_clock(cuda, max_batch):
-    session, events = Sleeper(max_batch), HostEvents()
+def test_copies_and_computing_are_timed_apart_by_the_devices_clock(cuda, clock, max_batch):
+    session, events = FiveMilliseconds(max_batch, clock), ScriptedEvents(clock)
     found = device_times(session, SOURCE, 3, cuda, events)
     num_frames = max_batch or 1
-    assert 0.005 <= found.compute_s * num_frames < 0.5
-    assert 0 < found.upload_s < found.compute_s
-    assert 0 < found.download_s < found.compute_s
+    assert found.compute_s * num_frames == pytest.approx(0.005)
+    assert found.upload_s * num_frames == pytest.approx(0.001)
+    assert found.download_s * num_frames == pytest.approx(0.002)  # depth_m and num_nonfinite
     assert found.engine_sha256 == "e" * 64
     assert cuda.num_copies == 3 * 4  # up: frame; down: depth_m and num_nonfinite; a first call that warms up
     (seen,) = session.seen
@@ -132,9 +149,9 @@ def test_copies_and_computing_are_timed_apart_by_the_devices_clock(cuda, max_bat
     assert (cuda.device, cuda.host, cuda.streams, events.times) == ({}, {}, set(), {})
 
 
-def test_a_gpu_that_shares_the_cpus_memory_copies_nothing(cuda):
+def test_a_gpu_that_shares_the_cpus_memory_copies_nothing(cuda, clock):
     cuda.gpu = lambda: dataclasses.replace(type(cuda)().gpu(), is_integrated=True)
-    device_times(Sleeper(None), SOURCE, 3, cuda, HostEvents())
+    device_times(FiveMilliseconds(None, clock), SOURCE, 3, cuda, ScriptedEvents(clock))
     assert cuda.num_copies == 0
     assert cuda.host == {}
 
