@@ -22,9 +22,15 @@ from mde_runtime.command import PATH, Command
 @click.argument("bundle", type=PATH)
 @click.option("--backend", default="onnxruntime-cpu", show_default=True)
 @click.option("--num-comparisons", default=100, show_default=True)
-@click.option("--slower-permille", default=0, show_default=True, help="0: against itself.")
-@click.option("--rule-out-percent", default=5.0, show_default=True, help="As of mde-bench compare.")
-@click.option("--threads", "num_threads", default=1, show_default=True)
+@click.option("--slower-permille", type=click.IntRange(min=0), default=0, show_default=True, help="0: against itself.")
+@click.option(
+    "--rule-out-percent",
+    type=click.FloatRange(min=0.1),
+    default=5.0,
+    show_default=True,
+    help="As of mde-bench compare.",
+)
+@click.option("--threads", "num_threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--cpu-time", is_flag=True, help="Decide by processor time.")
 def main(
     bundle: Path,

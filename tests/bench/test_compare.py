@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mde_bench import cli, compare, interleave
+from mde_bench import cli, compare, interleave, selftest
 from mde_bench.candidates import Candidate
 from mde_bench.ci import write_comparison_files
 from mde_bench.compare import Comparison, Comparisons
@@ -221,3 +221,10 @@ def test_a_baseline_that_is_not_valid_is_refused(baseline, tiny_bundle):
 @pytest.mark.parametrize("arguments", [(), ("--against", "a.mde", "--baseline", "b.json")])
 def test_one_side_to_compare_with_is_needed(tiny_bundle, arguments):
     assert bench("compare", tiny_bundle, *arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("option", [("--threads", "0"), ("--slower-permille", "-1"), ("--rule-out-percent", "0")])
+def test_a_selftest_of_nothing_that_can_be_is_refused(tiny_bundle, option):
+    ended = CliRunner().invoke(selftest.main, [str(tiny_bundle), "--num-comparisons", "0", *option])
+    assert ended.exit_code == 2
+    assert option[0] in ended.stderr
