@@ -25,6 +25,8 @@ from mde_runtime.machine import this_machine
 VARIABLE = "MDE_CACHE"
 DIGEST_BYTES = 32
 DAY_S = 86400.0
+LOCK = ".lock"
+ABANDONED_S = 3600.0  # a draft that was not written to for so long has no writer any more
 Record = TypeVar("Record")
 
 
@@ -85,6 +87,21 @@ def unused_blobs(days: float) -> list[Path]:
     """The kept bytes of every kind that nobody has asked for in so many days."""
     oldest = time.time() - days * DAY_S
     return [path for path in sorted(cache_dir().glob("*/[!.]*.blob")) if path.stat().st_mtime < oldest]
+
+
+def drafts() -> list[Path]:
+    """What interrupted writers of every kind left behind."""
+    return [path for path in sorted(cache_dir().glob("*/.*")) if not is_in_use(path)]
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether somebody may hold or write a file of the cache now: a lock, or a draft that is fresh."""
+    if not path.name.startswith("."):
+        return path.suffix == LOCK
+    try:
+        return time.time() - path.stat().st_mtime < ABANDONED_S
+    except FileNotFoundError:  # its writer has just finished it
+        return True
 
 
 @dataclass(frozen=True)

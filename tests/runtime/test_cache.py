@@ -5,6 +5,7 @@ import pytest
 
 from mde_runtime import MachineError, cache
 from mde_runtime.cache import RankedCandidate, Ranking
+from mde_runtime.cli.bundle import main
 
 
 @pytest.fixture
@@ -95,6 +96,20 @@ def test_a_blob_that_was_used_is_not_among_the_unused(at):
     cache.get_blob("models", {"graph": "used"})
     (unused,) = cache.unused_blobs(30)
     assert unused.read_bytes().endswith(b"forgotten")
+
+
+@pytest.mark.parametrize("options", [(), ("--all",)])
+@pytest.mark.parametrize("kind", ["engines", "frames", "kernels", "openvino", "rankings", "verifications"])
+def test_prune_removes_what_interrupted_writers_of_every_kind_left(at, command, kind, options):
+    cache.put_blob(kind, {"graph": "a"}, b"whole")
+    folder = at / kind
+    for name in (".left-behind.blob", ".being-written.blob"):
+        (folder / name).write_bytes(b"half")
+    os.utime(folder / ".left-behind.blob", (0, 0))
+    ended = command(main, "cache", "prune", *options)
+    assert str(folder / ".left-behind.blob") in ended.stdout.split()
+    assert not (folder / ".left-behind.blob").exists()
+    assert (folder / ".being-written.blob").exists()
 
 
 def test_a_ranking_is_kept_fastest_first():

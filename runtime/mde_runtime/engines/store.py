@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mde_runtime import files, records
-from mde_runtime.cache import cache_dir, write
+from mde_runtime.cache import LOCK, cache_dir, write
 from mde_runtime.cuda import open_cuda
 from mde_runtime.engines.build import build_engine
 from mde_runtime.engines.flavours import version_of
@@ -15,8 +15,7 @@ from mde_runtime.engines.keys import EngineKey, EngineRecord
 from mde_runtime.engines.locking import if_free, only_one
 from mde_runtime.errors import BadInputError, MachineError
 
-ENGINE, RECORD, LOCK = ".engine", ".json", ".lock"
-ABANDONED_S = 3600.0  # a draft that was not written to for so long has no writer any more
+ENGINE, RECORD = ".engine", ".json"
 
 
 @dataclass(frozen=True)
@@ -148,21 +147,6 @@ def remove_unusable() -> list[Path]:
                     path.with_suffix(suffix).unlink(missing_ok=True)
                 removed.append(path)
     return removed
-
-
-def drafts() -> list[Path]:
-    """What interrupted writers left behind."""
-    return [path for path in sorted(folder().glob(".*")) if not is_in_use(path)]
-
-
-def is_in_use(path: Path) -> bool:
-    """Whether somebody may hold or write a file of the cache now: a lock, or a draft that is fresh."""
-    if not path.name.startswith("."):
-        return path.suffix == LOCK
-    try:
-        return time.time() - path.stat().st_mtime < ABANDONED_S
-    except FileNotFoundError:  # its writer has just finished it
-        return True
 
 
 def _sound(entry: Entry) -> bytes | None:
