@@ -1,5 +1,6 @@
 """From a model to a bundle with certificates. Everything is made in memory: a failed export leaves nothing behind."""
 
+import contextlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,24 +12,24 @@ from mde_export.calibrated import calibrated
 from mde_export.canonical import from_bytes, stripped, to_bytes
 from mde_export.certify import Trial, attempt, certificate_of, check_batch
 from mde_export.engine import BuiltEngine, build_for
-from mde_export.evidence import Evidence, Pictures, evidence_of
+from mde_export.evidence import Evidence, evidence_of
 from mde_export.explain import GraphFigures, figures_of
 from mde_export.failure import verdict
 from mde_export.fit import Fit
 from mde_export.golden import golden_of
 from mde_export.lower import lowered_to_fp16, lowered_to_int8
-from mde_export.pictures import pictures_from
+from mde_export.pictures import pictures_of
 from mde_export.rejected import keep_rejected
 from mde_export.request import Request
-from mde_export.sources import Source, open_source
+from mde_export.sources import Source, open_source, precisions_of
 from mde_export.stages import graft, ungraft
 from mde_export.steps import Step
 from mde_export.targets import check_target
+from mde_export.written import check_written, emitted
 from mde_runtime import files, records
 from mde_runtime.bundle import Provenance, write_bundle
 from mde_runtime.certificate import Certificate
 from mde_runtime.contract import Contract
-from mde_runtime.errors import UsageError
 
 LOWER = {"fp16": lowered_to_fp16, "int8": lowered_to_int8}
 TOOLS = ("onnx", "onnx-ir", "onnxruntime", "numpy")
@@ -48,11 +49,9 @@ class Exported:
 
 def export(request: Request, step: Step) -> Exported:
     """Export a model. Raises VerdictError where a certificate fails, MachineError where a named engine cannot be."""
-    out = request.bundle
-    if out.resolve() == Path(request.model).resolve():
-        raise UsageError(f"{out}: the bundle would replace the model that it is made of; name another with -o")
     with step("read the model"):
         source = open_source(request)
+    check_written(request, precisions_of(source, request))
     source, fit = calibrated(source, request, step)
     evidence = _evidence(source, request, step)
     model, trials = _trials(source, evidence, request, step)
@@ -64,36 +63,28 @@ def export(request: Request, step: Step) -> Exported:
         certificate_of(trial, evidence, source.contract.from_network, source.derived_from) for trial in trials
     )
     golden = golden_of(source, evidence, request, step)
-    with step("write the bundle"):
+    plain = _plain(request, source.contract, trials, engine)
+    with step("write the bundle"), contextlib.ExitStack() as drafts:
         write_bundle(
-            out,
+            drafts.enter_context(files.replacing(request.bundle)),  # the first of all, so the last to appear
             source.contract,
             _provenance(source),
             {trial.precision: trial.graph for trial in trials},
             {certificate.precision: certificate for certificate in certificates},
             golden,
         )
-        emitted = _emit(request.emit, out, source.contract, trials, engine)
-    return Exported(
-        out, certificates, engine, emitted, fit, figures_of(ungraft(stripped(from_bytes(trials[0].graph))), trials)
-    )
+        for path, content in plain.items():
+            drafts.enter_context(files.replacing(path)).write_bytes(content)
+    figures = figures_of(ungraft(stripped(from_bytes(trials[0].graph))), trials)
+    return Exported(request.bundle, certificates, engine, tuple(plain), fit, figures)
 
 
 def _evidence(source: Source, request: Request, step: Step) -> Evidence:
-    pictures = _pictures(source, request)
-    pictures.check(source.contract)
+    pictures = pictures_of(source, request)
     depth_of = source.depth_by(source.contract)
     with step(f"reference: {source.reference}", len(pictures.frames)) as moved_on:
         depth_m, num_nonfinite = depth_of(pictures.frames, moved_on)
     return evidence_of(pictures, depth_m, num_nonfinite, source.reference)
-
-
-def _pictures(source: Source, request: Request) -> Pictures:
-    if request.frames is not None:
-        return pictures_from(request.frames, source.contract)
-    if source.pictures is None:
-        raise UsageError(f"{request.model}: brings no frames to be judged on; give a folder with --frames DIR")
-    return source.pictures
 
 
 def _trials(source: Source, evidence: Evidence, request: Request, step: Step) -> tuple[ir.Model, list[Trial]]:
@@ -110,7 +101,7 @@ def _trials(source: Source, evidence: Evidence, request: Request, step: Step) ->
         trials = [attempt("fp32", to_bytes(model), evidence, wanted, moved_on=moved_on)]
     _pass(trials[-1], model, evidence, request, source)
     for precision, lower in LOWER.items():
-        if precision in (*source.precisions, *request.precisions):
+        if precision in precisions_of(source, request):
             trials.append(lower(model, evidence, wanted, step, request.target))
             _pass(trials[-1], model, evidence, request, source)
     return model, trials
@@ -137,17 +128,11 @@ def _provenance(source: Source) -> Provenance:
     return Provenance(source.origin, source.model, source.sha256, source.data_sha256, source.recipe, tools)
 
 
-def _emit(
-    folder: Path | None, out: Path, contract: Contract, trials: list[Trial], engine: BuiltEngine | None
-) -> tuple[Path, ...]:
-    """Write the plain files that other tools open; the engine beside the bundle where no folder was named."""
-    wanted: dict[Path, bytes] = {}
-    if folder is not None:
-        wanted |= {folder / f"{out.stem}.{trial.precision}.onnx": trial.graph for trial in trials}
-        wanted[folder / "contract.json"] = records.dumps(contract).encode()
+def _plain(request: Request, contract: Contract, trials: list[Trial], engine: BuiltEngine | None) -> dict[Path, bytes]:
+    """The plain files that other tools open; the engine beside the bundle where no folder was named."""
+    contents = [*(trial.graph for trial in trials), records.dumps(contract).encode()]
+    plain = dict(zip(emitted(request, [trial.precision for trial in trials]), contents, strict=False))
     if engine is not None:
-        place = out.parent if folder is None else folder
-        wanted[place / f"{out.stem}.{engine.precision}{engine.suffix}"] = engine.content
-    for path, content in wanted.items():
-        files.write_bytes(path, content)
-    return tuple(wanted)
+        folder = request.emit or request.bundle.parent
+        plain[folder / f"{request.bundle.stem}.{engine.precision}{engine.suffix}"] = engine.content
+    return plain

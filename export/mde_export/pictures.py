@@ -1,4 +1,4 @@
-"""Frames to judge a graph with, from a data set with depth or from a folder of pictures."""
+"""Frames to judge a graph with: what the model brings, a data set with depth, or a folder of pictures."""
 
 from pathlib import Path
 
@@ -6,10 +6,27 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_export.evidence import MIN_FRAMES, Pictures
+from mde_export.request import Request
+from mde_export.sources import Source
 from mde_runtime.contract import Contract
-from mde_runtime.errors import BadInputError
+from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.fitting import frame_of
 from mde_runtime.sources import open_sources
+
+
+def pictures_of(source: Source, request: Request) -> Pictures:
+    """The frames of --frames, else those that the model brings. Raises UsageError where there are none.
+
+    Raises BadInputError where they are too few, or of another size than the contract's.
+    """
+    if request.frames is not None:
+        pictures = pictures_from(request.frames, source.contract)
+    elif source.pictures is not None:
+        pictures = source.pictures
+    else:
+        raise UsageError(f"{request.model}: brings no frames to be judged on; give a folder with --frames DIR")
+    pictures.check(source.contract)
+    return pictures
 
 
 def pictures_from(folder: Path, contract: Contract) -> Pictures:

@@ -37,9 +37,14 @@ class Report:
     trtexec: str  # what builds and times the rejected graph
 
 
+def rejected_graph(folder: Path, name: str, precision: Precision) -> Path:
+    """Where a graph of the bundle `name` goes when it fails."""
+    return folder / f"{name}.{precision}.rejected.onnx"
+
+
 def keep_rejected(folder: Path, name: str, trial: Trial, model: ir.Model, evidence: Evidence) -> Sequence[Path]:
     """Write the rejected graph and its report. `model`: the FP32 graph with its stages, types inferred."""
-    graph = folder / f"{name}.{trial.precision}.rejected.onnx"
+    graph = rejected_graph(folder, name, trial.precision)
     worst = evidence.pictures.frames[trial.parity.worst_frame][None]
     largest = largest_magnitudes(model, worst)
     kept = {node for island in trial.kept_fp32 for node in island.nodes}

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from mde_export.evidence import Depth, Frames, Pictures
 from mde_export.request import Request
-from mde_runtime.certificate import Precision
+from mde_runtime.certificate import PRECISIONS, Precision
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.parity import Parity
@@ -42,11 +42,16 @@ class Source:
     derived_from: Parity | None = None  # of the first FP32 graph that the reference comes from, to the original model
 
 
+def precisions_of(source: Source, request: Request) -> list[Precision]:
+    """What a bundle gets: FP32, what the source has and what is asked for."""
+    return [name for name in PRECISIONS if name in ("fp32", *source.precisions, *request.precisions)]
+
+
 def open_source(request: Request) -> Source:
     """Read a model. Raises BadInputError when it is none that we know, UsageError for a flag it has no use for."""
     path = Path(request.model)
     kind = MODULE if request.is_module else SUFFIXES.get(path.suffix.lower(), CHECKPOINT)
-    if not request.is_module and not path.exists():
+    if not request.is_module and not path.is_file():
         raise BadInputError(f"{path}: no such file; name a checkpoint, an ONNX file or a bundle")
     refuse = {
         CHECKPOINT: ("contract", "weights", "output", "source_size"),
