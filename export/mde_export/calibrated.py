@@ -35,12 +35,11 @@ def calibrated(source: Source, request: Request, step: Step) -> tuple[Source, Fi
     """The source with its contract's scale and shift set; the fit, where they were fitted."""
     if request.measured is None:
         return replace(source, contract=request.calibrated(source.contract)), None
-    if (request.scale, request.shift) != (None, None):
-        raise UsageError("--measured fits scale and shift; leave --scale and --shift out")
+    points = points_of(request.measured, request, source.contract)
     source = replace(source, network=functools.cache(source.network))
     with step("scale and shift: network on the measured frames"):
         graph = Executor(to_bytes(graft_quantity(source.network(), source.contract)), literal=False)
-        measured = _measured(graph, _points(request.measured, source.contract), source.contract)
+        measured = _measured(graph, points, source.contract)
         found = fit(measured, source.contract.from_network)
     wanted = replace(source.contract.from_network, scale=found.scale, shift=found.shift)
     return replace(source, contract=replace(source.contract, from_network=wanted)), found
@@ -61,7 +60,10 @@ def _measured(graph: Executor, frames: Iterator[Points], contract: Contract) -> 
     return Measured(np.concatenate(quantities), np.concatenate(metres), np.concatenate(groups), num_unseen)
 
 
-def _points(measured: Path, contract: Contract) -> Iterator[Points]:
+def points_of(measured: Path, request: Request, contract: Contract) -> Iterator[Points]:
+    """The measured points, picture by picture as they are read. Raises UsageError where scale or shift is given."""
+    if (request.scale, request.shift) != (None, None):
+        raise UsageError("--measured fits scale and shift; leave --scale and --shift out")
     return _of_data_set(measured, contract) if measured.is_dir() else _of_csv(measured, contract)
 
 

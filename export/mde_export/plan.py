@@ -1,23 +1,29 @@
-"""What an export would do, without doing it: the model is read, nothing is run or written."""
+"""What an export would do, without doing it: model, frames and measured points are read, nothing is run or written."""
 
-from mde_export.evidence import MIN_FRAMES
+from mde_export.calibrated import points_of
+from mde_export.pictures import pictures_of
 from mde_export.request import Request
-from mde_export.sources import open_source
+from mde_export.sources import open_source, precisions_of
+from mde_export.stages import check_metric
 from mde_export.targets import TARGETS
-from mde_runtime.certificate import PRECISIONS
-from mde_runtime.errors import BadInputError
+from mde_export.written import check_written
 from mde_runtime.parity import Limits
 
 
 def plan(request: Request) -> str:
-    """The plan in lines. Raises what reading the model raises, and BadInputError where frames are missing."""
+    """The plan in lines. Raises what the export would raise of what it reads and where it writes."""
     source = open_source(request)
+    precisions = precisions_of(source, request)
+    check_written(request, precisions)
     contract = request.calibrated(source.contract)
     frame, inside, wanted = contract.source, contract.to_network, contract.from_network
-    precisions = [name for name in PRECISIONS if name in ("fp32", *source.precisions, *request.precisions)]
-    if request.frames is None and source.pictures is None:
-        raise BadInputError(f"{request.model}: brings no frames; give {MIN_FRAMES} or more with --frames DIR")
-    frames = request.frames or (source.pictures and source.pictures.in_words)
+    fit = ""
+    if request.measured is None:
+        check_metric(contract)
+    else:
+        num_points = sum(len(metres) for *_, metres in points_of(request.measured, request, source.contract))
+        fit = f"scale and shift to {num_points} distances of {request.measured}"
+    pictures = pictures_of(source, request)
     limits = {name: Limits.of(name, wanted).rmse_worst_m for name in precisions}
     batch = "1" if request.batch is None else "{} to {}, usually {}".format(*[request.batch[i] for i in (0, 2, 1)])
     lines = {
@@ -25,9 +31,9 @@ def plan(request: Request) -> str:
         "frame": f"uint8 {frame.height_px}x{frame.width_px} {frame.colour}, {batch} at once",
         "network": f"{inside.height_px}x{inside.width_px}, {inside.resize}, {inside.interpolation}",
         "depth": f"{wanted.near_m:g} to {wanted.far_m:g} m from {wanted.kind} x {wanted.scale:g} + {wanted.shift:g}",
-        "fit": f"scale and shift to {request.measured}" if request.measured else "",
+        "fit": fit,
         "reference": source.reference,
-        "frames": str(frames),
+        "frames": pictures.in_words,
         "graphs": ", ".join(f"{name} (worst frame within {limit * 100:g} cm)" for name, limit in limits.items()),
         "target": f"{request.target}: {TARGETS[request.target].library}" if request.target else "",
         "engine": request.engine,

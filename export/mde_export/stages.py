@@ -27,11 +27,7 @@ def graft(network: ir.Model, contract: Contract) -> ir.Model:
 
     Raises BadInputError when the network's input or output do not fit the contract, or depth cannot be metric.
     """
-    if not contract.from_network.is_metric:
-        raise BadInputError(
-            "this network gives relative depth without a scale; fit scale and shift to measured distances first: "
-            "mde-export MODEL --measured FILE"
-        )
+    check_metric(contract)
     model = network.clone()
     graph = model.graph
     batch, map_size = _check_network(graph, contract)
@@ -52,6 +48,15 @@ def graft(network: ir.Model, contract: Contract) -> ir.Model:
         (num_nonfinite, NUM_NONFINITE, ir.DataType.INT32, [batch]),
     )
     return model
+
+
+def check_metric(contract: Contract) -> None:
+    """Raises BadInputError when depth cannot be metric."""
+    if not contract.from_network.is_metric:
+        raise BadInputError(
+            "this network gives relative depth without a scale; fit scale and shift to measured distances first: "
+            "mde-export MODEL --measured FILE"
+        )
 
 
 def graft_quantity(network: ir.Model, contract: Contract) -> ir.Model:

@@ -18,7 +18,7 @@ from mde_export.foreign import network_from_onnx
 from mde_export.load_onnx import load_onnx
 from mde_export.sources.bundle import at_source_size
 from mde_export.stages import graft, ungraft
-from mde_runtime import records
+from mde_runtime import files, records
 from mde_runtime.bundle import read_bundle, write_bundle
 from mde_runtime.errors import MdeError
 
@@ -118,6 +118,59 @@ def by_flags(foreign, *left_out: str) -> list[object]:
     at = foreign.index("--contract")
     flags = [word for flag, value in FLAGS.items() if flag not in left_out for word in (flag, value) if word]
     return [*foreign[:at], *foreign[at + 2 :], *flags]
+
+
+@pytest.mark.parametrize("model", ["", ".", "/"])
+def test_a_model_without_a_name_is_no_file(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for also in ([], ["--dry-run"]):
+        result = mde_export(model, *also)
+        assert result.exit_code == 3
+        assert "no such file" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "reason"),
+    [
+        (
+            ["-o", "foreign.onnx"],
+            2,
+            "foreign.onnx: would be replaced by what is made of it; name another place with -o",
+        ),
+        (["-o", "foreign.fp32.mde", "--emit", "."], 2, "contract.json: would be replaced"),
+        (["-o", "."], 2, ".: is a folder; name another place with -o"),
+        (["--frames", "nowhere"], 3, "nowhere: no such file or folder"),
+        (["--measured", "nowhere.csv"], 3, "nowhere.csv: cannot be read"),
+        (["--measured", "contract.json", "--scale", "2"], 2, "leave --scale and --shift out"),
+        ([], 3, "relative depth without a scale"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_export_refuses(foreign, tmp_path, monkeypatch, options, exit_code, reason):
+    monkeypatch.chdir(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    fitted = () if not options or "--measured" in options else FITTED
+    for also in ([], ["--dry-run"]):
+        result = mde_export("foreign.onnx", *foreign[1:], *fitted, *options, *also)
+        assert result.exit_code == exit_code, result.stderr
+        assert reason in result.stderr
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_plain_graphs_never_replace_the_graph_that_they_are_made_of(foreign, tmp_path):
+    model = foreign[0].rename(tmp_path / "net.fp32.onnx")
+    before = model.read_bytes()
+    result = mde_export(model, *foreign[1:], *FITTED, "-o", tmp_path / "net.mde", "--emit", tmp_path)
+    assert result.exit_code == 2
+    assert "net.fp32.onnx: would be replaced by what is made of it; name another place with --emit" in result.stderr
+    assert model.read_bytes() == before
+
+
+def test_a_plain_file_that_cannot_be_written_leaves_no_bundle(foreign, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    before = sorted(tmp_path.rglob("*"))
+    result = mde_export(*foreign, *FITTED, "--emit", tmp_path / "taken" / "plain")
+    assert result.exit_code == 3
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_flags_say_what_a_contract_would(foreign):
@@ -270,12 +323,15 @@ def test_a_bundle_of_a_derived_bundle_carries_the_figures_of_the_first(foreign, 
     assert derived[0].parity != original  # of other frames: so the third could have carried the wrong one
 
 
-@pytest.mark.parametrize("graph", [b"no graph", b""], ids=["garbage", "empty"])
-def test_a_bundle_whose_graph_is_damaged_is_refused_in_one_line(foreign, tmp_path, graph):
+def test_a_bundle_whose_graph_is_damaged_is_refused_in_one_line(foreign, tmp_path):
     assert mde_export(*foreign, *FITTED).exit_code == 0
-    good = read_bundle(foreign[0].with_suffix(".mde"))
-    certificates, bad = {"fp32": good.certificate("fp32")}, tmp_path / "bad.mde"
-    write_bundle(bad, good.contract, good.manifest.provenance, {"fp32": graph}, certificates, good.golden())
+    good, bad = read_bundle(foreign[0].with_suffix(".mde")), tmp_path / "bad.mde"
+    model = onnx.ModelProto.FromString(good.graph("fp32"))
+    del model.graph.node[4]
+    graph = model.SerializeToString()
+    certificate = dataclasses.replace(good.certificate("fp32"), graph_sha256=files.sha256_of(graph))
+    of_both = {"fp32": graph}, {"fp32": certificate}
+    write_bundle(bad, good.contract, good.manifest.provenance, *of_both, good.golden())
     result = mde_export(bad, "--scale", 0.5, "-o", tmp_path / "out.mde")
     assert result.exit_code == 3
     assert f"{bad}: its FP32 graph: damaged or not valid ONNX" in result.stderr
