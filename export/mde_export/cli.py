@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from mde_runtime.command import PATH, Command, say
+from mde_runtime.errors import MachineError
 
 if TYPE_CHECKING:
     from mde_export.engine import EngineChoice
@@ -163,10 +164,15 @@ def main(
     mde-export model.mde --measured points.csv -o mycamera.mde
     mde-export model.mde --source-size 480x640 --frames pictures/ -o vga.mde
     """
-    from mde_export.described import Described
-    from mde_export.export import export
-    from mde_export.request import Request
-    from mde_export.steps import steps
+    try:
+        from mde_export.described import Described
+        from mde_export.export import export
+        from mde_export.request import Request
+        from mde_export.steps import steps
+    except ImportError as error:
+        raise MachineError(
+            f"what exports is missing ({error}); install it: pip install 'mde-toolchain[export]'"
+        ) from error
 
     wanted: dict[Precision, bool] = {"fp16": fp16, "int8": int8}
     request = Request(

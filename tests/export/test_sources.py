@@ -80,6 +80,7 @@ def foreign(save_graph, described, pictures):
     return [save_graph(), "--contract", contract, "--frames", pictures, "--output", "disparity"]
 
 
+TORCH = ("torch", "torchvision", "lightning")
 FITTED = ("--scale", 1.0, "--shift", 0.15)
 
 
@@ -286,7 +287,8 @@ def test_a_network_comes_out_of_its_stages_as_it_went_in(one_convolution, contra
 def test_a_bundle_gets_another_precision_or_frame_size_without_torch(foreign, pictures, tmp_path):
     assert mde_export(*foreign, *FITTED).exit_code == 0
     command = [foreign[0].with_suffix(".mde"), "--fp16", "--source-size", "24x40", "--frames", pictures]
-    run_without_torch(*command, "-o", tmp_path / "large.mde")
+    result = run_without(TORCH, *command, "-o", tmp_path / "large.mde")
+    assert result.returncode == 0, result.stderr
     bundle, original = read_bundle(tmp_path / "large.mde"), read_bundle(foreign[0].with_suffix(".mde"))
     assert bundle.precisions == ("fp32", "fp16")
     assert (bundle.contract.source.height_px, bundle.contract.source.width_px) == (24, 40)
@@ -294,12 +296,32 @@ def test_a_bundle_gets_another_precision_or_frame_size_without_torch(foreign, pi
     assert bundle.certificate("fp16").derived_from == original.certificate("fp32").parity
 
 
-def run_without_torch(*arguments: object) -> None:
+def run_without(missing: tuple[str, ...], *arguments: object) -> subprocess.CompletedProcess:
     code = (
-        "import sys; sys.modules.update({'torch': None, 'torchvision': None, 'lightning': None})\n"
-        "from mde_export.cli import main; main()"
+        f"import sys; sys.modules.update(dict.fromkeys({missing!r}))\n"
+        "from mde_export.cli import main; main(prog_name='mde-export')"
     )
-    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, capture_output=True)
+    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.mark.usefixtures("foreign")
+@pytest.mark.parametrize(
+    ("missing", "model", "extras"),
+    [
+        (("onnx", "onnx_ir", "onnxscript"), "foreign.onnx", "export"),
+        (("onnxruntime",), "foreign.onnx", "export"),
+        (("onnxscript",), "foreign.onnx", "export"),
+        (TORCH, "model.ckpt", "export,train"),
+        (TORCH, "theirs:build", "export,train"),
+    ],
+)
+def test_a_library_that_is_missing_is_named_with_the_extra_that_has_it(tmp_path, missing, model, extras):
+    (tmp_path / "model.ckpt").touch()
+    result = run_without(missing, model if ":" in model else tmp_path / model)
+    assert result.returncode == 4
+    assert missing[0] in result.stderr
+    assert result.stderr.endswith(f"install it: pip install 'mde-toolchain[{extras}]'\n")
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_new_scale_alone_is_certified_on_the_golden_frames(foreign, tmp_path):

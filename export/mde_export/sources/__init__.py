@@ -12,7 +12,7 @@ from mde_export.evidence import Depth, Frames, Pictures
 from mde_export.request import Request
 from mde_runtime.certificate import PRECISIONS, Precision
 from mde_runtime.contract import Contract
-from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_runtime.parity import Parity
 
 CHECKPOINT, MODULE = "mde_export.sources.checkpoint", "mde_export.sources.module"
@@ -48,7 +48,10 @@ def precisions_of(source: Source, request: Request) -> list[Precision]:
 
 
 def open_source(request: Request) -> Source:
-    """Read a model. Raises BadInputError when it is none that we know, UsageError for a flag it has no use for."""
+    """Read a model. Raises BadInputError when it is none that we know, UsageError for a flag it has no use for.
+
+    Raises MachineError where a library that reads it is not installed.
+    """
     path = Path(request.model)
     kind = MODULE if request.is_module else SUFFIXES.get(path.suffix.lower(), CHECKPOINT)
     if not request.is_module and not path.is_file():
@@ -64,5 +67,12 @@ def open_source(request: Request) -> Source:
         said += request.described.said  # they bring their contract
     if said:
         raise UsageError(f"{request.model}: {said[0]} is not for this kind of model; leave it out")
-    source: Source = importlib.import_module(kind).open_source(request)
+    try:
+        module = importlib.import_module(kind)
+    except ImportError as error:
+        extras = "export,train" if kind in (CHECKPOINT, MODULE) else "export"
+        raise MachineError(
+            f"{request.model}: what reads it is missing ({error}); install it: pip install 'mde-toolchain[{extras}]'"
+        ) from error
+    source: Source = module.open_source(request)
     return source
