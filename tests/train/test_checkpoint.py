@@ -74,6 +74,11 @@ def test_another_zip_is_refused(tmp_path):
         read_checkpoint(tmp_path / "x.ckpt")
 
 
+def test_a_bundle_is_told_from_a_checkpoint_that_was_cut_short(tiny_bundle):
+    with pytest.raises(BadInputError, match="a bundle, which holds graphs and no weights to train from"):
+        load_weights(torch.nn.Linear(1, 1), tiny_bundle)
+
+
 def test_a_full_disk_leaves_the_checkpoint_that_was_there(checkpoint, written):
     path = written()
     before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mde_runtime import files, records
+from mde_runtime.bundle import read_bundle
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_train.models import MODELS, build_model, model_named, options_of
@@ -159,10 +160,22 @@ def _load(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read ({error.strerror}); copy it again") from error
     except (RuntimeError, EOFError, LookupError, ValueError, zipfile.BadZipFile) as error:  # torch's many words
+        if _is_bundle(path):
+            raise BadInputError(
+                f"{path}: a bundle, which holds graphs and no weights to train from; name the checkpoint it was made of"
+            ) from error
         raise BadInputError(f"{path}: not a checkpoint, or cut short; copy it again") from error
     if not isinstance(content, Mapping):
         raise BadInputError(f"{path}: holds {type(content).__name__}, not a checkpoint or a state dict")
     return dict(content)
+
+
+def _is_bundle(path: Path) -> bool:
+    try:
+        read_bundle(path)
+    except BadInputError:
+        return False
+    return True
 
 
 def _network(path: Path, model: str, options: dict[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
