@@ -1,6 +1,7 @@
 """Whole runs of the smallest size: 24 frames of 24x40 px, 6 steps an epoch."""
 
 import csv
+import itertools
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from mde_train.checkpoint import read_checkpoint
 from mde_train.recipes import RECIPES
@@ -86,11 +88,11 @@ def test_the_same_seed_gives_the_same_weights(finished: Path, scenes: Path, tmp_
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def start(scenes: Path, run: Path, *settings: str) -> subprocess.Popen[str]:
+def start(scenes: Path, run: Path, *settings: str, prelude: str = "") -> subprocess.Popen[str]:
     words = ["--recipe", "fast-demo", "--data", str(scenes), "--out", str(run)]
     words += [word for setting in settings for word in ("--set", setting)]
     code = "import sys, torch; torch.set_num_threads(1); from mde_train.cli.train import main; main(sys.argv[1:])"
-    return subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", prelude + code, *words], stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
@@ -117,6 +119,55 @@ def test_a_run_interrupted_in_the_middle_of_an_epoch_goes_on_with_the_same_losse
         assert losses(broken, name) == losses(whole, name)
     first, second = (read_checkpoint(run / "last.ckpt").network.state_dict() for run in (whole, broken))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def interrupted(step: int, run: Path, *arguments: object, settings: tuple[str, ...]):
+    """The result of a run into which Ctrl-C comes in its step of that number."""
+    steps = itertools.count(1)
+
+    def press(*_: object) -> None:
+        if next(steps) == step:
+            signal.raise_signal(signal.SIGINT)
+
+    hook = register_optimizer_step_post_hook(press)
+    try:
+        return mde_train("--recipe", "fast-demo", "--out", run, *arguments, settings=settings)
+    finally:
+        hook.remove()
+
+
+def test_a_run_interrupted_in_its_last_step_is_judged_all_the_same(scenes: Path, tmp_path: Path):
+    run = tmp_path / "r"
+    result = interrupted(6, run, "--data", scenes, settings=(*SMALL, "epochs=1"))
+    assert (result.exit_code, sorted(losses(run, "val_rmse_m"))) == (130, [6]), result.stderr
+    result = mde_train("--resume", "--data", scenes, "--out", run)
+    assert (result.exit_code, result.stdout.strip()) == (0, str(run / "best.ckpt"))
+    assert (run / "best.ckpt").exists()
+
+
+def test_a_run_whose_time_ran_out_when_it_was_interrupted_is_judged_by_resuming(scenes: Path, tmp_path: Path):
+    run = tmp_path / "r"
+    assert interrupted(3, run, "--data", scenes, settings=(*SMALL, "max_minutes=10")).exit_code == 130
+    saved = torch.load(run / "last.ckpt", weights_only=True)
+    saved["training"]["seconds"] = 600.0
+    torch.save(saved, run / "last.ckpt")
+    assert mde_train("--resume", "--data", scenes, "--out", run).exit_code == 0
+    assert sorted(losses(run, "val_rmse_m")) == [4]
+    assert read_checkpoint(run / "best.ckpt").model == "fast"
+    before = (run / "last.ckpt").read_bytes()
+    assert mde_train("--resume", "--data", scenes, "--out", run).exit_code == 0
+    assert (run / "last.ckpt").read_bytes() == before
+
+
+def test_a_run_of_before_judgements_were_counted_goes_on(finished: Path, scenes: Path, tmp_path: Path):
+    run = shutil.copytree(finished, tmp_path / "r")
+    saved = torch.load(run / "last.ckpt", weights_only=True)
+    del saved["training"]["judged_step"]
+    torch.save(saved, run / "last.ckpt")
+    assert mde_train("--resume", "--data", scenes, "--out", run).exit_code == 0
+    assert max(losses(run)) == 12
+    assert mde_train("--resume", "--data", scenes, "--out", run, settings=("epochs=3",)).exit_code == 0
+    assert sorted(losses(run, "val_rmse_m")) == [6, 12, 18]
 
 
 def test_a_run_in_the_folder_of_another_is_refused(finished: Path, scenes: Path):
@@ -163,17 +214,31 @@ def test_what_a_run_that_goes_on_cannot_change_is_refused(setting, code, words, 
     assert (finished / "recipe.json").read_bytes() == before
 
 
+LONG_STEP = """
+import itertools, sys, time
+from torch.optim.optimizer import register_optimizer_step_post_hook
+steps = itertools.count(1)
+def wait(*_):
+    if next(steps) == 8:
+        print("in a long step", file=sys.stderr, flush=True)
+        time.sleep(3600)
+register_optimizer_step_post_hook(wait)
+"""
+
+
 def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_half_written(scenes: Path, tmp_path: Path):
-    process = start(scenes, tmp_path / "r", *SMALL, "epochs=100000")
-    while not (tmp_path / "r" / "last.ckpt").exists():
-        time.sleep(0.05)
-        assert process.poll() is None
-    for _ in range(2):
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.01)
-    process.communicate(timeout=60)
+    process = start(scenes, tmp_path / "r", *SMALL, prelude=LONG_STEP)
+    assert process.stderr
+    try:
+        for words in ("in a long step", "press Ctrl-C again to stop at once"):
+            assert any(words in line for line in process.stderr), "it ended before"
+            process.send_signal(signal.SIGINT)
+        process.communicate(timeout=200)  # the step itself would take an hour
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert read_checkpoint(tmp_path / "r" / "last.ckpt").model == "fast"
+    assert max(losses(tmp_path / "r")) == 7, "the step that it fell into is not counted"
     assert not [name for name in names(tmp_path / "r") if name.startswith(".")]
 
 
@@ -246,6 +311,17 @@ def test_fp32_trains_where_nothing_is_known_of_bf16(scenes, tmp_path, monkeypatc
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", nothing_known)
     result = mde_train("--recipe", "fast", "--data", scenes, "--out", tmp_path / "r", "--fast-dev-run", settings=SMALL)
     assert result.exit_code == 0, result.stderr
+
+
+def test_a_hole_in_any_judged_frame_is_told_before_training(scenes: Path, tmp_path: Path):
+    shutil.copytree(scenes, tmp_path / "holed")
+    depth_file = tmp_path / "holed" / "depth" / "val" / "29.npy"
+    depth_m = np.load(depth_file)
+    depth_m[:3, :4] = 0
+    np.save(depth_file, depth_m)
+    result = mde_train("--recipe", "fast", "--data", tmp_path / "holed", "--out", tmp_path / "r", settings=SMALL)
+    assert (result.exit_code, "frame 5: 12 pixels of the truth are no measurement" in result.stderr) == (3, True)
+    assert not (tmp_path / "r").exists()
 
 
 def test_bf16_trains_with_a_bounded_gradient(scenes: Path, tmp_path: Path, monkeypatch):
@@ -381,6 +457,11 @@ def test_training_stops_when_nothing_gets_better(scenes: Path, tmp_path: Path):
     result = mde_train("--recipe", "fast", "--data", scenes, "--out", tmp_path / "r", settings=settings)
     assert "no better result in 2 evaluations" in result.stderr
     assert max(losses(tmp_path / "r")) < 300
+    before = (tmp_path / "r" / "last.ckpt").read_bytes()
+    assert mde_train("--resume", "--data", scenes, "--out", tmp_path / "r").exit_code == 0
+    longer = mde_train("--resume", "--data", scenes, "--out", tmp_path / "r", settings=("epochs=60",))
+    assert (longer.exit_code, "ended by its patience, which cannot be changed" in longer.stderr) == (2, True)
+    assert (tmp_path / "r" / "last.ckpt").read_bytes() == before, "it does not try again"
 
 
 def test_show_prints_the_recipe_with_its_changes():

@@ -32,7 +32,7 @@ class Observer(Callback):
     def __init__(self, run: Path, data: Data):
         self.interrupted = False
         self._run, self._data = run, data
-        self._saved_s, self._judged_step = time.perf_counter(), -1
+        self._saved_s = time.perf_counter()
         self._curves: Curves | None = None
         self._previous = signal.getsignal(signal.SIGINT)
 
@@ -60,22 +60,23 @@ class Observer(Callback):
 
     def _after_step(self, training: Training, curves: Curves, is_last: bool, outputs: STEP_OUTPUT) -> None:
         step, recipe = training.step, training.recipe
-        is_last = is_last or step == training.num_steps
+        is_over = training.trainer.should_stop  # by its steps or its time, and not by a Ctrl-C alone
         if isinstance(outputs, dict):
             rate = training.trainer.optimizers[0].param_groups[0]["lr"]
             curves.add(step, training.elapsed_s / 60, {"loss": float(outputs["loss"]), "lr": rate})
         if step % recipe.picture_every_steps == 0:
             self._draw(training, curves)
-        if not self.interrupted and (is_last or step % (recipe.evaluate_every_epochs * training.steps_per_epoch) == 0):
+        is_due = is_last or step % (recipe.evaluate_every_epochs * training.steps_per_epoch) == 0
+        if is_over or (is_due and not self.interrupted):  # a run that is over does not come back to be judged
             self._judge(training, curves)
-        if is_last or self._judged_step == step or time.perf_counter() - self._saved_s > SAVE_EVERY_S:
+        if is_last or training.judged_step == step or time.perf_counter() - self._saved_s > SAVE_EVERY_S:
             write_checkpoint(self._run / LAST, self._checkpoint(training), training.saved())
             self._saved_s = time.perf_counter()
 
     def _judge(self, training: Training, curves: Curves) -> None:
         recipe = training.recipe
         values = evaluate(training.judged_network, training.contract, self._data.judged, recipe.protocol).values
-        self._judged_step = training.step
+        training.judged_step = training.step
         curves.add(training.step, training.elapsed_s / 60, {f"val_{name}": value for name, value in values.items()})
         figures = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
         epoch = training.step / training.steps_per_epoch
@@ -85,7 +86,7 @@ class Observer(Callback):
         if score > training.best_score:
             training.best_score, training.num_worse = score, 0
             write_checkpoint(self._run / BEST, self._checkpoint(training))
-        if recipe.patience is not None and training.num_worse > recipe.patience:
+        if training.is_out_of_patience:
             say(f"no better result in {training.num_worse} evaluations: training ends")
             training.trainer.should_stop = True
 

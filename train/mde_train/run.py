@@ -94,6 +94,10 @@ def go_on(data_root: Path, run: Path, *, settings: Sequence[str] = (), machines:
         if training.progress >= 1.0:
             done = f"{training.step / training.steps_per_epoch:.1f} epochs in {training.elapsed_s / 60:.1f} minutes"
             raise UsageError(f"{run}: has done {done} and cannot end before that")
+        if training.is_out_of_patience:
+            raise UsageError(
+                f"{run}: ended by its patience, which cannot be changed; start anew with --set patience=null"
+            )
         files.write_text(run / RECIPE_FILE, records.dumps(recipe))
     return _fit(training, data, run, machines)
 
@@ -112,7 +116,7 @@ def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
 
 def _fit(training: Training, data: Data, run: Path, machines: Machines) -> Path:
     observer = Observer(run, data)
-    if training.progress < 1.0:  # a finished run has nothing to go on with
+    if not training.is_finished:
         try:
             trainer_for(training.recipe, [observer], machines).fit(training)
         except SystemExit as end:  # what Lightning makes of a Ctrl-C that ends at once

@@ -40,6 +40,7 @@ class Training(LightningModule):
         self.step = 0
         self.best_score = -math.inf
         self.num_worse = 0  # evaluations since the best one
+        self.judged_step = -1  # after which the last of them was
         self.last_batch: Batch | None = None
         self._frames, self._loss = frames, loss_from_text(recipe.loss)
         self._saved_optimizer: dict[str, Any] | None = None
@@ -60,6 +61,17 @@ class Training(LightningModule):
         """How much of the run is done, 0 to 1: by steps or by the time that the recipe allows."""
         by_time = self.elapsed_s / (60 * self.recipe.max_minutes) if self.recipe.max_minutes else 0.0
         return min(1.0, max(self.step / self.num_steps, by_time))
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether there were more evaluations without a better result than the recipe allows."""
+        return self.recipe.patience is not None and self.num_worse > self.recipe.patience
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to do. Time that ran out during a Ctrl-C leaves one step, which is judged."""
+        is_judged = self.judged_step == self.step or self.step == self.num_steps
+        return (self.progress >= 1.0 and is_judged) or self.is_out_of_patience
 
     def train_dataloader(self) -> "Steps":
         """The steps that are left; `training_step` makes the batch, on the device."""
@@ -139,6 +151,7 @@ class Training(LightningModule):
             "seconds": self.elapsed_s,
             "best_score": self.best_score,
             "num_worse": self.num_worse,
+            "judged_step": self.judged_step,
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict() if self.average else None,
             "optimizer": self.trainer.optimizers[0].state_dict(),
@@ -148,6 +161,7 @@ class Training(LightningModule):
         """Go on from what `saved` gave; the optimizer's part is taken up when the fit starts."""
         self.step, self._seconds_before = saved["step"], saved["seconds"]
         self.best_score, self.num_worse = saved["best_score"], saved["num_worse"]
+        self.judged_step = saved.get("judged_step", self.step)  # files of older versions do not say
         self.network.load_state_dict(saved["network"])
         if self.average:
             self.average.network.load_state_dict(saved["average"])
