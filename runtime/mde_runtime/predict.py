@@ -14,8 +14,8 @@ from mde_runtime.contract import Contract, Intrinsics
 from mde_runtime.errors import BadInputError
 from mde_runtime.estimator import DepthEstimator
 from mde_runtime.fitting import depth_at_picture_size, frame_of
-from mde_runtime.sinks import Prediction, Write, file_of, open_sink
-from mde_runtime.sources import Source, SourceFrame
+from mde_runtime.sinks import SINKS, Prediction, Write, file_of, open_sink
+from mde_runtime.sources import Source, SourceFrame, check_films
 
 AHEAD = 2  # pictures decoded before their turn, while the network runs
 
@@ -57,7 +57,7 @@ def predict(
     """Write the depth of every frame below `out`, in every format, at the picture's own size.
 
     camera: at the contract's source size, in place of the contract's own. resume: leave out frames whose results are
-    all there.
+    all there. Raises UsageError where sources cannot each have a film of their own, and one is asked for.
     """
     kinds = tuple(dict.fromkeys(formats))
     contract = dataclasses.replace(estimate.contract, intrinsics=camera) if camera else estimate.contract
@@ -67,6 +67,8 @@ def predict(
 
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(open_sink(kind, out, contract)) for kind in kinds]
+        if any(SINKS[kind].suffix is None for kind in kinds):
+            check_films(sources)
         for frame, read in stack.enter_context(reading_ahead(_read(sources, is_there), AHEAD)):
             yield read if isinstance(read, (Skipped, Kept)) else _write(estimate, contract, frame, read, writers)
             moved_on()
@@ -95,7 +97,7 @@ def _write(
     try:
         detail = estimate.detail(frame_of(picture, contract))
         depth_m = depth_at_picture_size(detail.depth_m, contract, width_px, height_px)
-        prediction = Prediction(frame.name, picture, depth_m, frame.frames_per_s)
+        prediction = Prediction(frame.name, picture, depth_m, frame.film, frame.frames_per_s)
         files = tuple(write(prediction) for write in writers)
     except BadInputError as error:
         return Skipped(str(error))

@@ -183,6 +183,62 @@ def test_a_video_becomes_a_coloured_video_of_its_speed(command, tiny_bundle, tin
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["film.mp4"]
 
 
+def films_in(folder):
+    """How many frames each film below a folder has."""
+    av = pytest.importorskip("av", reason="an extra")
+    counts = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with av.open(str(path)) as container:
+                counts[path.relative_to(folder).as_posix()] = sum(1 for _ in container.decode(video=0))
+    return counts
+
+
+def test_each_folder_of_pictures_becomes_a_film_of_its_own(command, tiny_bundle, tiny_frames, save_picture, tmp_path):
+    for index, name in enumerate(("a/0.png", "a/1.png", "b.png", "c/0.png", "c/a/0.png", "d.png", "e.png")):
+        save_picture(tmp_path / "drive" / name, tiny_frames[index])
+    ended = command(main, tiny_bundle, tmp_path / "drive", "-o", tmp_path / "out", "--format", "video")
+    assert ended.exit_code == 0, ended.stderr
+    assert films_in(tmp_path / "out") == {"drive.mp4": 3, "drive/a.mp4": 2, "drive/c.mp4": 1, "drive/c/a.mp4": 1}
+
+
+def test_each_source_becomes_a_film_of_its_own(command, tiny_bundle, tiny_frames, save_picture, tmp_path, monkeypatch):
+    pytest.importorskip("av", reason="an extra")
+    monkeypatch.chdir(tmp_path)
+    film_of(tmp_path / "film.mp4", tiny_frames[:4])
+    for index, name in enumerate(("one/0.png", "one/1.png", "two/2.png", "3.png", "4.png", "5.png")):
+        save_picture(tmp_path / name, tiny_frames[index])
+    sources = ("one", "film.mp4", "two", "3.png", "[45].png")
+    ended = command(main, tiny_bundle, *sources, "-o", "out", "--format", "video")
+    assert ended.exit_code == 0, ended.stderr
+    assert films_in(tmp_path / "out") == {"one.mp4": 2, "film.mp4": 4, "two.mp4": 1, "pictures.mp4": 3}
+
+
+@pytest.mark.parametrize(
+    ("sources", "film"),
+    [
+        (("x/one", "y/one"), "one"),
+        (("x/one", "y/film.mp4", "y/one"), "one"),
+        (("y/film.mp4", "x/film"), "film"),
+        (("x/one/0.png", "y/film.mp4", "y/one/1.png"), "pictures"),
+        (("x/one/0.png", "x/pictures"), "pictures"),
+    ],
+)
+def test_sources_whose_films_would_replace_each_other_are_refused_before_anything_is_written(
+    command, tiny_bundle, tiny_frames, save_picture, tmp_path, monkeypatch, sources, film
+):
+    pytest.importorskip("av", reason="an extra")
+    monkeypatch.chdir(tmp_path)
+    for index, name in enumerate(("x/one/0.png", "y/one/1.png", "x/film/2.png", "x/pictures/3.png")):
+        save_picture(tmp_path / name, tiny_frames[index])
+    film_of(tmp_path / "y" / "film.mp4", tiny_frames)
+    ended = command(main, tiny_bundle, *sources, "-o", "out", "--format", "npy", "--format", "video")
+    assert ended.exit_code == 2
+    assert f"would both give the film {film}; write them to different folders" in ended.stderr
+    assert not (tmp_path / "out").exists()
+    assert command(main, tiny_bundle, *sources, "-o", "out").exit_code == 0
+
+
 def test_a_file_that_only_calls_itself_a_video_is_refused(command, tiny_bundle, tmp_path):
     pytest.importorskip("av", reason="an extra")
     (tmp_path / "film.mp4").write_bytes(b"no film")

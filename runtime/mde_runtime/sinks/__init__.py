@@ -38,6 +38,7 @@ class Prediction:
     name: str  # of the result, without a suffix
     picture: npt.NDArray[np.uint8]  # RGB (H, W, 3)
     depth_m: npt.NDArray[np.float32]  # (H, W), 0: no measurement
+    film: str  # that it comes to stand in, without a suffix
     frames_per_s: float | None  # of the video that it is from
 
 

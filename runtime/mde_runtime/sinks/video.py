@@ -21,28 +21,23 @@ CODECS = ("libx264", "mpeg4")  # the first that this PyAV has
 
 @contextlib.contextmanager
 def writer(out: Path, contract: Contract) -> Iterator[Write]:
-    """Write `FOLDER.mp4` below `out` for each video or folder of pictures, whole or not at all."""
+    """Write `FILM.mp4` below `out`, whole or not at all. The pictures of a film come after each other."""
     from_network = contract.from_network
-    group: Path | None = None
+    last: Path | None = None
     with contextlib.ExitStack() as stack:
         film: _Film | None = None
 
         def write(prediction: Prediction) -> Path:
-            nonlocal group, film
-            path = _path_of(out, prediction.name)
+            nonlocal last, film
+            path = out / f"{prediction.film}.mp4"
             picture = with_scale(coloured(prediction.depth_m, from_network.near_m, from_network.far_m), from_network)
-            if film is None or path != group:
+            if film is None or path != last:
                 stack.close()  # ends the video before
-                group, film = path, stack.enter_context(_film(path, prediction.frames_per_s or PICTURES_PER_S))
+                last, film = path, stack.enter_context(_film(path, prediction.frames_per_s or PICTURES_PER_S))
             film.add(picture, prediction.name)
             return path
 
         yield write
-
-
-def _path_of(out: Path, name: str) -> Path:
-    folder = Path(name).parent
-    return out / ("pictures.mp4" if folder == Path() else f"{folder.as_posix()}.mp4")
 
 
 class _Film:

@@ -11,6 +11,7 @@ from mde_runtime.errors import BadInputError, UsageError
 
 # Each has `open(source)`, which gives None for what is not of its kind; the first that answers reads it.
 SOURCES = ("mde_runtime.sources.csi", "mde_runtime.sources.videos", "mde_runtime.sources.pictures")
+SINGLE_PICTURES = "pictures"  # the film of pictures that are named one by one
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class SourceFrame:
 
     name: str  # of its results, without a suffix: `frame` or `folder/frame`
     read: Callable[[], npt.NDArray[np.uint8]]  # RGB (H, W, 3); raises BadInputError where it cannot be read
+    film: str  # that it comes to stand in, without a suffix: `folder`, `folder/below` or `video`
     frames_per_s: float | None = None  # of the video that it is from; None: a picture
 
 
@@ -29,7 +31,8 @@ class Source:
     origin: str  # what a person calls it
     names: tuple[str, ...]  # of its frames, or of the folder that they come to lie in
     num_frames: int | None  # None: not known before the end
-    frames: Callable[[], Iterator[SourceFrame]]
+    frames: Callable[[], Iterator[SourceFrame]]  # those of one film after each other
+    film: str | None  # of its frames, or the folder that their films come to lie in; None: single pictures
 
 
 def open_sources(sources: Sequence[str]) -> list[Source]:
@@ -47,6 +50,20 @@ def open_sources(sources: Sequence[str]) -> list[Source]:
                 )
             takers[name] = source.origin
     return opened
+
+
+def check_films(sources: Sequence[Source]) -> None:
+    """Raises UsageError where two sources would make one film, but for single pictures named after each other."""
+    takers: dict[str, str] = {}
+    before: Source | None = None
+    for source in sources:
+        film = source.film or SINGLE_PICTURES
+        goes_on = source.film is None and before is not None and before.film is None
+        if film in takers and not goes_on:
+            raise UsageError(
+                f"{takers[film]} and {source.origin} would both give the film {film}; write them to different folders"
+            )
+        takers[film], before = source.origin, source
 
 
 def _open(source: str) -> Source:

@@ -29,7 +29,8 @@ def open(source: str) -> Source | None:
     if not sensor.isdigit():
         raise BadInputError(f"{source}: {sensor!r} is no sensor's number; name one, e.g. {PREFIX}0")
     cv2 = _opencv(source)
-    return Source(source, (f"csi{sensor}",), None, lambda: _frames(cv2, source, int(sensor)))
+    name = f"csi{sensor}"
+    return Source(source, (name,), None, lambda: _frames(cv2, source, int(sensor)), name)
 
 
 def _opencv(source: str) -> Any:  # Any: OpenCV publishes no types
@@ -58,7 +59,12 @@ def _frames(cv2: Any, source: str, sensor: int) -> Iterator[SourceFrame]:
             if not is_there:
                 return
             picture = np.ascontiguousarray(bgr[..., ::-1])
-            yield SourceFrame(f"csi{sensor}/{index:06d}", lambda picture=picture: picture, rate)  # type: ignore[misc]
+            yield SourceFrame(
+                f"csi{sensor}/{index:06d}",
+                lambda picture=picture: picture,  # type: ignore[misc]  # mypy knows no default
+                f"csi{sensor}",
+                rate,
+            )
             index += 1
     finally:
         camera.release()

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from mde_runtime.contract import MAX_SIDE_PX
 from mde_runtime.errors import BadInputError, UsageError
-from mde_runtime.sources import Source, SourceFrame
+from mde_runtime.sources import SINGLE_PICTURES, Source, SourceFrame
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 # Pillow goes by content, and would hand what is PostScript inside a .jpg to Ghostscript.
@@ -32,10 +32,11 @@ def open(source: str) -> Source | None:
     """The pictures of a source; None where it is none of these. Raises BadInputError where nothing is there."""
     path = Path(source)
     if path.is_dir():
-        below = sorted(found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES and found.is_file())
+        below = [found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES and found.is_file()]
+        below.sort(key=lambda found: (found.parent, found))  # a folder's own pictures come after each other
         if not below:
             raise BadInputError(f"{source}: no picture in this folder ({', '.join(SUFFIXES)}); name another")
-        return _source(source, {found.relative_to(path): found for found in below})
+        return _source(source, {found.relative_to(path): found for found in below}, path.resolve().name)
     if path.is_file():
         return _source(source, {Path(path.name): path}) if path.suffix.lower() in SUFFIXES else None
     matches = sorted(map(Path, glob.glob(source, recursive=True)))  # noqa: PTH207  Path.glob takes no absolute pattern
@@ -47,15 +48,16 @@ def open(source: str) -> Source | None:
     return _source(source, {Path(match.name): match for match in found}) if found else None
 
 
-def _source(origin: str, paths: dict[Path, Path]) -> Source:
-    """paths: from the name of the result to the file."""
-    named = [(relative.with_suffix("").as_posix(), path) for relative, path in paths.items()]
+def _source(origin: str, paths: dict[Path, Path], folder: str | None = None) -> Source:
+    """paths: from the name of the result to the file. folder: the name of that which holds them."""
+    named = [(relative.with_suffix(""), path) for relative, path in paths.items()]
 
     def frames() -> Iterator[SourceFrame]:
         for name, path in named:
-            yield SourceFrame(name, functools.partial(read_picture, path))
+            film = Path(folder or SINGLE_PICTURES) / name.parent
+            yield SourceFrame(name.as_posix(), functools.partial(read_picture, path), film.as_posix())
 
-    return Source(origin, tuple(name for name, _ in named), len(named), frames)
+    return Source(origin, tuple(name.as_posix() for name, _ in named), len(named), frames, folder)
 
 
 def read_picture(path: Path) -> npt.NDArray[np.uint8]:

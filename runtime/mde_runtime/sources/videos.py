@@ -31,7 +31,7 @@ def open(source: str) -> Source | None:
     except (av.FFmpegError, OSError) as error:
         raise BadInputError(f"{source}: not a video that can be read ({error}); copy it again") from error
     stem = Path(source).stem
-    return Source(source, (stem,), num_frames, lambda: _frames(source, stem, is_camera))
+    return Source(source, (stem,), num_frames, lambda: _frames(source, stem, is_camera), stem)
 
 
 def _frames(source: str, stem: str, is_camera: bool) -> Iterator[SourceFrame]:
@@ -46,11 +46,11 @@ def _frames(source: str, stem: str, is_camera: bool) -> Iterator[SourceFrame]:
         try:
             for frame in container.decode(stream):
                 picture = _upright(frame.to_ndarray(format="rgb24"), frame)
-                yield SourceFrame(f"{stem}/{index:06d}", lambda picture=picture: picture, rate)  # type: ignore[misc]
+                yield SourceFrame(f"{stem}/{index:06d}", lambda picture=picture: picture, stem, rate)  # type: ignore[misc]
                 index += 1
         except av.FFmpegError as error:
             problem = BadInputError(f"{source}: broken at frame {index} ({error}); the frames before it are done")
-            yield SourceFrame(f"{stem}/{index:06d}", lambda: _fail(problem), rate)
+            yield SourceFrame(f"{stem}/{index:06d}", lambda: _fail(problem), stem, rate)
 
 
 def _upright(picture: npt.NDArray[np.uint8], frame: Any) -> npt.NDArray[np.uint8]:  # Any: PyAV's frame
