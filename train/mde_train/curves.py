@@ -1,5 +1,6 @@
 """The curves of a run: `curves.csv`, one row a figure, and TensorBoard's files, which hold the pictures too."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 from mde_runtime import files
 
 HEADER = "step,minutes,name,value"
+ROW = re.compile(r"^(\d+),\d+\.\d+,\w+,[-+.\w]+\n", re.MULTILINE | re.ASCII)  # what a power cut tore does not match
 
 
 class Curves:
@@ -17,10 +19,10 @@ class Curves:
         from torch.utils.tensorboard import SummaryWriter
 
         self._csv = run / "curves.csv"
-        kept = self._csv.read_text().splitlines()[1:] if self._csv.exists() and first_step else []
-        rows = [row for row in kept if int(row.split(",")[0]) <= first_step]
-        files.write_text(self._csv, "\n".join([HEADER, *rows, ""]))
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=first_step or None)
+        kept = self._csv.read_text(errors="replace") if self._csv.exists() and first_step else ""
+        rows = [row[0] for row in ROW.finditer(kept) if int(row[1]) <= first_step]
+        files.write_text(self._csv, "".join([HEADER, "\n", *rows]))
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=first_step)
 
     def add(self, step: int, minutes: float, figures: dict[str, float]) -> None:
         """Add figures by name."""
