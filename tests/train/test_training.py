@@ -199,6 +199,19 @@ def test_a_run_that_goes_on_can_be_made_longer(finished: Path, scenes: Path, tmp
     assert longer[13] > before[12] > longer[18]
 
 
+def test_rows_that_a_power_cut_tore_are_dropped(finished: Path, scenes: Path, tmp_path: Path):
+    run = shutil.copytree(finished, tmp_path / "r")
+    rows = (run / "curves.csv").read_bytes()
+    for torn in (b"\0\0\0\0\0\0", b"1", b"11,0.0", b"11,0.010,loss,0.\0\0\0\n", b"12,0.010,loss,0.2", b"\xff\xfe\n"):
+        (run / "curves.csv").write_bytes(rows + torn)
+        (run / "recipe.json").write_bytes((finished / "recipe.json").read_bytes())
+        shutil.copy(finished / "last.ckpt", run)
+        result = mde_train("--resume", "--data", scenes, "--out", run, settings=("epochs=3",))
+        assert result.exit_code == 0, result.stderr
+        assert (run / "curves.csv").read_bytes().startswith(rows)
+        assert sorted(losses(run)) == list(range(1, 19))
+
+
 @pytest.mark.parametrize(
     ("setting", "code", "words"),
     [
@@ -377,6 +390,26 @@ def test_a_trial_run_goes_through_everything_in_two_steps(scenes: Path, tmp_path
     assert result.exit_code == 0, result.stderr
     assert sorted(losses(tmp_path / "r")) == [1, 2]
     assert {"best.ckpt", "last.ckpt", "pictures"} <= names(tmp_path / "r")
+
+
+def test_a_trial_run_gives_way_to_the_run_that_it_tried(scenes: Path, tmp_path: Path):
+    arguments = ("--recipe", "fast-demo", "--data", scenes, "--out", tmp_path / "r")
+    for _ in range(2):
+        assert mde_train(*arguments, "--fast-dev-run", settings=SMALL).exit_code == 0
+    refused = mde_train("--resume", "--data", scenes, "--out", tmp_path / "r")
+    assert (refused.exit_code, "holds a trial, which has nothing to go on with" in refused.stderr) == (2, True)
+    assert mde_train(*arguments, settings=(*SMALL, "evaluate_every_epochs=2")).exit_code == 0
+    assert sorted(losses(tmp_path / "r")) == list(range(1, 13))
+    assert sorted(losses(tmp_path / "r", "val_rmse_m")) == [12]
+    assert mde_train("--resume", "--data", scenes, "--out", tmp_path / "r").exit_code == 0, "it is no trial"
+
+
+def test_a_trials_checkpoint_is_never_taken_for_the_runs(scenes: Path, tmp_path: Path):
+    arguments = ("--recipe", "fast-demo", "--data", scenes, "--out", tmp_path / "r")
+    assert mde_train(*arguments, "--fast-dev-run", settings=SMALL).exit_code == 0
+    assert interrupted(3, tmp_path / "r", "--data", scenes, settings=SMALL).exit_code == 130
+    assert "last.ckpt" in names(tmp_path / "r")
+    assert "best.ckpt" not in names(tmp_path / "r")
 
 
 def test_weights_from_a_file_are_where_training_starts(finished: Path, scenes: Path, tmp_path: Path):

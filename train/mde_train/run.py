@@ -27,6 +27,7 @@ from mde_train.training import Training  # noqa: E402
 from mde_train.training_data import Data, TrainingFrames, load_data  # noqa: E402
 
 RECIPE_FILE = "recipe.json"
+TRIAL = "trial"  # an empty file beside what a trial left: the next run replaces that
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,11 @@ def begin(
     """Train by a recipe, from the start; give the path of the best checkpoint.
 
     init: weights to start from, of the whole network. weights: of its encoder, see `mde_train.models.resnet_weights`.
-    is_trial: two steps, one evaluation and all the files, to see that everything is in place.
+    is_trial: two steps, one evaluation and all the files, to see that everything is in place. The next run may have the
+    same `run`.
     Raises UsageError when `run` holds a run already, KeyboardInterrupt after a Ctrl-C.
     """
-    if (run / LAST).exists():
+    if not (run / TRIAL).exists() and (run / LAST).exists():
         raise UsageError(f"{run}: holds a run already; go on with it by --resume, or give another --out")
     if weights != "none" and "weights" in recipe.model_options:
         raise UsageError("weights are given by --weights and by --set model_options.weights; give one of them")
@@ -69,6 +71,11 @@ def begin(
         recipe = replace(recipe, epochs=1, evaluate_every_epochs=1, picture_every_steps=1)
     data = load_data(data_root, recipe.model, recipe.holdout, most=2 * recipe.batch_size if is_trial else None)
     training = _training(recipe, network, data)
+    if (run / TRIAL).exists():
+        for name in (LAST, BEST, TRIAL):  # the mark last: whoever is killed here can begin again
+            (run / name).unlink(missing_ok=True)
+    if is_trial:
+        files.write_text(run / TRIAL, "")
     files.write_text(run / RECIPE_FILE, records.dumps(recipe))
     return _fit(training, data, run, machines)
 
@@ -82,6 +89,8 @@ def go_on(data_root: Path, run: Path, *, settings: Sequence[str] = (), machines:
     """
     if not (run / LAST).exists():
         raise UsageError(f"{run}: holds no {LAST} to resume from; start with --recipe NAME")
+    if (run / TRIAL).exists():
+        raise UsageError(f"{run}: holds a trial, which has nothing to go on with; start with --recipe NAME")
     recipe = records.loads(Recipe, (run / RECIPE_FILE).read_bytes(), f"{run / RECIPE_FILE}")
     recipe = with_length(recipe, settings)
     data = load_data(data_root, recipe.model, recipe.holdout)

@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Machines; start the command by torchrun on each.",
 )
-@click.option("--fast-dev-run", is_flag=True, help="Two steps, one evaluation, all the files: is everything in place?")
+@click.option(
+    "--fast-dev-run",
+    is_flag=True,
+    help="Two steps, one evaluation, all the files: is everything in place? The next run in --out replaces them.",
+)
 @click.option("--list", "list_recipes", is_flag=True, help="List the recipes and end.")
 @click.option("--show", metavar="NAME", help="Print a recipe as JSON and end; --set applies.")
 def main(
