@@ -20,6 +20,7 @@ from mde_runtime import files, records
 from mde_runtime.certificate import PRECISIONS, Certificate, Precision
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
+from mde_runtime.onnx_bytes import external_tensor
 
 SCHEMA = 1
 SUFFIX = ".mde"
@@ -99,9 +100,21 @@ class Bundle:
         return tuple(precision for precision in PRECISIONS if graph_name(precision) in self.manifest.members)
 
     def graph(self, precision: Precision) -> bytes:
-        """The ONNX graph of a precision. Raises BadInputError when the bundle has none or its bytes were altered."""
+        """The ONNX graph of a precision, with all of its weights.
+
+        Raises BadInputError when the bundle has none, its bytes were altered, or it wants values from another file.
+        """
         self.graph_sha256(precision)
-        return self._read(graph_name(precision))
+        content, where = self._read(graph_name(precision)), f"{self.path}: {graph_name(precision)}"
+        try:
+            tensor = external_tensor(content)
+        except ValueError as error:
+            raise BadInputError(f"{where} is no ONNX graph ({error}); export the model again") from error
+        if tensor is not None:  # that file's bytes are in no hash
+            raise BadInputError(
+                f"{where}: the tensor {tensor[:80]!r} takes its values from another file; do not trust this bundle"
+            )
+        return content
 
     def graph_sha256(self, precision: Precision) -> str:
         """The SHA-256 of a precision's graph. Raises BadInputError when the bundle has none."""

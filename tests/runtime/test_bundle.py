@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx.numpy_helper
 import pytest
 
 from mde_runtime import BadInputError
@@ -191,3 +192,25 @@ def test_golden_arrays_that_unpack_to_more_than_their_size_are_refused(make_bund
     with_golden(bundle, packed.getvalue())
     with pytest.raises(BadInputError, match="its arrays are compressed or overlap"):
         read_bundle(bundle).golden()
+
+
+def outside(graph: bytes) -> bytes:
+    """The graph with one more tensor, whose values are in another file."""
+    model = onnx.load_from_string(graph)
+    tensor = onnx.numpy_helper.from_array(np.float32([1]), "far")
+    onnx.external_data_helper.set_external_data(tensor, "../secret.bin")
+    tensor.ClearField("raw_data")
+    model.graph.initializer.append(tensor)
+    return model.SerializeToString()
+
+
+def test_a_graph_that_takes_values_from_another_file_is_refused(make_bundle, tiny_graph):
+    bundle = read_bundle(make_bundle(graphs={"fp32": tiny_graph(), "fp16": outside(tiny_graph("FLOAT16"))}))
+    assert bundle.graph("fp32")
+    with pytest.raises(BadInputError, match=r"tiny\.mde: graphs/fp16\.onnx: the tensor 'far' takes its values from"):
+        bundle.graph("fp16")
+
+
+def test_what_is_no_graph_is_refused(make_bundle):
+    with pytest.raises(BadInputError, match=r"tiny\.mde: graphs/fp32\.onnx is no ONNX graph"):
+        read_bundle(make_bundle(graphs={"fp32": b"no graph"})).graph("fp32")

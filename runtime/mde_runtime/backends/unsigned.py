@@ -8,14 +8,15 @@ same; beyond it values are no longer clipped. Works on the protobuf's own bytes,
 Field numbers: onnx.proto, which never changes them.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+
+from mde_runtime.onnx_bytes import TENSOR_NAME, Bytes, encoded, fields_of, text_of, varint
 
 REVISION = 1  # rises when other graphs come out: what was compiled from the old ones is made anew
 MODEL_GRAPH = 7
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_VALUE_INFO = 1, 5, 13
 NODE_INPUT, NODE_OUTPUT, NODE_OPERATOR, NODE_ATTRIBUTE = 1, 2, 4, 5
-TENSOR_TYPE, TENSOR_NAME = 2, 8
+TENSOR_TYPE = 2
 TENSOR_VALUES = (5, 9)  # int32_data, raw_data
 MAX_ZERO_POINT_BYTES = 1 << 16  # a value for each of a layer's channels, at most: weights are larger
 ATTRIBUTE_NAME, ATTRIBUTE_TEXT = 1, 4
@@ -24,9 +25,6 @@ QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 NEVER_NEGATIVE = ("Relu", "Sigmoid", "Abs")
 KEEPS_SIGN = ("Add", "Concat", "MaxPool", "Resize", "Slice", QUANTIZE, DEQUANTIZE)  # of all or its first input
 OF_ALL_INPUTS = ("Add", "Concat")
-
-Bytes = bytes | memoryview  # views, so that the weights, most of a graph, are never copied nor looked at
-Field = tuple[int, int, Bytes]  # number, wire type, content
 
 
 @dataclass(frozen=True)
@@ -43,24 +41,24 @@ class Node:
 def with_unsigned_activations(graph: bytes) -> bytes:
     """The ONNX graph with unsigned zero points where an activation is never negative; other graphs as they are."""
     try:
-        model = list(_fields(memoryview(graph)))
+        model = list(fields_of(memoryview(graph)))
         rewritten = {
             index: _rewritten(content) for index, (number, _, content) in enumerate(model) if number == MODEL_GRAPH
         }
-    except (IndexError, KeyError, UnicodeDecodeError, RecursionError):  # no graph at all: the runtime says so better
+    except (ValueError, IndexError, KeyError, RecursionError):  # no graph at all: the runtime says so better
         return graph
     if not any(rewritten.values()):
         return graph
     fields = ((number, wire, rewritten.get(index, content)) for index, (number, wire, content) in enumerate(model))
-    return b"".join(map(_encoded, fields))
+    return b"".join(map(encoded, fields))
 
 
 def _rewritten(graph: Bytes) -> bytes:
     """The rewritten graph; empty where there is nothing to rewrite."""
-    fields = list(_fields(graph))
+    fields = list(fields_of(graph))
     nodes = [_node(content) for number, _, content in fields if number == GRAPH_NODE]
     tensors = [content for number, _, content in fields if number == GRAPH_INITIALIZER]
-    int8_zeros = {_text(tensor, TENSOR_NAME): tensor for tensor in tensors if _is_int8_zero(tensor)}
+    int8_zeros = {text_of(tensor, TENSOR_NAME): tensor for tensor in tensors if _is_int8_zero(tensor)}
     by_output = {output: node for node in nodes for output in node.outputs}
     known: dict[str, bool] = {}
     unsigned = {
@@ -84,7 +82,7 @@ def _rewritten(graph: Bytes) -> bytes:
     added = [_unsigned(name, content) for name, content in zero_points.items()]
     others = [field for field in fields if field[0] not in (GRAPH_NODE, GRAPH_VALUE_INFO)]  # the types in it are old
     body = [*((GRAPH_NODE, 2, content) for content in rewritten), *others, *((GRAPH_INITIALIZER, 2, t) for t in added)]
-    return b"".join(map(_encoded, body))
+    return b"".join(map(encoded, body))
 
 
 def _is_never_negative(tensor: str, by_output: dict[str, Node], known: dict[str, bool]) -> bool:
@@ -105,8 +103,8 @@ def _is_never_negative(tensor: str, by_output: dict[str, Node], known: dict[str,
 
 def _is_int8_zero(tensor: Bytes) -> bool:
     """Whether a tensor is int8 and 0 everywhere. Its values stand in one of two fields, as the writer liked."""
-    fields = list(_fields(tensor)) if len(tensor) < MAX_ZERO_POINT_BYTES else []
-    is_int8 = (TENSOR_TYPE, _varint(INT8)) in ((number, bytes(content)) for number, _, content in fields)
+    fields = list(fields_of(tensor)) if len(tensor) < MAX_ZERO_POINT_BYTES else []
+    is_int8 = (TENSOR_TYPE, varint(INT8)) in ((number, bytes(content)) for number, _, content in fields)
     return is_int8 and not any(any(content) for number, _, content in fields if number in TENSOR_VALUES)
 
 
@@ -116,74 +114,28 @@ def _unsigned_name(name: str) -> str:
 
 def _unsigned(name: str, tensor: Bytes) -> bytes:
     """A copy of an int8 zero point as uint8, under its new name. A 0 has the same bytes in both."""
-    changed: dict[int, Bytes] = {TENSOR_TYPE: _varint(UINT8), TENSOR_NAME: _unsigned_name(name).encode()}
-    return b"".join(_encoded((number, wire, changed.get(number, content))) for number, wire, content in _fields(tensor))
+    changed: dict[int, Bytes] = {TENSOR_TYPE: varint(UINT8), TENSOR_NAME: _unsigned_name(name).encode()}
+    return b"".join(
+        encoded((number, wire, changed.get(number, content))) for number, wire, content in fields_of(tensor)
+    )
 
 
 def _with_zero_point(node: Node, name: str) -> bytes:
     """The node's bytes with another third input."""
     position = 0
     parts = []
-    for number, wire, content in _fields(node.content):
+    for number, wire, content in fields_of(node.content):
         if number == NODE_INPUT:
             position += 1
             content = name.encode() if position == 3 else content
-        parts.append(_encoded((number, wire, content)))
+        parts.append(encoded((number, wire, content)))
     return b"".join(parts)
 
 
 def _node(content: Bytes) -> Node:
-    fields = list(_fields(content))
+    fields = list(fields_of(content))
     texts = {kind: tuple(str(c, "utf-8") for n, _, c in fields if n == kind) for kind in (NODE_INPUT, NODE_OUTPUT)}
     modes = [
-        _text(c, ATTRIBUTE_TEXT) for n, _, c in fields if n == NODE_ATTRIBUTE and _text(c, ATTRIBUTE_NAME) == "mode"
+        text_of(c, ATTRIBUTE_TEXT) for n, _, c in fields if n == NODE_ATTRIBUTE and text_of(c, ATTRIBUTE_NAME) == "mode"
     ]
-    return Node(_text(content, NODE_OPERATOR), texts[NODE_INPUT], texts[NODE_OUTPUT], "cubic" in modes, content)
-
-
-def _text(message: Bytes, number: int) -> str:
-    return next((str(content, "utf-8") for found, _, content in _fields(message) if found == number), "")
-
-
-def _fields(message: Bytes) -> Iterator[Field]:
-    """The fields of a protobuf message in order. Wire types: 0 varint, 1 eight bytes, 2 counted bytes, 5 four bytes."""
-    at = 0
-    while at < len(message):
-        tag, at = _read_varint(message, at)
-        start = at
-        wire = tag & 7
-        if wire == 0:
-            _, end = _read_varint(message, at)
-        elif wire == 2:
-            size, start = _read_varint(message, at)
-            end = start + size
-        else:
-            end = at + {1: 8, 5: 4}[wire]
-        if end > len(message):
-            raise IndexError("the message is cut short")
-        yield tag >> 3, wire, message[start:end]
-        at = end
-
-
-def _encoded(field: Field) -> bytes:
-    number, wire, content = field
-    count = _varint(len(content)) if wire == 2 else b""
-    return _varint(number << 3 | wire) + count + content
-
-
-def _read_varint(message: Bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-
-
-def _varint(value: int) -> bytes:
-    parts = bytearray()
-    while value >= 0x80:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*parts, value])
+    return Node(text_of(content, NODE_OPERATOR), texts[NODE_INPUT], texts[NODE_OUTPUT], "cubic" in modes, content)
