@@ -126,9 +126,17 @@ class Bundle:
         return self.manifest.members[graph_name(precision)].sha256
 
     def certificate(self, precision: Precision) -> Certificate:
-        """The certificate of a precision's graph. Raises BadInputError as `graph` does."""
-        content = self._read(certificate_name(precision))
-        return records.loads(Certificate, content, f"{self.path}: {certificate_name(precision)}")
+        """The certificate of a precision's graph.
+
+        Raises BadInputError when the bundle has none, or one of another graph, or one that its graph did not pass.
+        """
+        graph_sha256, where = self.graph_sha256(precision), f"{self.path}: {certificate_name(precision)}"
+        certificate = records.loads(Certificate, self._read(certificate_name(precision)), where)
+        if (certificate.precision, certificate.graph_sha256) != (precision, graph_sha256):
+            raise BadInputError(f"{where} is of another graph; do not trust this bundle")
+        if breaches := certificate.parity.breaches(certificate.limits):
+            raise BadInputError(f"{where}: its graph did not pass ({breaches[0]}); do not trust this bundle")
+        return certificate
 
     def golden(self) -> Golden:
         """The golden frames. Raises BadInputError when they do not fit the contract."""

@@ -152,12 +152,17 @@ class Bomb:
         return (Path.touch, (self.path,))
 
 
-def with_golden(bundle: Path, golden: bytes) -> None:
-    """Give a bundle other golden arrays, and a manifest that vouches for them."""
+def with_member(bundle: Path, name: str, member: bytes) -> None:
+    """Give a bundle another member, and a manifest that vouches for it."""
     content = members(bundle)
     manifest = json.loads(content[MANIFEST])
-    manifest["members"][GOLDEN] = {"sha256": sha256_of(golden), "size_bytes": len(golden)}
-    rewrite(bundle, {**content, GOLDEN: golden, MANIFEST: json.dumps(manifest).encode()})
+    manifest["members"][name] = {"sha256": sha256_of(member), "size_bytes": len(member)}
+    rewrite(bundle, {**content, name: member, MANIFEST: json.dumps(manifest).encode()})
+
+
+def with_golden(bundle: Path, golden: bytes) -> None:
+    """Give a bundle other golden arrays, and a manifest that vouches for them."""
+    with_member(bundle, GOLDEN, golden)
 
 
 def test_a_pickle_among_the_golden_arrays_does_not_run(tiny_bundle, tmp_path):
@@ -214,3 +219,28 @@ def test_a_graph_that_takes_values_from_another_file_is_refused(make_bundle, tin
 def test_what_is_no_graph_is_refused(make_bundle):
     with pytest.raises(BadInputError, match=r"tiny\.mde: graphs/fp32\.onnx is no ONNX graph"):
         read_bundle(make_bundle(graphs={"fp32": b"no graph"})).graph("fp32")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"graph_sha256": "0" * 64}, "is of another graph"),
+        ({"precision": "fp32"}, "is of another graph"),
+        ({"limits": {"rmse_worst_m": -1.0}}, r"its graph did not pass \(RMSE of the worst frame is"),
+        ({"parity": {"num_nonfinite": 3}}, r"its graph did not pass \(3 values were NaN or Inf"),
+    ],
+)
+def test_a_certificate_that_its_graph_has_not_earned_is_refused(tiny_bundle, change, complaint):
+    name = "certificates/fp16.json"
+    certificate = json.loads(members(tiny_bundle)[name])
+    for key, value in change.items():
+        certificate[key] = {**certificate[key], **value} if isinstance(value, dict) else value
+    with_member(tiny_bundle, name, json.dumps(certificate).encode())
+    assert read_bundle(tiny_bundle).certificate("fp32")
+    with pytest.raises(BadInputError, match=rf"certificates/fp16\.json:? {complaint}"):
+        read_bundle(tiny_bundle).certificate("fp16")
+
+
+def test_a_certificate_of_a_precision_that_is_not_there_is_said_so(tiny_bundle):
+    with pytest.raises(BadInputError, match="has no int8 graph"):
+        read_bundle(tiny_bundle).certificate("int8")
