@@ -31,10 +31,9 @@ MAX_BYTES = {
     "certificates": 1 << 20,
     "graphs": 1 << 31,
 }  # 2 GiB: protobuf's own limit
-DAMAGED_ARRAYS = (  # what zipfile and numpy, which parses an array's header as Python, raise for a damaged one
-    *(ValueError, KeyError, OSError, EOFError, OverflowError, MemoryError),
-    *(zipfile.BadZipFile, SyntaxError, TokenError),
-)
+# What zipfile raises for a damaged or foreign file; RuntimeError, NotImplementedError: encrypted, of a later version.
+DAMAGED_ZIP = (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError, OverflowError, RuntimeError)
+DAMAGED_ARRAYS = (*DAMAGED_ZIP, MemoryError, SyntaxError, TokenError)  # numpy parses an array's header as Python
 _ZIP_DATE = (
     1980,
     1,
@@ -139,7 +138,7 @@ class Bundle:
         return certificate
 
     def golden(self) -> Golden:
-        """The golden frames. Raises BadInputError when they do not fit the contract."""
+        """The golden frames. Raises BadInputError when they do not fit the contract or their depth is no number."""
         arrays = _load_npz(self._read(GOLDEN), f"{self.path}: {GOLDEN}", ("frames", "depth_m"))
         source = self.contract.source
         shape = (len(arrays["frames"]) if arrays["frames"].ndim else 0, source.height_px, source.width_px)
@@ -150,13 +149,15 @@ class Bundle:
                     f"{self.path}: golden {name} is {found.dtype} {found.shape}, not {wanted_dtype} {wanted_shape}; "
                     "export the model again"
                 )
+        if not np.isfinite(arrays["depth_m"]).all():
+            raise BadInputError(f"{self.path}: golden depth_m holds NaN or infinity; export the model again")
         return Golden(arrays["frames"], arrays["depth_m"])
 
     def _read(self, name: str) -> bytes:
         with _open_zip(self.path) as archive:
             try:
                 content = archive.read(name)
-            except (KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+            except DAMAGED_ZIP as error:
                 raise BadInputError(f"{self.path}: {name} cannot be read ({error}); copy the bundle again") from error
         if files.sha256_of(content) != self.manifest.members[name].sha256:
             raise BadInputError(
@@ -193,7 +194,7 @@ def read_bundle(path: Path) -> Bundle:
         _check_listing(path, archive.infolist())
         try:
             text = archive.read(MANIFEST)
-        except (OSError, zipfile.BadZipFile, EOFError) as error:
+        except DAMAGED_ZIP as error:
             raise BadInputError(f"{path}: {MANIFEST} cannot be read ({error}); copy the bundle again") from error
         sizes = {entry.filename: entry.file_size for entry in archive.infolist() if entry.filename != MANIFEST}
     manifest = records.loads(Manifest, text, f"{path}: {MANIFEST}")
@@ -256,7 +257,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; make a bundle with mde-export") from error
-    except (zipfile.BadZipFile, OSError) as error:
+    except DAMAGED_ZIP as error:
         raise BadInputError(
             f"{path}: not a bundle, or cut short ({error}); copy it again or make it with mde-export"
         ) from error
@@ -291,7 +292,9 @@ def _npy(array: npt.NDArray[Any]) -> bytes:
 def _load_npz(content: bytes, where: str, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:  # it may not unpack to more than its size
-            if sum(entry.file_size for entry in archive.infolist()) > len(content):
+            entries = archive.infolist()
+            is_stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+            if not is_stored or sum(entry.file_size for entry in entries) > len(content):
                 raise BadInputError(f"{where}: its arrays are compressed or overlap; do not trust this file")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in names}

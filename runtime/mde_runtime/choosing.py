@@ -67,6 +67,7 @@ def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None
         try:
             verification, is_new = _verify_once(bundle, name, candidate, session)
         except (MachineError, BadInputError) as error:
+            bundle.golden()  # damaged golden frames are refused whole, too
             not_here.setdefault(name, str(error))
         except VerdictError as error:
             failed.append(f"{name} {candidate}: {error}")

@@ -129,6 +129,29 @@ def test_a_byte_flipped_anywhere_is_an_error_or_changes_nothing(tiny_bundle):
         assert found == {name: before[name] for name in found}
 
 
+NUM_BYTES, FLAGS, VERSION_NEEDED = 46, 8, 6  # of an entry of a zip's directory before its name; and where in it
+
+
+@pytest.mark.parametrize(("at", "value"), [(FLAGS, 0x20), (FLAGS, 0x40), (VERSION_NEEDED, 99)])
+@pytest.mark.parametrize("name", [MANIFEST, "graphs/fp32.onnx", GOLDEN])
+def test_a_zip_of_a_kind_that_is_not_read_is_refused(tiny_bundle, name, at, value):
+    content = bytearray(tiny_bundle.read_bytes())
+    entry = content.rindex(name.encode()) - NUM_BYTES
+    content[entry + at] |= value
+    tiny_bundle.write_bytes(content)
+    with pytest.raises(BadInputError, match=r"cannot be read|not a bundle"):
+        read_all(tiny_bundle)
+
+
+@pytest.mark.parametrize(("at", "value"), [(FLAGS, 0x01), (FLAGS, 0x20), (FLAGS, 0x40), (VERSION_NEEDED, 99)])
+def test_golden_arrays_in_a_zip_of_a_kind_that_is_not_read_are_refused(tiny_bundle, at, value):
+    golden = bytearray(members(tiny_bundle)[GOLDEN])
+    golden[golden.rindex(b"depth_m.npy") - NUM_BYTES + at] |= value
+    with_golden(tiny_bundle, bytes(golden))
+    with pytest.raises(BadInputError, match=r"golden\.npz: not the arrays frames, depth_m"):
+        read_bundle(tiny_bundle).golden()
+
+
 def test_a_bundle_of_a_later_schema_is_refused(tiny_bundle):
     content = members(tiny_bundle)
     rewrite(tiny_bundle, {**content, MANIFEST: content[MANIFEST].replace(b'"schema": 1', b'"schema": 2')})
@@ -140,6 +163,16 @@ def test_golden_frames_of_another_size_are_refused(make_bundle, tiny_depth, tiny
     bundle = make_bundle(depth_m=tiny_depth(tiny_frames)[:, :12])
     with pytest.raises(BadInputError, match=r"golden depth_m is float32 \(8, 12, 32\), not float32 \(8, 24, 32\)"):
         read_bundle(bundle).golden()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_golden_depth_that_is_no_number_is_refused(tiny_bundle, tiny_frames, tiny_depth, bad):
+    golden, depth_m = io.BytesIO(), tiny_depth(tiny_frames)
+    depth_m[3, 4, 5] = bad
+    np.savez(golden, frames=tiny_frames, depth_m=depth_m)
+    with_golden(tiny_bundle, golden.getvalue())
+    with pytest.raises(BadInputError, match="golden depth_m holds NaN or infinity"):
+        read_bundle(tiny_bundle).golden()
 
 
 class Bomb:

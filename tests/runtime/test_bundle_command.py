@@ -65,3 +65,9 @@ def test_a_file_that_is_no_bundle_is_one_line(command, tmp_path):
     ended = command(main, "verify", tmp_path / "x.mde")
     assert (ended.exit_code, len(ended.stderr.splitlines())) == (3, 1)
     assert "not a bundle, or cut short" in ended.stderr
+
+
+def test_golden_frames_that_are_damaged_end_the_verification(command, make_bundle, tiny_frames, tiny_depth):
+    ended = command(main, "verify", make_bundle(depth_m=tiny_depth(tiny_frames)[:, :12]))
+    assert (ended.exit_code, len(ended.stderr.splitlines())) == (3, 1)
+    assert "golden depth_m is float32 (8, 12, 32)" in ended.stderr

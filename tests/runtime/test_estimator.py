@@ -124,6 +124,11 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(tiny_bundle, name, val
         DepthEstimator.open(tiny_bundle, **{name: value})
 
 
+def test_damaged_golden_frames_are_no_fault_of_the_machine(make_bundle, tiny_depth, tiny_frames):
+    with pytest.raises(BadInputError, match=r"tiny\.mde: golden depth_m is float32 \(8, 12, 32\)"):
+        DepthEstimator.open(make_bundle(depth_m=tiny_depth(tiny_frames)[:, :12]))
+
+
 def test_a_precision_that_the_bundle_has_not_is_an_error_with_the_remedy(tiny_bundle):
     with pytest.raises(BadInputError, match=r"add one: mde-export tiny\.mde --int8"):
         DepthEstimator.open(tiny_bundle, precision="int8")
