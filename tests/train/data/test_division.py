@@ -71,6 +71,13 @@ def test_a_division_that_leaves_a_split_no_frame_is_refused(unreal, val, split):
         open_split(root, split)
 
 
+def test_a_gap_that_would_train_on_held_out_frames_is_refused(unreal):
+    root = unreal(num_train=6, num_val=0)
+    (root / "split.json").write_text(json.dumps({"val": [{"first": "2", "last": "4"}], "gap_frames": -1}))
+    with pytest.raises(BadInputError, match=r"split\.json: gap_frames -1; give 0 or more"):
+        open_split(root, "train")
+
+
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe{}"])
 def test_a_damaged_division_is_named(unreal, content):
     root = unreal(num_train=6, num_val=0)

@@ -34,6 +34,10 @@ class Division:
     val: tuple[Block, ...]
     gap_frames: int  # on both sides of a block, in neither split: they look like the block's ends
 
+    def __post_init__(self) -> None:
+        if self.gap_frames < 0:  # held-out frames would be trained on
+            raise BadInputError(f"{DIVISION}: gap_frames {self.gap_frames}; give 0 or more")
+
     def part(self, samples: FrameSet, split: str) -> FrameSet:
         """The training or the validation part of a training split. Raises BadInputError when a block is not there."""
         is_val, is_near = np.zeros(len(samples), np.bool_), np.zeros(len(samples), np.bool_)
