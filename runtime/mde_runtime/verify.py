@@ -64,15 +64,12 @@ def verify(bundle: Bundle, backend: str, precision: Precision, session: Session)
     golden = bundle.golden()
     depth_m = np.empty_like(golden.depth_m)
     num_nonfinite = 0
+    wanted = f"depth_m float32 {(1, *depth_m.shape[1:])}, num_nonfinite int32 (1,)"
     for index in range(len(golden.frames)):
         answer = session.run({"frame": golden.frames[index : index + 1]})
-        if (
-            sorted(answer) != ["depth_m", "num_nonfinite"]
-            or answer["depth_m"].shape != depth_m[index : index + 1].shape
-        ):
+        if (found := _described(answer)) != wanted:
             raise BadInputError(
-                f"{bundle.path}: the {precision} graph gives {_shapes(answer)}, not depth_m "
-                f"{depth_m[index : index + 1].shape} and num_nonfinite; export the model again"
+                f"{bundle.path}: the {precision} graph gives {found}, not {wanted}; export the model again"
             )
         depth_m[index] = answer["depth_m"][0]
         num_nonfinite += int(answer["num_nonfinite"].sum())
@@ -175,5 +172,5 @@ def _key(graph_sha256: str, engine_sha256: str | None, executor: str, device: st
     }
 
 
-def _shapes(answer: Arrays) -> str:
-    return ", ".join(f"{name} {array.shape}" for name, array in answer.items())
+def _described(answer: Arrays) -> str:
+    return ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in sorted(answer.items()))

@@ -112,7 +112,15 @@ def test_a_graph_with_other_outputs_is_refused(make_bundle):
     graph = onnx.parser.parse_model("""
         <ir_version: 10, opset_import: ["": 20]>
         other (uint8[N, 24, 32, 3] frame) => (float[N, 24, 32, 3] values) { values = Cast <to = 1> (frame) }""")
-    with pytest.raises(BadInputError, match=r"the fp32 graph gives values \(1, 24, 32, 3\), not depth_m"):
+    with pytest.raises(BadInputError, match=r"the fp32 graph gives values float32 \(1, 24, 32, 3\), not depth_m"):
+        verified(make_bundle(graphs={"fp32": graph.SerializeToString()}))
+
+
+def test_a_graph_whose_outputs_have_other_types_is_refused(make_bundle, tiny_graph):
+    graph = onnx.load_from_string(tiny_graph())
+    cast = next(node for node in graph.graph.node if node.output[0] == "counts")
+    cast.attribute[0].i = graph.graph.output[1].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    with pytest.raises(BadInputError, match=r"num_nonfinite int64 \(1,\), not depth_m float32 .* int32 \(1,\);"):
         verified(make_bundle(graphs={"fp32": graph.SerializeToString()}))
 
 
