@@ -10,12 +10,12 @@ from mde_runtime.backends import BACKENDS, Arrays, BuiltSession, Session, open_s
 from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_record, put_record
 from mde_runtime.certificate import Precision
+from mde_runtime.engines.inspecting import REAL_SHARE
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.machine import this_machine
 from mde_runtime.parity import Limits, Parity
 
 KIND = "verifications"
-REAL_SHARE = 0.95  # of the multiply-adds outside the nodes that the certificate names: below it FP16 is not real
 
 
 @dataclass(frozen=True)

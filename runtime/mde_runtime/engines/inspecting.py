@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
-REAL_SHARE = 0.95  # of the multiply-adds: below it a precision is called by its share
+REAL_SHARE = 0.95  # of the multiply-adds: below it a precision is called by its share, and an FP16 engine is not real
 HALF = ("half", "fp16")
 ONNX_NAME = re.compile(r"\[ONNX Layer: ([^\]]*)\]")  # in a layer's metadata, one for each node that was fused
 
