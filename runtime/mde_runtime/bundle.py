@@ -120,7 +120,7 @@ class Bundle:
         if precision not in self.precisions:
             raise BadInputError(
                 f"{self.path}: has no {precision} graph, only {', '.join(self.precisions)}; "
-                f"add one: mde-export {self.path.name} --{precision}"
+                f"add one: mde-export {self.path.name} --{precision} --frames DIR -o NAME.mde"
             )
         return self.manifest.members[graph_name(precision)].sha256
 

@@ -222,6 +222,6 @@ def _complaint(frame: object, contract: Contract) -> str:
         height, width, _ = frame.shape
         return (
             f"the frame is {height}x{width} px, the bundle takes {source.height_px}x{source.width_px} px; resize it, "
-            f"or make a bundle for it: mde-export model.mde --source-size {height}x{width}"
+            f"or make a bundle for it: mde-export model.mde --source-size {height}x{width} --frames DIR -o NAME.mde"
         )
     return "the frame is not contiguous in memory (a slice, a flip or a transpose); pass numpy.ascontiguousarray(frame)"

@@ -130,7 +130,7 @@ def test_damaged_golden_frames_are_no_fault_of_the_machine(make_bundle, tiny_dep
 
 
 def test_a_precision_that_the_bundle_has_not_is_an_error_with_the_remedy(tiny_bundle):
-    with pytest.raises(BadInputError, match=r"add one: mde-export tiny\.mde --int8"):
+    with pytest.raises(BadInputError, match=r"add one: mde-export tiny\.mde --int8 --frames DIR -o NAME\.mde"):
         DepthEstimator.open(tiny_bundle, precision="int8")
 
 

@@ -1,6 +1,7 @@
 """An error is one line that says what is wrong, where, and after `;` what to do."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,10 +21,26 @@ def messages(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KINDS and node.args:
             message = node.args[0]
-            if isinstance(message, ast.Constant):
-                yield str(message.value)
-            elif isinstance(message, ast.JoinedStr):
-                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in message.values)
+            if isinstance(message, (ast.Constant, ast.JoinedStr)):
+                yield text_of(message)
+
+
+def text_of(node: ast.AST) -> str:
+    """A literal text, with `{}` where a value goes; empty for what is none."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(text_of(part) or "{}" for part in node.values)
+    return str(node.value) if isinstance(node, ast.Constant) else ""
+
+
+EXPORT_OF_A_BUNDLE = re.compile(r"mde-export (?:\{\}|\S+\.mde) --[^;]*")
+
+
+def exports_of_bundles(source: str) -> list[str]:
+    """The commands in a module's texts that make a bundle of a bundle, with `{}` where a value goes."""
+    nodes = list(ast.walk(ast.parse(source)))
+    parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    texts = [text_of(node) for node in nodes if id(node) not in parts]
+    return [command for text in texts for command in EXPORT_OF_A_BUNDLE.findall(text)]
 
 
 def test_a_message_without_a_remedy_would_be_found():
@@ -33,3 +50,13 @@ def test_a_message_without_a_remedy_would_be_found():
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_error_says_what_to_do(path):
     assert [message for message in messages(path.read_text()) if ";" not in message] == []
+
+
+def test_an_export_of_a_bundle_would_be_found():
+    source = 'f"{path}: no; add it: mde-export {path.name} --{precision}"; "or mde-export model.mde --fp16"'
+    assert exports_of_bundles(source) == ["mde-export {} --{}", "mde-export model.mde --fp16"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_bundle_is_never_to_be_exported_over_itself(path):
+    assert [command for command in exports_of_bundles(path.read_text()) if " -o " not in command] == []
