@@ -18,6 +18,8 @@ from mde_runtime.errors import BadInputError
 
 Record = TypeVar("Record")
 
+MAX_DEPTH = 100  # of lists and objects in each other; records have less than 10, and writing fails near 500
+
 
 def to_json(record: object) -> Any:  # Any: JSON has no narrower type that json.dumps takes
     """The record as dicts, lists, strings, numbers, booleans and None. Keys keep the order of the fields."""
@@ -49,7 +51,25 @@ def loads(kind: type[Record], text: str | bytes, where: str) -> Record:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"{where}: not JSON ({error}); make the file anew") from error
+    _check_writable(value, where)
     return from_json(kind, value, where)
+
+
+def _check_writable(value: object, where: str) -> None:
+    """Refuse what JSON can say and nobody can write or print again: half of a surrogate pair, nesting without end."""
+    left = [(value, 0)]
+    while left:
+        value, depth = left.pop()
+        if depth > MAX_DEPTH:
+            raise BadInputError(f"{where}: more than {MAX_DEPTH} lists and objects in each other; make the file anew")
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise BadInputError(f"{where}: {value[:40]!r} is no Unicode text; make the file anew") from error
+        elif isinstance(value, (dict, list)):
+            items = value if isinstance(value, list) else (*value, *value.values())
+            left += [(item, depth + 1) for item in items]
 
 
 def _read(kind: Any, value: object, where: str) -> object:  # Any: a type form such as tuple[int, ...] or int | None
@@ -103,9 +123,16 @@ def _read_tuple(arguments: tuple[Any, ...], value: object, where: str) -> tuple[
 
 def _read_scalar(kind: Any, value: object, where: str) -> object:
     if kind is Any:  # a field that only travels: a recipe of another version, say
+        try:
+            json.dumps(value, allow_nan=False)
+        except ValueError as error:
+            raise BadInputError(f"{where}: not JSON ({error}); make the file anew") from error
         return value
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # JSON's whole numbers have no end
+            number = math.inf
         if not math.isfinite(number):
             raise BadInputError(f"{where}: {number} is not a finite number; write one")
         return number

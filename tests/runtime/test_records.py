@@ -1,5 +1,6 @@
+import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -16,9 +17,10 @@ class Lens:
     is_new: bool
     notes: dict[str, str]
     maker: str | None
+    origin: Any
 
 
-LENS = Lens("a", 1.5, (3, 4), (0.5, 1.0, 2.0), "wide", True, {"b": "ä"}, None)
+LENS = Lens("a", 1.5, (3, 4), (0.5, 1.0, 2.0), "wide", True, {"b": "ä"}, None, {"any": [1, "JSON", None]})
 JSON = records.to_json(LENS)
 
 
@@ -42,6 +44,7 @@ def test_a_whole_number_serves_as_a_number():
         ({"focal_px": "1.5"}, r"lens\.focal_px: a number belongs here"),
         ({"focal_px": True}, r"lens\.focal_px: a number belongs here"),
         ({"focal_px": float("nan")}, r"lens\.focal_px: nan is not a finite number"),
+        ({"focal_px": 10**400}, r"lens\.focal_px: inf is not a finite number"),
         ({"shape": [3]}, r"lens\.shape: 1 values where 2 belong"),
         ({"shape": [3, 4.5]}, r"lens\.shape\[1\]: a whole number belongs here"),
         ({"shape": [3, True]}, r"lens\.shape\[1\]: a whole number belongs here"),
@@ -67,6 +70,28 @@ def test_a_missing_key_is_an_error_that_names_it():
 def test_what_is_no_record_is_an_error(text):
     with pytest.raises(BadInputError, match="lens: "):
         records.loads(Lens, text, "lens")
+
+
+@pytest.mark.parametrize(
+    ("origin", "complaint"),
+    [
+        ('"\\ud800"', r"lens: '\\ud800' is no Unicode text"),
+        ('{"\\udfff": 1}', r"lens: '\\udfff' is no Unicode text"),
+        ("[" * 600 + "]" * 600, "lens: more than 100 lists and objects in each other"),
+        ("NaN", r"lens\.origin: not JSON"),
+        ("[-1e999]", r"lens\.origin: not JSON"),
+    ],
+)
+def test_what_could_not_be_written_again_is_an_error(origin, complaint):
+    text = json.dumps({**JSON, "origin": 0}).replace('"origin": 0', f'"origin": {origin}')
+    with pytest.raises(BadInputError, match=complaint):
+        records.loads(Lens, text, "lens")
+
+
+def test_what_is_nested_as_deep_as_allowed_can_be_written_again():
+    text = json.dumps({**JSON, "origin": 0}).replace('"origin": 0', f'"origin": {"[" * 99 + "]" * 99}')
+    read = records.loads(Lens, text, "lens")
+    assert records.loads(Lens, records.dumps(read), "lens") == read
 
 
 def test_a_number_that_json_cannot_say_is_not_written():
