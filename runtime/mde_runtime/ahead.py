@@ -44,9 +44,10 @@ class Ahead(Generic[Item]):
 
 
 @contextlib.contextmanager
-def reading_ahead(items: Iterable[Item], num_ahead: int) -> Iterator[Ahead[Item]]:
+def reading_ahead(items: Iterable[Item], num_ahead: int, *, drops: bool = False) -> Iterator[Ahead[Item]]:
     """Iterate over `items` in order, at most `num_ahead` of them read before their turn.
 
+    drops: never wait for room, but let go of the item that has waited longest: of a camera's the newest are wanted.
     Leaving the block early stops the reading after the item that is being read.
     """
     waiting: queue.Queue[Item | _End] = queue.Queue(num_ahead)
@@ -56,6 +57,9 @@ def reading_ahead(items: Iterable[Item], num_ahead: int) -> Iterator[Ahead[Item]
         end = _End(None)
         try:
             for item in items:
+                if drops and waiting.full():
+                    with contextlib.suppress(queue.Empty):  # it was taken just now
+                        waiting.get_nowait()
                 waiting.put(item)
                 if is_over.is_set():
                     return

@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,9 +70,22 @@ def predict(
         writers = [stack.enter_context(open_sink(kind, out, contract)) for kind in kinds]
         if any(SINKS[kind].suffix is None for kind in kinds):
             check_films(sources)
-        for frame, read in stack.enter_context(reading_ahead(_read(sources, is_there), AHEAD)):
+        for frame, read in stack.enter_context(contextlib.closing(_reads(sources, is_there))):
             yield read if isinstance(read, (Skipped, Kept)) else _write(estimate, contract, frame, read, writers)
             moved_on()
+
+
+def _reads(
+    sources: Sequence[Source], is_there: Callable[[str], bool]
+) -> Generator[tuple[SourceFrame, Read], None, None]:
+    """Every frame, read ahead where it is not a camera's: one of these that waits for its turn is not the newest."""
+    for is_live, group in itertools.groupby(sources, key=lambda source: source.is_live):
+        frames = _read(list(group), is_there)
+        if is_live:
+            yield from frames
+        else:
+            with reading_ahead(frames, AHEAD) as ahead:
+                yield from ahead
 
 
 def _read(sources: Sequence[Source], is_there: Callable[[str], bool]) -> Iterator[tuple[SourceFrame, Read]]:

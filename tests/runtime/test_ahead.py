@@ -7,6 +7,25 @@ import pytest
 from mde_runtime.ahead import reading_ahead
 
 
+def test_what_was_not_taken_in_time_is_dropped_where_the_newest_is_wanted():
+    has_given_three, goes_on = threading.Event(), threading.Event()
+
+    def camera():
+        yield from (0, 1, 2)
+        has_given_three.set()
+        goes_on.wait(10)
+        yield 3
+        raise ConnectionError("unplugged")
+
+    with reading_ahead(camera(), 1, drops=True) as ahead:
+        assert has_given_three.wait(10)
+        assert next(ahead) == 2
+        goes_on.set()
+        assert next(ahead) == 3
+        with pytest.raises(ConnectionError, match="unplugged"):
+            next(ahead)
+
+
 def readers():
     return [thread for thread in threading.enumerate() if thread.name == "reading ahead"]
 

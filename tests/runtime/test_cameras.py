@@ -1,14 +1,16 @@
 """Cameras and turned videos. The CSI camera runs over a stand-in of OpenCV, which is the system's on a Jetson."""
 
 import sys
+import threading
 import types
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from mde_runtime import BadInputError, MachineError
+from mde_runtime import BadInputError, DepthEstimator, MachineError
 from mde_runtime.cli.predict import main
+from mde_runtime.predict import predict
 from mde_runtime.sources import open_sources
 
 
@@ -61,6 +63,57 @@ def test_a_csi_camera_becomes_depth_for_each_frame(opencv, command, tiny_bundle,
     np.testing.assert_allclose(depth_m, tiny_depth(tiny_frames), atol=4e-6)  # float32's step at 20 m
     (camera,) = opened
     assert (camera.kind, "sensor-id=1 " in camera.pipeline, camera.is_released) == (1800, True, True)
+
+
+def test_no_frame_of_a_csi_camera_waits_while_the_network_runs(opencv, tiny_bundle, tiny_frames, tmp_path):
+    opened = opencv(tiny_frames)
+    with DepthEstimator.open(tiny_bundle) as estimate:
+        results = predict(estimate, open_sources(["csi:0"]), tmp_path, ["npy"])
+        for num_done, _ in enumerate(results, start=1):
+            assert len(opened[0].frames) == len(tiny_frames) - num_done
+
+
+def test_a_csi_camera_is_released_when_its_depth_is_left_early(opencv, tiny_bundle, tiny_frames, tmp_path):
+    opened = opencv(tiny_frames)
+    with DepthEstimator.open(tiny_bundle) as estimate:
+        results = predict(estimate, open_sources(["csi:0"]), tmp_path, ["npy"])
+        next(results)
+        results.close()
+    assert opened[0].is_released
+
+
+class UsbCamera:
+    """PyAV's container of a camera: a frame, and once that was taken three more at once."""
+
+    def __init__(self, frames):
+        self.streams = types.SimpleNamespace(video=[types.SimpleNamespace(frames=0, average_rate=30)])
+        self.frames, self.first_was_taken, self.all_were_given = frames, threading.Event(), threading.Event()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def decode(self, _):
+        yield self.frames[0]
+        self.first_was_taken.wait(10)
+        yield from self.frames[1:4]
+        self.all_were_given.set()
+
+
+def test_of_a_usb_camera_the_newest_frame_is_given(tiny_frames, monkeypatch):
+    av = pytest.importorskip("av", reason="an extra")
+    camera = UsbCamera([av.VideoFrame.from_ndarray(frame, format="rgb24") for frame in tiny_frames])
+    monkeypatch.setattr(av, "open", lambda source, format: camera)  # noqa: ARG005  PyAV's names
+    (source,) = open_sources(["/dev/video0"])
+    frames = source.frames()
+    np.testing.assert_array_equal(next(frames).read(), tiny_frames[0])
+    camera.first_was_taken.set()
+    assert camera.all_were_given.wait(10)
+    (newest,) = frames
+    assert newest.name == "video0/000001"
+    np.testing.assert_array_equal(newest.read(), tiny_frames[3])
 
 
 def test_a_csi_camera_is_released_when_nobody_wants_more(opencv, tiny_frames):

@@ -33,6 +33,7 @@ class Source:
     num_frames: int | None  # None: not known before the end
     frames: Callable[[], Iterator[SourceFrame]]  # those of one film after each other
     film: str | None  # of its frames, or the folder that their films come to lie in; None: single pictures
+    is_live: bool = False  # a camera: whoever asks for a frame gets the newest, so none is to be read ahead
 
 
 def open_sources(sources: Sequence[str]) -> list[Source]:
