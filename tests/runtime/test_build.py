@@ -76,7 +76,16 @@ def test_a_gpu_that_the_library_does_not_know_is_refused_with_those_it_knows(tin
         build_engine(tiny_graph(), "tensorrt-rtx", BuildOptions(compute_capabilities=("8.7",)))
 
 
-@pytest.mark.parametrize("wrong", [{"batch": (0, 1, 1)}, {"batch": (1, 4, 2)}, {"optimization_level": 6}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch": (0, 1, 1)},
+        {"batch": (1, 4, 2)},
+        {"optimization_level": 6},
+        {"workspace_mib": -1},
+        {"workspace_mib": 1 << 44},
+    ],
+)
 def test_options_that_contradict_themselves_cannot_be_made(wrong):
     with pytest.raises(UsageError):
         BuildOptions(**wrong)

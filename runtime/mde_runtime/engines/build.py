@@ -25,6 +25,7 @@ REMEDY = (
 WITHOUT_IMPLEMENTATION = re.compile(r"[Cc]ould not find any implementation for node (.+?)(?: due to|\.?\)|\.\s|\.?$)")
 REGION = re.compile(r"ForeignNode\[(.+?)\.\.\.(.+?)\]")
 UNRELATED = re.compile(r"cudaError 35|CUDA driver version is insufficient")
+MAX_WORKSPACE_MIB = 1 << 44  # as bytes it would have more than 64 bits
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class BuildOptions:
             raise UsageError(f"batch {self.batch} is not smallest <= usual <= largest, from 1; give e.g. 1, 4, 16")
         if not 0 <= self.optimization_level <= 5:
             raise UsageError(f"optimization level {self.optimization_level} is not between 0 and 5; give one of these")
+        if not 0 <= self.workspace_mib < MAX_WORKSPACE_MIB:
+            raise UsageError(f"no layer can have {self.workspace_mib} MiB of scratch memory; give e.g. 1024")
 
 
 DEFAULTS = BuildOptions()
