@@ -1,12 +1,16 @@
 """Engines on a GPU, from bundle to depth. Not run on a GPU by this project yet."""
 
+import contextlib
+import sys
+import types
+
 import numpy as np
 import pytest
 
 from mde_runtime import DepthEstimator, MachineError
 from mde_runtime.backends import open_session
 from mde_runtime.cli.bundle import main
-from mde_runtime.cuda import Gpu, open_cuda
+from mde_runtime.cuda import DRIVERS, Gpu, open_cuda
 from mde_runtime.engines import store
 from mde_runtime.engines.build import DEFAULTS, build_engine
 from mde_runtime.engines.keys import key_for
@@ -36,6 +40,11 @@ def test_an_engine_that_was_never_built_is_an_error_that_names_the_gap(tiny_grap
 class DescribedGpu:
     """CUDA that can say which GPU it has, which is as far as it comes here."""
 
+    name = "described"
+
+    def current(self):
+        return contextlib.nullcontext()
+
     def gpu(self):
         return Gpu("H200", "9.0", 132, 1 << 37, False, 13000)
 
@@ -57,6 +66,28 @@ def test_an_engine_that_the_library_refuses_is_one_line_with_its_reason(tiny_gra
         assert "\n" not in str(caught.value)
     else:
         pytest.skip("this machine has a driver")
+
+
+@pytest.fixture
+def described_gpu(monkeypatch):
+    """A CUDA that has a GPU by its own word alone; the library of engines knows better."""
+    try:
+        open_cuda()
+    except MachineError:
+        monkeypatch.setitem(sys.modules, "described_gpu", types.SimpleNamespace(open=DescribedGpu))
+        monkeypatch.setitem(DRIVERS, "described", "described_gpu")
+    else:
+        pytest.skip("this machine has a driver")
+
+
+@pytest.mark.parametrize(("options", "exit_code"), [((), 4), (("--compute-capability", "8.6"), 0)])
+@pytest.mark.usefixtures("described_gpu")
+def test_an_engine_that_the_gpu_it_is_for_does_not_run_is_a_failure(command, tiny_bundle, options, exit_code):
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no package for this platform")
+    ended = command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx", *options)
+    assert ended.exit_code == exit_code, ended.stderr
+    assert "refuses the engine" in ended.stderr
+    assert ("not verified here" in ended.stderr) == (exit_code == 0)
 
 
 @pytest.mark.gpu

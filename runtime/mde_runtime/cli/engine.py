@@ -128,13 +128,15 @@ def _built_and_verified(
 
 
 def _verified(bundle: "Bundle", key: "EngineKey", precision: "Precision") -> "Verification | None":
-    """Verify the engine. None, and a line that says so, where this machine cannot run it."""
+    """Verify the engine. None, and a line that says so, where this machine has no GPU that it is for."""
     from mde_runtime.backends import open_session
     from mde_runtime.verify import verify
 
     try:
         session = open_session(key.flavour, bundle.graph(precision))
     except MachineError as error:
+        if _has_its_gpu(key):
+            raise
         say(f"not verified here: {error}")
         say(f"verify it where it runs: mde-bundle verify {bundle.path}")
         return None
@@ -142,3 +144,14 @@ def _verified(bundle: "Bundle", key: "EngineKey", precision: "Precision") -> "Ve
         return verify(bundle, key.flavour, precision, session)
     finally:
         session.close()
+
+
+def _has_its_gpu(key: "EngineKey") -> bool:
+    """Whether this machine has a GPU that the engine is for: only there is it a failure that it does not run."""
+    from mde_runtime.cuda import open_cuda
+
+    try:
+        capability = open_cuda().gpu().compute_capability
+    except MachineError:
+        return False
+    return capability in (key.options.compute_capabilities or (capability,))
