@@ -10,6 +10,7 @@ from typing import Literal
 from mde_runtime import records
 from mde_runtime.errors import BadInputError
 
+MAX_FAR_M = 1e9  # beyond it squares of depth leave float32, and nobody measures
 MAX_SIDE_PX = 16384  # a frame side beyond this is a corrupt file, not a camera: bounds memory before it is taken
 
 Interpolation = Literal["bilinear", "bicubic"]
@@ -87,9 +88,10 @@ class FromNetwork:
     shift: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.near_m < self.far_m:
+        if not 0 <= self.near_m < self.far_m <= MAX_FAR_M:
             raise BadInputError(
-                f"contract.from_network: near {self.near_m} m and far {self.far_m} m are no range; 0 <= near < far"
+                f"contract.from_network: near {self.near_m} m and far {self.far_m} m are no range; "
+                f"0 <= near < far <= {MAX_FAR_M:g}"
             )
         top, left, bottom, right = self.covers
         if not (0 <= top < bottom and 0 <= left < right):

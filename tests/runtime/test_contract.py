@@ -42,6 +42,7 @@ def test_a_contract_survives_the_disk():
         (lambda: with_to_network(height_px=192), "reaches beyond the network's input of 192x224 px"),
         (lambda: with_from_network(near_m=20.0), "0 <= near < far"),
         (lambda: with_from_network(near_m=-1.0), "0 <= near < far"),
+        (lambda: with_from_network(far_m=1e200), "near < far <= 1e\\+09"),
         (lambda: with_from_network(covers=(5, 0, 5, 224)), "is empty"),
         (lambda: with_from_network(scale=0.0), "the same depth everywhere"),
         (lambda: Intrinsics(0.0, 1.0, 0.0, 0.0), "greater than 0 px"),

@@ -183,6 +183,15 @@ def test_a_video_becomes_a_coloured_video_of_its_speed(command, tiny_bundle, tin
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["film.mp4"]
 
 
+def test_a_video_is_not_replaced_by_the_film_made_of_it(command, tiny_bundle, tiny_frames, tmp_path):
+    film = film_of(tmp_path / "film.mp4", tiny_frames)
+    content = film.read_bytes()
+    ended = command(main, tiny_bundle, film, "-o", tmp_path, "--format", "video")
+    assert ended.exit_code == 2
+    assert f"{film}: would be replaced by the film" in ended.stderr
+    assert film.read_bytes() == content
+
+
 def films_in(folder):
     """How many frames each film below a folder has."""
     av = pytest.importorskip("av", reason="an extra")

@@ -15,6 +15,7 @@ from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.files import replacing
 from mde_runtime.sinks import Prediction, Write
 
+SUFFIX = ".mp4"
 PICTURES_PER_S = 10.0  # where the source is a folder of pictures
 CODECS = ("libx264", "mpeg4")  # the first that this PyAV has
 
@@ -29,7 +30,7 @@ def writer(out: Path, contract: Contract) -> Iterator[Write]:
 
         def write(prediction: Prediction) -> Path:
             nonlocal last, film
-            path = out / f"{prediction.film}.mp4"
+            path = out / f"{prediction.film}{SUFFIX}"
             picture = with_scale(coloured(prediction.depth_m, from_network.near_m, from_network.far_m), from_network)
             if film is None or path != last:
                 stack.close()  # ends the video before
