@@ -138,9 +138,9 @@ class Observer(Callback):
             self._curves.close()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # a signal handler's signature
-        say("\nstopping after this step; press Ctrl-C again to stop at once")
         self.interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # before it is said: the next may come at once
+        say("\nstopping after this step; press Ctrl-C again to stop at once")
 
 
 def _as_training(module: LightningModule) -> Training:
