@@ -1,6 +1,8 @@
 """What every backend of the table does alike; a new one joins by its table line."""
 
 import functools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -147,6 +149,23 @@ class TestOpenVino:
 
     def test_the_precision_asked_for_is_the_one_compiled(self, tiny_graph):
         assert open_session("openvino", tiny_graph()).arithmetic["fp32"] == "fp32"
+
+    def test_ctrl_c_can_be_caught_when_sessions_were_closed_in_the_order_of_their_opening(self, tiny_graph, tmp_path):
+        (tmp_path / "graph.onnx").write_bytes(tiny_graph())
+        code = """
+import pathlib, signal, sys
+from mde_runtime.backends import open_session
+graph = pathlib.Path(sys.argv[1]).read_bytes()
+first, second = (open_session("openvino", graph) for _ in range(2))
+first.close()
+second.close()
+del first, second
+signal.signal(signal.SIGINT, lambda *_: print("caught"))
+signal.raise_signal(signal.SIGINT)
+"""
+        command = [sys.executable, "-c", code, str(tmp_path / "graph.onnx")]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stdout) == (0, "caught\n"), ended.stderr
 
     def test_bfloat16_is_real_or_refused(self, tiny_graph):
         try:

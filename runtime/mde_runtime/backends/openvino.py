@@ -1,5 +1,6 @@
 """OpenVINO on the CPU, for latency or throughput, at the precision asked for, which it would else lower by itself."""
 
+import functools
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -48,7 +49,7 @@ def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
     The compiled model is kept in the cache, since reading a graph takes far longer than loading what it became.
     """
     graph.read_ahead()
-    core, wanted = ov.Core(), VARIANTS[variant]
+    core, wanted = _core(), VARIANTS[variant]
     if wanted.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise MachineError(f"{this_machine().cpu} has no bfloat16 arithmetic; take --backend openvino")
     config: dict[str, Any] = {"PERFORMANCE_HINT": wanted.hint, "INFERENCE_PRECISION_HINT": wanted.precision}
@@ -61,6 +62,16 @@ def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
         raise BadInputError(
             f"openvino {ov.__version__} refuses the graph: {_one_line(error)}; export it again"
         ) from error
+
+
+@functools.cache
+def _core() -> ov.Core:
+    """One for the process, never freed.
+
+    Each gives signals a stack of its own and takes it away when it is freed, so that of two that are freed in the order
+    of their making a stack is left that is gone: the next Ctrl-C would end the process by a segmentation fault.
+    """
+    return ov.Core()
 
 
 class OpenVinoSession:
