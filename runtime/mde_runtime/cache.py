@@ -26,6 +26,14 @@ VARIABLE = "MDE_CACHE"
 DIGEST_BYTES = 32
 DAY_S = 86400.0
 LOCK = ".lock"
+KINDS = (
+    "verifications",
+    "rankings",
+    "engines",
+    "frames",
+    "openvino",
+    "kernels",
+)  # folders; what else is there is not ours
 ABANDONED_S = 3600.0  # a draft that was not written to for so long has no writer any more
 Record = TypeVar("Record")
 
@@ -86,12 +94,19 @@ def get_blob(kind: str, key: Mapping[str, str]) -> npt.NDArray[np.uint8] | None:
 def unused_blobs(days: float) -> list[Path]:
     """The kept bytes of every kind that nobody has asked for in so many days."""
     oldest = time.time() - days * DAY_S
-    return [path for path in sorted(cache_dir().glob("*/[!.]*.blob")) if path.stat().st_mtime < oldest]
+    blobs = (path for path in kept() if path.suffix == ".blob" and not path.name.startswith("."))
+    return [path for path in blobs if path.stat().st_mtime < oldest]
 
 
 def drafts() -> list[Path]:
     """What interrupted writers of every kind left behind."""
-    return [path for path in sorted(cache_dir().glob("*/.*")) if not is_in_use(path)]
+    return [path for path in kept() if path.name.startswith(".") and not is_in_use(path)]
+
+
+def kept() -> list[Path]:
+    """Every file of the cache, of whatever kind. Somebody may have pointed it at a folder that holds other things."""
+    below = (path for kind in KINDS for path in sorted((cache_dir() / kind).rglob("*")))
+    return [path for path in below if path.is_file()]
 
 
 def is_in_use(path: Path) -> bool:

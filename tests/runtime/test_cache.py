@@ -75,25 +75,25 @@ def test_a_full_disk_is_said_with_the_remedy_and_leaves_nothing(at, monkeypatch)
     with pytest.raises(
         MachineError, match=r"cannot be written to \(No space left on device\); free some space, or set MDE_CACHE"
     ):
-        cache.put_blob("models", {"graph": "a"}, b"x" * 100)
-    assert list((at / "models").iterdir()) == []
+        cache.put_blob("kernels", {"graph": "a"}, b"x" * 100)
+    assert list((at / "kernels").iterdir()) == []
 
 
 def test_a_blob_is_given_back_and_a_damaged_one_is_none(at):
-    cache.put_blob("models", {"graph": "a"}, b"compiled")
-    assert cache.get_blob("models", {"graph": "a"}).tobytes() == b"compiled"
-    assert cache.get_blob("models", {"graph": "b"}) is None
-    (path,) = (at / "models").iterdir()
+    cache.put_blob("kernels", {"graph": "a"}, b"compiled")
+    assert cache.get_blob("kernels", {"graph": "a"}).tobytes() == b"compiled"
+    assert cache.get_blob("kernels", {"graph": "b"}) is None
+    (path,) = (at / "kernels").iterdir()
     path.write_bytes(path.read_bytes()[:-1])
-    assert cache.get_blob("models", {"graph": "a"}) is None
+    assert cache.get_blob("kernels", {"graph": "a"}) is None
 
 
 def test_a_blob_that_was_used_is_not_among_the_unused(at):
     for graph in ("used", "forgotten"):
-        cache.put_blob("models", {"graph": graph}, graph.encode())
-    for path in (at / "models").iterdir():
+        cache.put_blob("kernels", {"graph": graph}, graph.encode())
+    for path in (at / "kernels").iterdir():
         os.utime(path, (0, 0))
-    cache.get_blob("models", {"graph": "used"})
+    cache.get_blob("kernels", {"graph": "used"})
     (unused,) = cache.unused_blobs(30)
     assert unused.read_bytes().endswith(b"forgotten")
 
@@ -110,6 +110,18 @@ def test_prune_removes_what_interrupted_writers_of_every_kind_left(at, command, 
     assert str(folder / ".left-behind.blob") in ended.stdout.split()
     assert not (folder / ".left-behind.blob").exists()
     assert (folder / ".being-written.blob").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--all",)])
+def test_prune_leaves_what_is_not_the_caches_own(at, command, options):
+    cache.put_blob("kernels", {"graph": "a"}, b"whole")
+    (at / "project" / ".git").mkdir(parents=True)
+    for path in (at / "project" / ".env", at / "notes.txt"):
+        path.write_text("mine")
+        os.utime(path, (0, 0))
+    assert command(main, "cache", "prune", *options).exit_code == 0
+    assert (at / "project" / ".env").exists()
+    assert (at / "notes.txt").exists()
 
 
 def test_a_ranking_is_kept_fastest_first():

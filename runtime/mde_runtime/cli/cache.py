@@ -73,11 +73,11 @@ def prune(everything: bool, unused_days: float) -> None:
 
     What is compiled when a bundle is opened is found by its content, so old ones are known by their age alone.
     """
-    from mde_runtime.cache import cache_dir, drafts, is_in_use, unused_blobs
+    from mde_runtime.cache import drafts, is_in_use, kept, unused_blobs
     from mde_runtime.engines import store
 
     if everything:
-        removed = [path for path in sorted(cache_dir().rglob("*")) if path.is_file() and not is_in_use(path)]
+        removed = [path for path in kept() if not is_in_use(path)]
     else:
         removed = [*drafts(), *store.remove_unusable(), *unused_blobs(unused_days)]
     for path in removed:
