@@ -15,7 +15,7 @@ from mde_runtime.contract import Contract, Intrinsics
 from mde_runtime.errors import BadInputError
 from mde_runtime.estimator import DepthEstimator
 from mde_runtime.fitting import depth_at_picture_size, frame_of
-from mde_runtime.sinks import SINKS, Prediction, Write, file_of, open_sink, video
+from mde_runtime.sinks import SINKS, Prediction, Write, file_of, open_sink
 from mde_runtime.sources import Source, SourceFrame, check_films
 
 AHEAD = 2  # pictures decoded before their turn, while the network runs
@@ -69,7 +69,7 @@ def predict(
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(open_sink(kind, out, contract)) for kind in kinds]
         if any(SINKS[kind].suffix is None for kind in kinds):
-            check_films(sources, out, video.SUFFIX)
+            check_films(sources)
         for frame, read in stack.enter_context(contextlib.closing(_reads(sources, is_there))):
             yield read if isinstance(read, (Skipped, Kept)) else _write(estimate, contract, frame, read, writers)
             moved_on()

@@ -176,19 +176,17 @@ def test_a_video_becomes_a_coloured_video_of_its_speed(command, tiny_bundle, tin
     av = pytest.importorskip("av", reason="an extra")
     film = film_of(tmp_path / "film.mp4", tiny_frames)
     ended = command(main, tiny_bundle, film, "-o", tmp_path / "out", "--format", "video")
-    assert ended.stdout.splitlines() == [str(tmp_path / "out" / "film.mp4")]
-    with av.open(str(tmp_path / "out" / "film.mp4")) as container:
+    assert ended.stdout.splitlines() == [str(tmp_path / "out" / "film.depth.mp4")]
+    with av.open(str(tmp_path / "out" / "film.depth.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == len(tiny_frames)
         assert container.streams.video[0].average_rate == 5
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["film.mp4"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["film.depth.mp4"]
 
 
 def test_a_video_is_not_replaced_by_the_film_made_of_it(command, tiny_bundle, tiny_frames, tmp_path):
     film = film_of(tmp_path / "film.mp4", tiny_frames)
     content = film.read_bytes()
-    ended = command(main, tiny_bundle, film, "-o", tmp_path, "--format", "video")
-    assert ended.exit_code == 2
-    assert f"{film}: would be replaced by the film" in ended.stderr
+    assert command(main, tiny_bundle, film, "-o", tmp_path, "--format", "video").exit_code == 0
     assert film.read_bytes() == content
 
 
@@ -208,7 +206,12 @@ def test_each_folder_of_pictures_becomes_a_film_of_its_own(command, tiny_bundle,
         save_picture(tmp_path / "drive" / name, tiny_frames[index])
     ended = command(main, tiny_bundle, tmp_path / "drive", "-o", tmp_path / "out", "--format", "video")
     assert ended.exit_code == 0, ended.stderr
-    assert films_in(tmp_path / "out") == {"drive.mp4": 3, "drive/a.mp4": 2, "drive/c.mp4": 1, "drive/c/a.mp4": 1}
+    assert films_in(tmp_path / "out") == {
+        "drive.depth.mp4": 3,
+        "drive/a.depth.mp4": 2,
+        "drive/c.depth.mp4": 1,
+        "drive/c/a.depth.mp4": 1,
+    }
 
 
 def test_each_source_becomes_a_film_of_its_own(command, tiny_bundle, tiny_frames, save_picture, tmp_path, monkeypatch):
@@ -220,7 +223,12 @@ def test_each_source_becomes_a_film_of_its_own(command, tiny_bundle, tiny_frames
     sources = ("one", "film.mp4", "two", "3.png", "[45].png")
     ended = command(main, tiny_bundle, *sources, "-o", "out", "--format", "video")
     assert ended.exit_code == 0, ended.stderr
-    assert films_in(tmp_path / "out") == {"one.mp4": 2, "film.mp4": 4, "two.mp4": 1, "pictures.mp4": 3}
+    assert films_in(tmp_path / "out") == {
+        "one.depth.mp4": 2,
+        "film.depth.mp4": 4,
+        "two.depth.mp4": 1,
+        "pictures.depth.mp4": 3,
+    }
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,14 @@ from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.files import replacing
 from mde_runtime.sinks import Prediction, Write
 
-SUFFIX = ".mp4"
+SUFFIX = ".depth.mp4"  # beside `drive/` may lie the `drive.mp4` that its pictures were taken from
 PICTURES_PER_S = 10.0  # where the source is a folder of pictures
 CODECS = ("libx264", "mpeg4")  # the first that this PyAV has
 
 
 @contextlib.contextmanager
 def writer(out: Path, contract: Contract) -> Iterator[Write]:
-    """Write `FILM.mp4` below `out`, whole or not at all. The pictures of a film come after each other."""
+    """Write `FILM.depth.mp4` below `out`, whole or not at all. The pictures of a film come after each other."""
     from_network = contract.from_network
     last: Path | None = None
     with contextlib.ExitStack() as stack:

@@ -3,7 +3,6 @@
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -54,17 +53,12 @@ def open_sources(sources: Sequence[str]) -> list[Source]:
     return opened
 
 
-def check_films(sources: Sequence[Source], out: Path, suffix: str) -> None:
-    """Raises UsageError where a film below `out` would replace a source, or two sources would make one film.
-
-    Single pictures named after each other do make one.
-    """
+def check_films(sources: Sequence[Source]) -> None:
+    """Raises UsageError where two sources would make one film, but for single pictures named after each other."""
     takers: dict[str, str] = {}
     before: Source | None = None
     for source in sources:
         film = source.film or SINGLE_PICTURES
-        if (out / f"{film}{suffix}").resolve() == Path(source.origin).resolve():
-            raise UsageError(f"{source.origin}: would be replaced by the film that is made of it; name another folder")
         goes_on = source.film is None and before is not None and before.film is None
         if film in takers and not goes_on:
             raise UsageError(
