@@ -82,10 +82,11 @@ def described_gpu(monkeypatch):
 
 @pytest.mark.parametrize(("options", "exit_code"), [((), 4), (("--compute-capability", "8.6"), 0)])
 @pytest.mark.usefixtures("described_gpu")
-def test_an_engine_that_the_gpu_it_is_for_does_not_run_is_a_failure(command, tiny_bundle, options, exit_code):
+def test_an_engine_that_the_gpu_it_is_for_does_not_run_is_a_failure(command, tiny_bundle, tmp_path, options, exit_code):
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no package for this platform")
-    ended = command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx", *options)
+    ended = command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx", "--save", tmp_path / "x.engine", *options)
     assert ended.exit_code == exit_code, ended.stderr
+    assert (tmp_path / "x.engine").exists(), "it may be for another machine"
     assert "refuses the engine" in ended.stderr
     assert ("not verified here" in ended.stderr) == (exit_code == 0)
 

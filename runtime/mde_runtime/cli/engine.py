@@ -88,14 +88,11 @@ def engine(
     key = key_for(opened.graph_sha256(chosen), flavour or first_here(), options)
     if install is not None and sha256 is not None:
         store.install(key, install, sha256)
-        verified = _verified(opened, key, chosen)
+        verified = _verified(opened, key, chosen, save)
     else:
-        verified = _built_and_verified(opened, key, chosen, builds, log)
-    content, record = store.find(key)
+        verified = _built_and_verified(opened, key, chosen, builds, log, save)
+    _, record = store.find(key)
     if save is not None:
-        from mde_runtime import files
-
-        files.write_bytes(save, content)
         click.echo(save)
     click.echo(f"{key.in_words}, {chosen}, {record.size_bytes / 1e6:.1f} MB, built in {record.build_s:.1f} s")
     click.echo(f"sha256 {record.engine_sha256}")
@@ -111,7 +108,7 @@ def engine(
 
 
 def _built_and_verified(
-    bundle: "Bundle", key: "EngineKey", precision: "Precision", num_builds: int, log: Path | None
+    bundle: "Bundle", key: "EngineKey", precision: "Precision", num_builds: int, log: Path | None, save: Path | None
 ) -> "Verification | None":
     """Build once, or afresh as many times as asked, verify each, and keep the record of the worst."""
     from mde_runtime import verify
@@ -122,16 +119,21 @@ def _built_and_verified(
     for number in range(num_builds):
         with progress(f"Building {precision} ({number + 1} of {num_builds})") as moved_on:
             store.build(key, bundle.graph(precision), is_fresh=num_builds > 1, log_file=log, moved_on=moved_on)
-        verified.append(_verified(bundle, key, precision))
+        verified.append(_verified(bundle, key, precision, save))
     found = [verification for verification in verified if verification is not None]
     return verify.keep_worst(found) if found else None
 
 
-def _verified(bundle: "Bundle", key: "EngineKey", precision: "Precision") -> "Verification | None":
-    """Verify the engine. None, and a line that says so, where this machine has no GPU that it is for."""
+def _verified(bundle: "Bundle", key: "EngineKey", precision: "Precision", save: Path | None) -> "Verification | None":
+    """Save the engine, then verify it. None, and a line that says so, where this machine has no GPU that it is for."""
+    from mde_runtime import files
     from mde_runtime.backends import open_session
+    from mde_runtime.engines import store
     from mde_runtime.verify import verify
 
+    if save is not None:  # whether it runs here says nothing of the machine that it is saved for
+        content, _ = store.find(key)
+        files.write_bytes(save, content)
     try:
         session = open_session(key.flavour, bundle.graph(precision))
     except MachineError as error:
