@@ -18,8 +18,11 @@ def emitted(request: Request, precisions: Sequence[Precision]) -> list[Path]:
 
 
 def check_written(request: Request, precisions: Sequence[Precision]) -> None:
-    """Raises UsageError where a file to be written is one that the export reads, or a folder."""
-    flags = {request.bundle: "-o"} | dict.fromkeys(emitted(request, precisions), "--emit")
+    """Raises UsageError where a file to be written is one that the export reads, a folder, or another one of them."""
+    plain = emitted(request, precisions)
+    if request.bundle in plain:
+        raise UsageError(f"{request.bundle}: would be both the bundle and a plain file; name another with -o")
+    flags = {request.bundle: "-o"} | dict.fromkeys(plain, "--emit")
     if request.keep_rejected is not None:
         rejected = [rejected_graph(request.keep_rejected, request.bundle.stem, precision) for precision in precisions]
         flags |= dict.fromkeys(rejected, "--keep-rejected")

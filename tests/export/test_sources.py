@@ -139,6 +139,7 @@ def test_a_model_without_a_name_is_no_file(model, tmp_path, monkeypatch):
             "foreign.onnx: would be replaced by what is made of it; name another place with -o",
         ),
         (["-o", "foreign.fp32.mde", "--emit", "."], 2, "contract.json: would be replaced"),
+        (["-o", "plain/contract.json", "--emit", "plain"], 2, "would be both the bundle and a plain file"),
         (["-o", "."], 2, ".: is a folder; name another place with -o"),
         (["--frames", "nowhere"], 3, "nowhere: no such file or folder"),
         (["--measured", "nowhere.csv"], 3, "nowhere.csv: cannot be read"),
