@@ -1,6 +1,7 @@
 """A training run from its recipe to its checkpoints."""
 
 import logging
+import shutil
 import sys
 import warnings
 from collections.abc import Sequence
@@ -72,6 +73,7 @@ def begin(
     data = load_data(data_root, recipe.model, recipe.holdout, most=2 * recipe.batch_size if is_trial else None)
     training = _training(recipe, network, data)
     if (run / TRIAL).exists():
+        shutil.rmtree(run / "pictures", ignore_errors=True)
         for name in (LAST, BEST, TRIAL):  # the mark last: whoever is killed here can begin again
             (run / name).unlink(missing_ok=True)
     if is_trial:

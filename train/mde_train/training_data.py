@@ -13,7 +13,7 @@ from mde_runtime.errors import BadInputError
 from mde_train.augment import augmented
 from mde_train.checkpoint import NUM_HELDOUT
 from mde_train.data import FrameArrays, FrameSet, load_arrays, open_split, splits_of
-from mde_train.data.division import blocks_of
+from mde_train.data.division import Block, blocks_of
 from mde_train.models import model_named
 from mde_train.recipe import Augment
 from mde_train.shrinking import shrinking
@@ -98,8 +98,8 @@ def load_data(root: Path, model: str, holdout: str, most: int | None = None) -> 
     train, held = open_split(root, first), open_split(root, split)
     judged = held
     if holdout:
-        begin, end = _block(train, holdout)
-        judged, train = train[begin:end], train.picked([i for i in range(len(train)) if not begin <= i < end])
+        block = _block(train, holdout)
+        judged, train = train.picked(block), train.picked([i for i in range(len(train)) if i not in block])
     elif split != "val":
         train, judged = _held_out_of(train, split)
     heldout = load_arrays(held.picked(_spread(len(held[:most]), NUM_HELDOUT)), "float16")
@@ -130,13 +130,12 @@ def _spread(num_frames: int, most: int) -> list[int]:
     return picked
 
 
-def _block(samples: FrameSet, holdout: str) -> tuple[int, int]:
-    """Where the frames FIRST..LAST begin and end."""
+def _block(samples: FrameSet, holdout: str) -> range:
+    """Where the frames FIRST..LAST lie."""
     first, _, last = holdout.partition("..")
-    position = {name: index for index, name in enumerate(samples.names)}
-    begin, end = position.get(first, -1), position.get(last, -1) + 1
-    if not 0 <= begin < end:
+    found = Block(first, last).place(samples.names)
+    if found is None:
         raise BadInputError(
             f"holdout {holdout!r}: no such frames; give FIRST..LAST, from {samples.names[0]} to {samples.names[-1]}"
         )
-    return begin, end
+    return found

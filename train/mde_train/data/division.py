@@ -26,6 +26,12 @@ class Block:
     first: str
     last: str
 
+    def place(self, names: Sequence[str]) -> range | None:
+        """Where it lies among the names; None where an end is not there, or the last comes before the first."""
+        position = {name: index for index, name in enumerate(names)}
+        begin, end = position.get(self.first, -1), position.get(self.last, -1) + 1
+        return range(begin, end) if 0 <= begin < end else None
+
 
 @dataclass(frozen=True)
 class Division:
@@ -41,16 +47,15 @@ class Division:
     def part(self, samples: FrameSet, split: str) -> FrameSet:
         """The training or the validation part of a training split. Raises BadInputError when a block is not there."""
         is_val, is_near = np.zeros(len(samples), np.bool_), np.zeros(len(samples), np.bool_)
-        position = {name: index for index, name in enumerate(samples.names)}
         for block in self.val:
-            first, end = position.get(block.first, -1), position.get(block.last, -1) + 1
-            if not 0 <= first < end:
+            found = block.place(samples.names)
+            if found is None:
                 raise BadInputError(
                     f"{samples.root / DIVISION}: no frames {block.first} to {block.last} here; "
                     "remove it and run mde-data split"
                 )
-            is_val[first:end] = True
-            is_near[max(0, first - self.gap_frames) : end + self.gap_frames] = True
+            is_val[found.start : found.stop] = True
+            is_near[max(0, found.start - self.gap_frames) : found.stop + self.gap_frames] = True
         if split == "val":
             return samples.picked(np.flatnonzero(is_val).tolist(), split=split)
         gap = [Skipped(samples.names[index], "beside held-out frames") for index in np.flatnonzero(is_near & ~is_val)]
