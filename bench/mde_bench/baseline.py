@@ -63,8 +63,8 @@ def _measure(
                 left_out[name] = reason
                 del workers[name]
         window = measure(workers, effort, np.random.default_rng(SEED))
-    for name, reason in window.failures.items():
-        raise VerdictError(f"{name}: {reason}")
+    if window.failures:
+        raise VerdictError("; ".join(f"{name}: {reason}" for name, reason in window.failures.items()))
     if window.unsettled:
         said = "; ".join(f"{name}: {problem}" for name, problem in window.unsettled.items())
         raise MeasurementError(f"not valid: {said}; close what else runs and measure again")
