@@ -9,7 +9,7 @@ import pytest
 
 from mde_runtime import files, parity
 from mde_runtime.bundle import Golden, Provenance, write_bundle
-from mde_runtime.certificate import Certificate, Precision
+from mde_runtime.certificate import SCHEMA, Certificate, Island, Precision
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
 from mde_runtime.parity import Limits
 
@@ -102,11 +102,13 @@ def make_bundle(tmp_path: Path, tiny_contract: Contract, tiny_frames: np.ndarray
         graphs: dict[Precision, bytes] | None = None,
         depth_m: np.ndarray | None = None,
         contract: Contract = tiny_contract,
+        kept_fp32: tuple[Island, ...] = (),
     ) -> Path:
         graphs = graphs or {"fp32": graph_of(), "fp16": graph_of("FLOAT16")}
         depth_m = depth_of(tiny_frames) if depth_m is None else depth_m
         certificates = {
             precision: Certificate(
+                schema=SCHEMA,
                 precision=precision,
                 graph_sha256=files.sha256_of(graph),
                 reference="the tiny network",
@@ -114,8 +116,8 @@ def make_bundle(tmp_path: Path, tiny_contract: Contract, tiny_frames: np.ndarray
                 frames_source="drawn",
                 frames_sha256=files.sha256_of(tiny_frames.tobytes()),
                 limits=Limits.of(precision, contract.from_network),
-                parity=parity.measure(depth_m, depth_m, 0, 20.0),
-                kept_fp32=(),
+                parity=parity.measure(depth_m, depth_m, 0, contract),
+                kept_fp32=kept_fp32,
                 derived_from=None,
                 truth_rmse_m=None,
             )

@@ -48,8 +48,9 @@ def judge(predictions: Predictions, reference: Predictions | None, plan: Plan) -
     scene, from_network = plan.scene, plan.judged.contract.from_network
     compared = None
     if reference:
-        data_range_m = from_network.far_m - from_network.near_m
-        compared = parity.measure(predictions.depth_m, reference.depth_m, predictions.num_nonfinite, data_range_m)
+        compared = parity.measure(
+            predictions.depth_m, reference.depth_m, predictions.num_nonfinite, plan.judged.contract
+        )
     truth_m = scene.truth_within(from_network)
     frames = tuple(
         FrameError(

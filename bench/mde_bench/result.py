@@ -19,7 +19,7 @@ from mde_runtime.errors import BadInputError
 from mde_runtime.parity import Parity
 from mde_runtime.protocols import Figures
 
-SCHEMA = 2
+SCHEMA = 3  # 3: R² and AbsRel of parity, R² of limits
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def read_result(path: Path) -> Result:
         text = path.read_bytes()
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; make one: mde-bench run BUNDLE --data DIR --json {path}") from error
-    result = records.loads(Result, text, str(path))
-    if result.schema != SCHEMA:
-        raise BadInputError(f"{path}: bench schema {result.schema}, this version reads {SCHEMA}; measure again")
-    return result
+    content = records.parse(text, str(path))
+    if isinstance(content, dict) and content.get("schema", SCHEMA) != SCHEMA:
+        raise BadInputError(f"{path}: bench schema {content['schema']}, this version reads {SCHEMA}; measure again")
+    return records.from_json(Result, content, str(path))

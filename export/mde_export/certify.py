@@ -13,8 +13,7 @@ from mde_export.evidence import Depth, Evidence
 from mde_export.execute import Executor
 from mde_export.stages import DEPTH, FRAME
 from mde_runtime import files, metrics, parity
-from mde_runtime.certificate import Certificate, Island, Precision
-from mde_runtime.contract import FromNetwork
+from mde_runtime.certificate import SCHEMA, Certificate, Island, Precision
 from mde_runtime.errors import VerdictError
 from mde_runtime.parity import Limits, Parity
 
@@ -60,7 +59,6 @@ def attempt(
     precision: Precision,
     graph: bytes,
     evidence: Evidence,
-    wanted: FromNetwork,
     *,
     stand_in: bytes | None = None,
     kept_fp32: tuple[Island, ...] = (),
@@ -69,9 +67,9 @@ def attempt(
     """Run a graph on the evidence and judge it. stand_in: the graph that is run in its place, literally."""
     executor = Executor(stand_in or graph, literal=stand_in is not None)
     depth_m, num_nonfinite = executor.depth(evidence.pictures.frames, moved_on)
-    measured = parity.measure(depth_m, evidence.depth_m, num_nonfinite, wanted.far_m - wanted.near_m)
-    truth_rmse_m = _truth_rmse_m(depth_m, evidence, wanted)
-    breaches = measured.breaches(Limits.of(precision, wanted))
+    measured = parity.measure(depth_m, evidence.depth_m, num_nonfinite, evidence.contract)
+    truth_rmse_m = _truth_rmse_m(depth_m, evidence)
+    breaches = measured.breaches(Limits.of(precision, evidence.contract.from_network))
     if precision == "int8" and truth_rmse_m is not None and truth_rmse_m[1] > truth_rmse_m[0] * MAX_INT8_LOSS:
         reference_m, graph_m = truth_rmse_m
         breaches.append(
@@ -103,17 +101,18 @@ def check_batch(trial: Trial, evidence: Evidence, most_at_once: int) -> None:
         )
 
 
-def certificate_of(trial: Trial, evidence: Evidence, wanted: FromNetwork, derived_from: Parity | None) -> Certificate:
+def certificate_of(trial: Trial, evidence: Evidence, derived_from: Parity | None) -> Certificate:
     """The certificate of a trial that passed."""
     assert not trial.breaches
     return Certificate(
+        schema=SCHEMA,
         precision=trial.precision,
         graph_sha256=files.sha256_of(trial.graph),
         reference=evidence.reference,
         executor=trial.executor,
         frames_source=evidence.pictures.in_words,
         frames_sha256=files.sha256_of(np.ascontiguousarray(evidence.pictures.frames).tobytes()),
-        limits=Limits.of(trial.precision, wanted),
+        limits=Limits.of(trial.precision, evidence.contract.from_network),
         parity=trial.parity,
         kept_fp32=trial.kept_fp32,
         derived_from=derived_from,
@@ -121,9 +120,9 @@ def certificate_of(trial: Trial, evidence: Evidence, wanted: FromNetwork, derive
     )
 
 
-def _truth_rmse_m(depth_m: Depth, evidence: Evidence, wanted: FromNetwork) -> tuple[float, float] | None:
+def _truth_rmse_m(depth_m: Depth, evidence: Evidence) -> tuple[float, float] | None:
     """RMSE to the true depth, clipped to the contract's range, of the reference and of the graph; None: not known."""
-    truth_m = evidence.pictures.truth_m
+    truth_m, wanted = evidence.pictures.truth_m, evidence.contract.from_network
     if truth_m is None or not np.any(truth_m > 0):
         return None
     valid, clipped_m = truth_m > 0, np.clip(truth_m, wanted.near_m, wanted.far_m)

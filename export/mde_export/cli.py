@@ -229,7 +229,8 @@ def _as_text(exported: "Exported") -> str:
         lines.append(
             f"{certificate.precision}  worst frame {parity.rmse_worst_m * 100:.3f} cm of "
             f"{certificate.limits.rmse_worst_m * 100:g} cm, p99.9 {parity.p999_m * 100:.3f} cm, "
-            f"bias {parity.bias_m * 100:+.4f} cm, SSIM {parity.ssim_worst:.6f}, {parity.num_frames} frames"
+            f"bias {parity.bias_m * 100:+.4f} cm, SSIM {parity.ssim_worst:.6f}, R² {parity.r2:.6f}, "
+            f"AbsRel {parity.abs_rel:.6f}, {parity.num_frames} frames"
             f"{_repair(certificate, shares[certificate.precision])}{_accuracy(certificate)}"
         )
     return "\n".join([*lines, *map(str, exported.emitted), str(exported.bundle)])

@@ -1,5 +1,6 @@
 """What every graph of an export is judged on: frames, and the original model's depth for them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -8,9 +9,11 @@ import numpy.typing as npt
 
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, VerdictError
-from mde_runtime.parity import MIN_REFERENCE_STD_M
+from mde_runtime.parity import tolerance, variation_within
 
 MIN_FRAMES = 64
+# Within frames, in T. Depth that varies by less lies within the limits' reach of a constant: it would prove nothing.
+MIN_VARIATION_T = 3.0
 Frames = npt.NDArray[np.uint8]
 Depth = npt.NDArray[np.float32]
 
@@ -46,6 +49,7 @@ class Evidence:
     pictures: Pictures
     depth_m: Depth  # (N, H, W), the original model's
     reference: str  # what the original model is, in words
+    contract: Contract
 
     def subset(self, indices: Sequence[int]) -> "Evidence":
         """The evidence of some frames alone: for a search, never for a certificate."""
@@ -53,18 +57,21 @@ class Evidence:
         return replace(self, pictures=pictures, depth_m=self.depth_m[indices])
 
 
-def evidence_of(pictures: Pictures, depth_m: Depth, num_nonfinite: int, reference: str) -> Evidence:
+def evidence_of(pictures: Pictures, depth_m: Depth, num_nonfinite: int, reference: str, contract: Contract) -> Evidence:
     """The reference depth as evidence. Raises VerdictError when it could not tell a good graph from a bad one."""
     if num_nonfinite:
         raise VerdictError(
             f"{reference} itself gives {num_nonfinite} values that are NaN or Inf on the {pictures.in_words}; "
             "train it again from an earlier checkpoint"
         )
-    std_m = float(np.std(depth_m, dtype=np.float64))
-    if std_m < MIN_REFERENCE_STD_M:
+    seen = (slice(None), *contract.seen)
+    seen_m = depth_m[seen]
+    std_m = math.sqrt(variation_within(seen_m) / seen_m.size)
+    least_m = MIN_VARIATION_T * tolerance(contract.from_network)
+    if not std_m >= least_m:
         raise VerdictError(
-            f"the depth of {reference} varies by {std_m:.3f} m (standard deviation) over the {pictures.in_words}: "
-            f"under {MIN_REFERENCE_STD_M:g} m a constant would pass; train it further, or give frames of more variety "
-            "with --frames DIR"
+            f"the depth of {reference} varies by {std_m:.3g} m within a frame (standard deviation, over the "
+            f"{pictures.in_words}): under {least_m:.3g} m, {MIN_VARIATION_T:g} times the tolerance of its range, it is "
+            "as good as constant; train it further, give frames of more variety with --frames DIR, or a range that fits"
         )
-    return Evidence(pictures, depth_m, reference)
+    return Evidence(pictures, depth_m, reference, contract)

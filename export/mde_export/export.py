@@ -59,9 +59,7 @@ def export(request: Request, step: Step) -> Exported:
     for trial in trials:
         _pass(trial, model, evidence, request, source)
     _check_batch(trials, evidence, request, step)
-    certificates = tuple(
-        certificate_of(trial, evidence, source.contract.from_network, source.derived_from) for trial in trials
-    )
+    certificates = tuple(certificate_of(trial, evidence, source.derived_from) for trial in trials)
     golden = golden_of(source, evidence, request, step)
     plain = _plain(request, source.contract, trials, engine)
     with step("write the bundle"), contextlib.ExitStack() as drafts:
@@ -84,7 +82,7 @@ def _evidence(source: Source, request: Request, step: Step) -> Evidence:
     depth_of = source.depth_by(source.contract)
     with step(f"reference: {source.reference}", len(pictures.frames)) as moved_on:
         depth_m, num_nonfinite = depth_of(pictures.frames, moved_on)
-    return evidence_of(pictures, depth_m, num_nonfinite, source.reference)
+    return evidence_of(pictures, depth_m, num_nonfinite, source.reference, source.contract)
 
 
 def _trials(source: Source, evidence: Evidence, request: Request, step: Step) -> tuple[ir.Model, list[Trial]]:
@@ -92,17 +90,16 @@ def _trials(source: Source, evidence: Evidence, request: Request, step: Step) ->
 
     Raises VerdictError for the first that fails.
     """
-    wanted = source.contract.from_network
     with step("network to ONNX, stages around it"):
         model = stripped(graft(source.network(), source.contract))
     if request.target is not None:
         check_target(model, request.target)
     with step("FP32: certificate", len(evidence.depth_m)) as moved_on:
-        trials = [attempt("fp32", to_bytes(model), evidence, wanted, moved_on=moved_on)]
+        trials = [attempt("fp32", to_bytes(model), evidence, moved_on=moved_on)]
     _pass(trials[-1], model, evidence, request, source)
     for precision, lower in LOWER.items():
         if precision in precisions_of(source, request):
-            trials.append(lower(model, evidence, wanted, step, request.target))
+            trials.append(lower(model, evidence, step, request.target))
             _pass(trials[-1], model, evidence, request, source)
     return model, trials
 

@@ -19,15 +19,12 @@ from mde_export.repair import repaired
 from mde_export.steps import Step
 from mde_export.targets import kept_for
 from mde_runtime.certificate import Island
-from mde_runtime.contract import FromNetwork
 
 NUM_RANGE_FRAMES = 8
 NUM_CALIBRATION_FRAMES = 16  # of the evidence; the certificate is on all of it
 
 
-def lowered_to_fp16(
-    model: ir.Model, evidence: Evidence, wanted: FromNetwork, step: Step, target: str | None = None
-) -> Trial:
+def lowered_to_fp16(model: ir.Model, evidence: Evidence, step: Step, target: str | None = None) -> Trial:
     """The FP16 graph of `model`, run on the evidence; its `breaches` are empty unless no search could help.
 
     `model` has its stages, and its types inferred.
@@ -36,16 +33,14 @@ def lowered_to_fp16(
     with step("FP16: range of the values"):
         islands += beyond_half(model, largest_magnitudes(model, _spread(evidence, NUM_RANGE_FRAMES)))
     with step("FP16: emulation", len(evidence.depth_m)) as moved_on:
-        trial = Half(model, wanted)(islands, evidence, moved_on)
+        trial = Half(model)(islands, evidence, moved_on)
     if not trial.breaches:
         return trial
     with step("FP16: search for what to keep in FP32"):
-        return repaired(Half(model, wanted), model, trial, evidence, wanted)
+        return repaired(Half(model), model, trial, evidence)
 
 
-def lowered_to_int8(
-    model: ir.Model, evidence: Evidence, wanted: FromNetwork, step: Step, _target: str | None = None
-) -> Trial:
+def lowered_to_int8(model: ir.Model, evidence: Evidence, step: Step, _target: str | None = None) -> Trial:
     """The INT8 graph of `model`, by the better of the calibration methods; see `lowered_to_fp16`."""
     islands = (*kept_by_rule(model), *unquantizable(model))
     names = activations_of(model, names_in(islands))
@@ -54,14 +49,14 @@ def lowered_to_int8(
     trials = {}
     for method, largest_of in METHODS.items():
         largest = {name: largest_of(seen[name]) for name in names}
-        run = Int8(model, wanted, largest, method)
+        run = Int8(model, largest, method)
         with step(f"INT8: literal graph, {method}", len(evidence.depth_m)) as moved_on:
             trials[run] = run(islands, evidence, moved_on)
     best = min(trials, key=lambda run: (len(trials[run].breaches), trials[run].parity.rmse_m))
     if not trials[best].breaches:
         return trials[best]
     with step("INT8: search for what to keep in FP32"):
-        return repaired(best, model, trials[best], evidence, wanted)
+        return repaired(best, model, trials[best], evidence)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +64,6 @@ class Half:
     """FP16: convert, emulate, judge."""
 
     model: ir.Model
-    wanted: FromNetwork
 
     def graph(self, islands: tuple[Island, ...]) -> bytes:
         """The FP16 graph with the nodes of the islands in FP32."""
@@ -81,9 +75,7 @@ class Half:
         """The FP16 graph, judged by its emulation."""
         graph = self.graph(islands)
         stand_in = to_bytes(emulated(from_bytes(graph)))
-        return attempt(
-            "fp16", graph, evidence, self.wanted, stand_in=stand_in, kept_fp32=islands, moved_on=moved_on
-        ).made_by(self)
+        return attempt("fp16", graph, evidence, stand_in=stand_in, kept_fp32=islands, moved_on=moved_on).made_by(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +83,6 @@ class Int8:
     """INT8 at one calibration: quantise, run, judge."""
 
     model: ir.Model
-    wanted: FromNetwork
     largest: dict[str, float]  # of each activation, by the method
     method: str
 
@@ -104,7 +95,7 @@ class Int8:
     ) -> Trial:
         """The very graph, run with every Q and DQ carried out. Fast CPU kernels saturate: no judges."""
         graph = self.graph(islands)
-        trial = attempt("int8", graph, evidence, self.wanted, stand_in=graph, kept_fp32=islands, moved_on=moved_on)
+        trial = attempt("int8", graph, evidence, stand_in=graph, kept_fp32=islands, moved_on=moved_on)
         return trial.made_by(self, f"calibrated by {self.method} on {NUM_CALIBRATION_FRAMES} of the frames")
 
 

@@ -12,20 +12,19 @@ from mde_export.kept import MEASURED, is_weighted, names_in
 from mde_export.search import Block, fewest_kept
 from mde_export.stages import is_stage
 from mde_runtime.certificate import Island
-from mde_runtime.contract import FromNetwork
 from mde_runtime.parity import Limits
 
 MAX_BLOCKS = 16  # ranked each alone: a run on the worst frames for every one
 NUM_WORST_FRAMES = 4  # that the ranking runs on
 
 
-def repaired(attempt: Lowering, model: ir.Model, failed: Trial, evidence: Evidence, wanted: FromNetwork) -> Trial:
+def repaired(attempt: Lowering, model: ir.Model, failed: Trial, evidence: Evidence) -> Trial:
     """The trial with the fewest further nodes in FP32 that passes, or the failed one where nothing helps.
 
     model: the FP32 graph with its stages.
     """
     worst = worst_frames(failed, evidence)
-    limit_m = Limits.of(failed.precision, wanted).rmse_worst_m
+    limit_m = Limits.of(failed.precision, evidence.contract.from_network).rmse_worst_m
 
     def islands(kept: Sequence[Block]) -> tuple[Island, ...]:
         return (*failed.kept_fp32, *(Island(block, MEASURED, None) for block in kept))

@@ -13,12 +13,14 @@ from collections.abc import Iterable
 import numpy as np
 import onnx_ir as ir
 
+from mde_export.canonical import IR_VERSION, OPSET
 from mde_export.geometry import Size, cut, pad, resize
 from mde_export.ops import Ops
 from mde_runtime.contract import Contract, FromNetwork
 from mde_runtime.errors import BadInputError
 
 FRAME, DEPTH, NUM_NONFINITE, QUANTITY = "frame", "depth_m", "num_nonfinite", "quantity"
+PIXELS, MAP = "pixels", "map"  # between the stages, where they stand alone
 TO_NETWORK, FROM_NETWORK = "to_network", "from_network"
 
 
@@ -29,10 +31,41 @@ def graft(network: ir.Model, contract: Contract) -> ir.Model:
     """
     check_metric(contract)
     model = network.clone()
-    graph = model.graph
-    batch, map_size = _check_network(graph, contract)
+    batch, map_size = _check_network(model.graph, contract)
+    _graft_before(model.graph, batch, contract)
+    _graft_after(model.graph, batch, map_size, contract)
+    return model
 
-    _graft_before(graph, batch, contract)
+
+def stages_before(contract: Contract) -> ir.Model:
+    """The stages that come before a network, alone: `frame` in, `pixels` float32 (1, 3, h, w) out."""
+    wanted = contract.to_network
+    model = _nothing("image", PIXELS, (1, 3, wanted.height_px, wanted.width_px))
+    _graft_before(model.graph, 1, contract)
+    return model
+
+
+def stages_after(contract: Contract, map_shape: tuple[int, ...]) -> ir.Model:
+    """The stages that come after a network, alone: `map` of that shape in, `depth_m` and `num_nonfinite` out.
+
+    Raises BadInputError when the shape is not one map a frame, or depth cannot be metric.
+    """
+    check_metric(contract)
+    model = _nothing(MAP, "map_out", map_shape)
+    _graft_after(model.graph, 1, _map_size(map_shape), contract)
+    return model
+
+
+def _nothing(takes: str, gives: str, shape: tuple[int, ...]) -> ir.Model:
+    """A network that gives what it takes."""
+    image = ir.val(takes, ir.DataType.FLOAT, shape)
+    node = ir.node("Identity", [image], name="nothing")
+    node.outputs[0].name, node.outputs[0].type, node.outputs[0].shape = gives, image.type, image.shape
+    graph = ir.Graph([image], node.outputs, nodes=[node], opset_imports={"": OPSET}, name="stages")
+    return ir.Model(graph, ir_version=IR_VERSION)
+
+
+def _graft_after(graph: ir.Graph, batch: int | str, map_size: Size, contract: Contract) -> None:
     after = Ops(FROM_NETWORK)
     quantity = scale_and_shift(after, _as_map(after, graph.outputs[0]), contract.from_network)
     num_nonfinite = count_nonfinite(after, quantity, map_size)
@@ -47,7 +80,6 @@ def graft(network: ir.Model, contract: Contract) -> ir.Model:
         (depth, DEPTH, ir.DataType.FLOAT, [batch, contract.source.height_px, contract.source.width_px]),
         (num_nonfinite, NUM_NONFINITE, ir.DataType.INT32, [batch]),
     )
-    return model
 
 
 def check_metric(contract: Contract) -> None:
@@ -204,20 +236,16 @@ def clip(ops: Ops, depth: ir.Value, wanted: FromNetwork) -> ir.Value:
 
 def blank_unseen(ops: Ops, depth: ir.Value, contract: Contract) -> ir.Value:
     """0, no measurement, where the map does not cover the centre of the frame's pixel."""
-    rows, columns = unseen_sides(contract)
+    (above, below), (left, right) = rows, columns = unseen_sides(contract)
     size = (contract.source.height_px, contract.source.width_px)
-    unseen = (tuple(-side for side in rows), tuple(-side for side in columns))
-    depth = cut(ops, depth, size, (unseen[0][0], unseen[0][1]), (unseen[1][0], unseen[1][1]), "cut_unseen")
+    depth = cut(ops, depth, size, (-above, -below), (-left, -right), "cut_unseen")
     return pad(ops, depth, rows, columns, "constant", "blank_unseen")
 
 
 def unseen_sides(contract: Contract) -> tuple[Size, Size]:
     """How many of the frame's rows (top, bottom) and columns (left, right) the map does not cover."""
-    source, placed = contract.source, contract.placement
-    top, left, bottom, right = contract.from_network.covers
-    rows = _unseen(source.height_px, placed.height_px, top - placed.top_px, bottom - placed.top_px)
-    columns = _unseen(source.width_px, placed.width_px, left - placed.left_px, right - placed.left_px)
-    return rows, columns
+    rows, columns = contract.seen
+    return (rows.start, contract.source.height_px - rows.stop), (columns.start, contract.source.width_px - columns.stop)
 
 
 def _check_network(graph: ir.Graph, contract: Contract) -> tuple[int | str, Size]:
@@ -233,15 +261,20 @@ def _check_network(graph: ir.Graph, contract: Contract) -> tuple[int | str, Size
             f"the network takes {takes}, the contract says (N, 3, {wanted.height_px}, {wanted.width_px}); "
             "change the contract"
         )
-    num_batch_axes = 2 if len(gives) == 4 else 1
-    height, width = gives[-2:] if len(gives) in (3, 4) else (None, None)
-    if gives[1:num_batch_axes] not in ((), (1,)) or not isinstance(height, int) or not isinstance(width, int):
+    batch = takes[0]
+    return (batch if batch is not None else "N"), _map_size(gives)
+
+
+def _map_size(shape: tuple[int | str | None, ...]) -> Size:
+    """Height and width of a map. Raises BadInputError for a shape that is not one map a frame."""
+    num_batch_axes = 2 if len(shape) == 4 else 1
+    height, width = shape[-2:] if len(shape) in (3, 4) else (None, None)
+    if shape[1:num_batch_axes] not in ((), (1,)) or not isinstance(height, int) or not isinstance(width, int):
         raise BadInputError(
-            f"the network gives {gives}, not one map a frame: (N, 1, h, w) or (N, h, w); "
+            f"the network gives {shape}, not one map a frame: (N, 1, h, w) or (N, h, w); "
             "export it with that output alone"
         )
-    batch = takes[0]
-    return (batch if batch is not None else "N"), (height, width)
+    return height, width
 
 
 def _is_of_stages(value: ir.Value) -> bool:
@@ -280,9 +313,3 @@ def _append(graph: ir.Graph, ops: Ops, *outputs: tuple[ir.Value, str, ir.DataTyp
     for value, name, dtype, shape in outputs:
         value.name, value.type, value.shape = name, ir.TensorType(dtype), ir.Shape(shape)
     graph.outputs[:] = [value for value, *_ in outputs]
-
-
-def _unseen(size: int, placed: int, begin: int, end: int) -> Size:
-    """How many of `size` pixels at each end have their centre outside [begin, end) when spread over `placed`."""
-    centres = (np.arange(size) + 0.5) * (placed / size)
-    return int(np.sum(centres < begin)), int(np.sum(centres >= end))

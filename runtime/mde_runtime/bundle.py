@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime import files, records
-from mde_runtime.certificate import PRECISIONS, Certificate, Precision
+from mde_runtime.certificate import PRECISIONS, Certificate, Precision, read_certificate
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
 from mde_runtime.onnx_bytes import external_tensor
 
-SCHEMA = 1
+SCHEMA, READABLE_SCHEMAS = 2, (1, 2)  # 2: certificates of schema 2
 SUFFIX = ".mde"
 MANIFEST, GOLDEN = "manifest.json", "golden.npz"
 MAX_BYTES = {
@@ -130,12 +130,21 @@ class Bundle:
         Raises BadInputError when the bundle has none, or one of another graph, or one that its graph did not pass.
         """
         graph_sha256, where = self.graph_sha256(precision), f"{self.path}: {certificate_name(precision)}"
-        certificate = records.loads(Certificate, self._read(certificate_name(precision)), where)
+        certificate = read_certificate(self._read(certificate_name(precision)), where)
         if (certificate.precision, certificate.graph_sha256) != (precision, graph_sha256):
             raise BadInputError(f"{where} is of another graph; do not trust this bundle")
         if breaches := certificate.parity.breaches(certificate.limits):
             raise BadInputError(f"{where}: its graph did not pass ({breaches[0]}); do not trust this bundle")
         return certificate
+
+    def certificate_sha256(self, precision: Precision) -> str:
+        """The SHA-256 of a precision's certificate."""
+        return self.manifest.members[certificate_name(precision)].sha256
+
+    @property
+    def golden_sha256(self) -> str:
+        """The SHA-256 of the golden frames and their depth."""
+        return self.manifest.members[GOLDEN].sha256
 
     def golden(self) -> Golden:
         """The golden frames. Raises BadInputError when they do not fit the contract or their depth is no number."""
@@ -198,9 +207,9 @@ def read_bundle(path: Path) -> Bundle:
             raise BadInputError(f"{path}: {MANIFEST} cannot be read ({error}); copy the bundle again") from error
         sizes = {entry.filename: entry.file_size for entry in archive.infolist() if entry.filename != MANIFEST}
     manifest = records.loads(Manifest, text, f"{path}: {MANIFEST}")
-    if manifest.schema != SCHEMA:
+    if manifest.schema not in READABLE_SCHEMAS:
         raise BadInputError(
-            f"{path}: bundle schema {manifest.schema}, this version reads {SCHEMA}; update mde-toolchain"
+            f"{path}: bundle schema {manifest.schema}, this version reads 1 to {SCHEMA}; update mde-toolchain"
         )
     if missing := sorted(set(manifest.members) - set(sizes)):
         raise BadInputError(f"{path}: the member {missing[0]} is missing; copy the bundle again")

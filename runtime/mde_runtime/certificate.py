@@ -1,9 +1,13 @@
 """The certificate of a graph: how far it is from the model it came from, on which frames, judged how."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from mde_runtime import records
+from mde_runtime.errors import BadInputError
 from mde_runtime.parity import Limits, Parity
+
+SCHEMA = 2
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
@@ -22,6 +26,7 @@ class Island:
 class Certificate:
     """One graph's certificate, `certificates/<precision>.json` in a bundle. Only a passed one is ever written."""
 
+    schema: int
     precision: Precision
     graph_sha256: str
     reference: str  # what the graph was compared with, in words
@@ -33,3 +38,24 @@ class Certificate:
     kept_fp32: tuple[Island, ...]
     derived_from: Parity | None  # the original's figures, where the reference was a bundle's FP32 graph
     truth_rmse_m: tuple[float, float] | None  # RMSE to ground truth of the reference and of this graph, where known
+
+
+def read_certificate(text: bytes, where: str) -> Certificate:
+    """A certificate of this schema or of the first. Raises BadInputError that begins with `where`."""
+    content = records.parse(text, where)
+    if isinstance(content, dict) and "schema" not in content:
+        content = _from_first_schema(content)
+    certificate = records.from_json(Certificate, content, where)
+    if certificate.schema not in (1, SCHEMA):
+        raise BadInputError(
+            f"{where}: certificate schema {certificate.schema}, this version reads 1 and {SCHEMA}; update mde-toolchain"
+        )
+    return certificate
+
+
+def _from_first_schema(content: dict[str, Any]) -> dict[str, Any]:
+    """Schema 1 had no version, and neither R² nor AbsRel: they are null, and R² has no limit."""
+    unknown = {"limits": ("r2",), "parity": ("r2", "abs_rel"), "derived_from": ("r2", "abs_rel")}
+    found = {name: part for name in unknown if isinstance(part := content.get(name), dict)}
+    completed = {name: {**part, **dict.fromkeys(unknown[name])} for name, part in found.items()}
+    return {**content, **completed, "schema": 1}

@@ -167,6 +167,16 @@ class Contract:
             height, width = (max(1, round(side * factor)) for side in (source.height_px, source.width_px))
         return Placement(height, width, _centred(to_network.height_px, height), _centred(to_network.width_px, width))
 
+    @property
+    def seen(self) -> tuple[slice, slice]:
+        """The rows and columns of the frame that the map covers. Depth is 0 m outside: the network never saw it."""
+        source, placed = self.source, self.placement
+        top, left, bottom, right = self.from_network.covers
+        return (
+            _covered(source.height_px, placed.height_px, top - placed.top_px, bottom - placed.top_px),
+            _covered(source.width_px, placed.width_px, left - placed.left_px, right - placed.left_px),
+        )
+
     @classmethod
     def loads(cls, text: str | bytes) -> "Contract":
         """Read a `contract.json`. Raises BadInputError that names the key at fault."""
@@ -176,6 +186,12 @@ class Contract:
 def _centred(outer: int, inner: int) -> int:
     """The offset that centres `inner` in `outer`; rounds towards 0 on both signs, so pad and crop mirror each other."""
     return int((outer - inner) / 2)
+
+
+def _covered(size_px: int, placed_px: int, begin_px: int, end_px: int) -> slice:
+    """The pixels of a side whose centre lies in [begin, end) when the side is spread over `placed_px`."""
+    centres = [(index + 0.5) * (placed_px / size_px) for index in range(size_px)]
+    return slice(sum(centre < begin_px for centre in centres), size_px - sum(centre >= end_px for centre in centres))
 
 
 def _check_sides(where: str, height_px: int, width_px: int) -> None:

@@ -47,12 +47,17 @@ def from_json(kind: type[Record], value: object, where: str) -> Record:
 
 def loads(kind: type[Record], text: str | bytes, where: str) -> Record:
     """A record of `kind` from JSON text; see `from_json`."""
+    return from_json(kind, parse(text, where), where)
+
+
+def parse(text: str | bytes, where: str) -> Any:  # Any: JSON has no narrower type
+    """JSON text as dicts, lists, strings, numbers, booleans and None. Raises BadInputError for what is none."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"{where}: not JSON ({error}); make the file anew") from error
     _check_writable(value, where)
-    return from_json(kind, value, where)
+    return value
 
 
 def _check_writable(value: object, where: str) -> None:

@@ -5,15 +5,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mde_runtime import parity
+from mde_runtime import parity, records
 from mde_runtime.backends import BACKENDS, Arrays, BuiltSession, Session, open_session
 from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_record, put_record
 from mde_runtime.certificate import Precision
 from mde_runtime.engines.inspecting import REAL_SHARE
 from mde_runtime.errors import BadInputError, MachineError
+from mde_runtime.files import sha256_of
 from mde_runtime.machine import this_machine
 from mde_runtime.parity import Limits, Parity
+from mde_runtime.revision import REVISION
 
 KIND = "verifications"
 
@@ -78,7 +80,7 @@ def verify(bundle: Bundle, backend: str, precision: Precision, session: Session)
     num_nonfinite = max(num_nonfinite, int(np.count_nonzero(~is_number)))
     from_network = bundle.contract.from_network
     limits = Limits.of(precision, from_network)
-    measured = parity.measure(depth_m, golden.depth_m, num_nonfinite, from_network.far_m - from_network.near_m)
+    measured = parity.measure(depth_m, golden.depth_m, num_nonfinite, bundle.contract)
     verification = Verification(
         backend=backend,
         precision=precision,
@@ -92,27 +94,27 @@ def verify(bundle: Bundle, backend: str, precision: Precision, session: Session)
         parity=measured,
         breaches=(*measured.breaches(limits), *_not_real(bundle, precision, session)),
     )
-    keep(verification)
+    keep(bundle, verification)
     return verification
 
 
-def keep(verification: Verification) -> None:
-    """Keep a verification in the cache, in place of an older one of the same graph, engine, executor and device."""
+def keep(bundle: Bundle, verification: Verification) -> None:
+    """Keep a verification in the cache, in place of an older one under the same key."""
     made = verification
-    put_record(KIND, _key(made.graph_sha256, made.engine_sha256, made.executor, made.device), verification)
+    put_record(KIND, _key(bundle, made.precision, made.engine_sha256, made.executor, made.device), made)
 
 
-def keep_worst(found: Sequence[Verification]) -> Verification:
+def keep_worst(bundle: Bundle, found: Sequence[Verification]) -> Verification:
     """Keep the worst figures for the engine that was built last: the next build may come out like any of them."""
     worst = max(found, key=lambda verification: (len(verification.breaches), verification.parity.rmse_worst_m))
     kept = replace(found[-1], parity=worst.parity, breaches=worst.breaches)
-    keep(kept)
+    keep(bundle, kept)
     return kept
 
 
 def recorded(bundle: Bundle, precision: Precision, session: Session) -> Verification | None:
-    """The verification that this machine holds of a session's graph, engine, executor and device; None: none."""
-    key = _key(bundle.graph_sha256(precision), _engine_of(session), session.executor, session.device)
+    """The verification that this machine holds of this very bundle on a session like this one; None: none."""
+    key = _key(bundle, precision, _engine_of(session), session.executor, session.device)
     return get_record(Verification, KIND, key)
 
 
@@ -161,14 +163,19 @@ def _not_real(bundle: Bundle, precision: Precision, session: Session) -> list[st
     return [f"only {share:.0%} of the multiply-adds outside the nodes kept in FP32 are done in half"]
 
 
-def _key(graph_sha256: str, engine_sha256: str | None, executor: str, device: str) -> dict[str, str]:
-    instruction_set = " ".join(this_machine().instruction_set)
+def _key(bundle: Bundle, precision: Precision, engine_sha256: str | None, executor: str, device: str) -> dict[str, str]:
+    """All that a verdict depends on: another bundle may hold the same graph, and must not decide for this one."""
     return {
-        "graph": graph_sha256,
+        "graph": bundle.graph_sha256(precision),
+        "certificate": bundle.certificate_sha256(precision),  # names the nodes that may stay FP32
+        "golden frames": bundle.golden_sha256,
+        "contract": sha256_of(records.dumps(bundle.contract).encode()),
+        "limits": sha256_of(records.dumps(Limits.of(precision, bundle.contract.from_network)).encode()),
         "engine": engine_sha256 or "",
         "executor": executor,
         "device": device,
-        "instruction set": instruction_set,
+        "instruction set": " ".join(this_machine().instruction_set),
+        "revision": str(REVISION),
     }
 
 

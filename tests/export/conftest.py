@@ -141,7 +141,7 @@ def make_checkpoint(tiny_model: str) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def world(contract, noise) -> Callable[..., tuple[ir.Model, Evidence, FromNetwork]]:
+def world(contract, noise) -> Callable[..., tuple[ir.Model, Evidence]]:
     """A network of three convolutions with `body` from `b` to `c` before the last; its evidence, its contract."""
 
     def make(body: str, **numbers: float | list[float]):
@@ -165,6 +165,6 @@ def world(contract, noise) -> Callable[..., tuple[ir.Model, Evidence, FromNetwor
         model = stripped(graft(from_bytes(network.SerializeToString()), wanted))
         frames = noise.integers(0, 256, (64, 12, 20, 3), np.uint8)
         depth_m, _ = Executor(to_bytes(model), literal=False).depth(frames)
-        return model, Evidence(Pictures(frames, None, "noise"), depth_m, "the graph as given"), wanted.from_network
+        return model, Evidence(Pictures(frames, None, "noise"), depth_m, "the graph as given", wanted)
 
     return make

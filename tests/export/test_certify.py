@@ -23,8 +23,8 @@ def judged(one_convolution, contract, noise):
     def judge(precision: str, error_m: float, truth_known: bool = True):
         depth_m, _ = Executor(graph(0.0), literal=False).depth(frames)
         truth_m = depth_m + noise.normal(0, 0.5, depth_m.shape).astype(np.float32) if truth_known else None
-        evidence = Evidence(Pictures(frames, truth_m, "noise"), depth_m, "the original")
-        return attempt(precision, graph(error_m), evidence, contract().from_network)
+        evidence = Evidence(Pictures(frames, truth_m, "noise"), depth_m, "the original", contract())
+        return attempt(precision, graph(error_m), evidence)
 
     return judge
 
@@ -47,14 +47,36 @@ def test_int8_that_loses_more_than_a_hundredth_of_the_accuracy_fails_where_the_t
     assert judged("int8", error_m=0.1, truth_known=False).breaches == ()
 
 
-def test_a_reference_that_hardly_varies_or_is_not_finite_proves_nothing(noise):
+def test_a_reference_that_hardly_varies_or_is_not_finite_proves_nothing(noise, contract):
     pictures = Pictures(np.zeros((64, 2, 2, 3), np.uint8), None, "frames")
-    with pytest.raises(VerdictError, match="a constant would pass"):
-        evidence_of(pictures, np.full((64, 2, 2), 7.0, np.float32), 0, "the original")
-    varied = noise.uniform(0, 20, (64, 2, 2)).astype(np.float32)
+    constant_in_each = np.broadcast_to(noise.uniform(0, 20, (64, 1, 1)), (64, 12, 20)).astype(np.float32)
+    with pytest.raises(VerdictError, match=r"varies by 0 m within a frame .* as good as constant"):
+        evidence_of(pictures, constant_in_each, 0, "the original", contract())
+    varied = noise.uniform(0, 20, (64, 12, 20)).astype(np.float32)
     with pytest.raises(VerdictError, match="3 values that are NaN"):
-        evidence_of(pictures, varied, 3, "the original")
-    assert evidence_of(pictures, varied, 0, "the original").depth_m is varied
+        evidence_of(pictures, varied, 3, "the original", contract())
+    assert evidence_of(pictures, varied, 0, "the original", contract()).depth_m is varied
+
+
+@pytest.mark.parametrize(("near_m", "far_m", "distance_m"), [(0.0, 20.0, 8.0), (0.1, 1.0, 0.5), (0.02, 150.0, 3.0)])
+def test_how_much_depth_has_to_vary_goes_with_the_range(contract, noise, near_m, far_m, distance_m):
+    ranged = contract(near_m=near_m, far_m=far_m)
+    pictures = Pictures(np.zeros((64, 2, 2, 3), np.uint8), None, "frames")
+    tolerance_m = 5e-4 * (far_m - near_m)
+    bumps = noise.uniform(-1, 1, (64, 12, 20)) * np.sqrt(3)  # standard deviation 1
+    enough = (distance_m + 5 * tolerance_m * bumps).astype(np.float32)
+    assert evidence_of(pictures, enough, 0, "the original", ranged).depth_m is enough
+    with pytest.raises(VerdictError, match="as good as constant"):
+        evidence_of(pictures, (distance_m + tolerance_m * bumps).astype(np.float32), 0, "the original", ranged)
+
+
+def test_zeros_where_the_network_does_not_see_are_no_variation(contract):
+    cropped = contract(resize="crop", height_px=12, width_px=12, covers=(0, 0, 12, 12))
+    depth_m = np.zeros((64, 12, 20), np.float32)
+    depth_m[(slice(None), *cropped.seen)] = 7.0
+    pictures = Pictures(np.zeros((64, 2, 2, 3), np.uint8), None, "frames")
+    with pytest.raises(VerdictError, match="as good as constant"):
+        evidence_of(pictures, depth_m, 0, "the original", cropped)
 
 
 def test_frames_of_another_size_or_too_few_are_refused(contract):

@@ -26,9 +26,9 @@ def test_a_network_that_half_can_hold_keeps_nothing_but_the_rules(world):
 
 def test_a_value_past_half_that_comes_back_is_kept_with_its_readers(world):
     body = "[up] large = Mul (b, k) [peak] huge = Mul (large, k) [down] less = Div (huge, k) [back] c = Div (less, k)"
-    model, evidence, wanted = world(body, k=500.0)
-    assert Half(model, wanted)(kept_by_rule(model), evidence).breaches
-    trial = lowered_to_fp16(model, evidence, wanted, silent)
+    model, evidence = world(body, k=500.0)
+    assert Half(model)(kept_by_rule(model), evidence).breaches
+    trial = lowered_to_fp16(model, evidence, silent)
     assert trial.breaches == ()
     assert [island.nodes for island in measured_islands(trial)] == [("peak", "down")]
 
@@ -77,9 +77,9 @@ BREAKING = {
 
 @pytest.mark.parametrize(("body", "numbers"), BREAKING.values(), ids=BREAKING.keys())
 def test_what_breaks_in_half_is_repaired_by_keeping_its_own_nodes(world, body, numbers):
-    model, evidence, wanted = world(body, **numbers)
-    assert Half(model, wanted)(kept_by_rule(model), evidence).breaches
-    trial = lowered_to_fp16(model, evidence, wanted, silent)
+    model, evidence = world(body, **numbers)
+    assert Half(model)(kept_by_rule(model), evidence).breaches
+    trial = lowered_to_fp16(model, evidence, silent)
     assert trial.breaches == ()
     kept = {name for island in measured_islands(trial) for name in island.nodes}
     assert kept

@@ -173,7 +173,9 @@ def cropped(contract, tmp_path):
     (tmp_path / "pictures").mkdir()
     levels = range(60, 252, 3)
     for level in levels:
-        Image.new("RGB", (40, 12), (level, level, level)).save(tmp_path / "pictures" / f"{level}.png")
+        picture = Image.new("RGB", (40, 12), (level, level, level))
+        picture.paste((255, 255, 255), (0, 0, 40, 2))  # two bright rows, since depth has to vary
+        picture.save(tmp_path / "pictures" / f"{level}.png")
 
     def export(*columns: int) -> Result:
         with (tmp_path / "points.csv").open("w", newline="") as file:

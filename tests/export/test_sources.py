@@ -371,7 +371,7 @@ def test_a_model_that_gives_nan_on_rendered_frames_makes_no_rendered_golden_fram
     onnx.save(model, tmp_path / "roots.onnx")
     (tmp_path / "bright").mkdir()
     for index in range(64):
-        pixels = np.full((12, 20, 3), noise.integers(100, 250), np.uint8)
+        pixels = noise.integers(100, 250, (12, 20, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / "bright" / f"{index}.png")
     command = [tmp_path / "roots.onnx", "--contract", described(), "--frames", tmp_path / "bright"]
     assert mde_export(*command, "-o", tmp_path / "good.mde").exit_code == 0

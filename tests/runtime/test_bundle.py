@@ -8,7 +8,8 @@ import onnx.numpy_helper
 import pytest
 
 from mde_runtime import BadInputError
-from mde_runtime.bundle import GOLDEN, MANIFEST, graph_name, read_bundle, stored_zip
+from mde_runtime.bundle import GOLDEN, MANIFEST, certificate_name, graph_name, read_bundle, stored_zip
+from mde_runtime.certificate import read_certificate
 from mde_runtime.files import sha256_of
 
 
@@ -154,8 +155,8 @@ def test_golden_arrays_in_a_zip_of_a_kind_that_is_not_read_are_refused(tiny_bund
 
 def test_a_bundle_of_a_later_schema_is_refused(tiny_bundle):
     content = members(tiny_bundle)
-    rewrite(tiny_bundle, {**content, MANIFEST: content[MANIFEST].replace(b'"schema": 1', b'"schema": 2')})
-    with pytest.raises(BadInputError, match="bundle schema 2, this version reads 1; update"):
+    rewrite(tiny_bundle, {**content, MANIFEST: content[MANIFEST].replace(b'"schema": 2', b'"schema": 3')})
+    with pytest.raises(BadInputError, match="bundle schema 3, this version reads 1 to 2; update"):
         read_bundle(tiny_bundle)
 
 
@@ -277,3 +278,27 @@ def test_a_certificate_that_its_graph_has_not_earned_is_refused(tiny_bundle, cha
 def test_a_certificate_of_a_precision_that_is_not_there_is_said_so(tiny_bundle):
     with pytest.raises(BadInputError, match="has no int8 graph"):
         read_bundle(tiny_bundle).certificate("int8")
+
+
+FIRST_SCHEMA = Path(__file__).parent / "formats" / "bundle_schema_1.mde"
+
+
+def test_a_bundle_of_the_first_schema_is_read_and_says_what_it_does_not_know():
+    bundle = read_bundle(FIRST_SCHEMA)
+    certificate = bundle.certificate("fp16")
+    assert (bundle.manifest.schema, certificate.schema) == (1, 1)
+    assert (certificate.parity.r2, certificate.parity.abs_rel, certificate.limits.r2) == (None, None, None)
+    assert len(bundle.golden().frames) == 8
+
+
+def test_a_certificate_of_this_schema_has_to_state_all_figures(tiny_bundle):
+    text = json.loads(members(tiny_bundle)[certificate_name("fp32")])
+    del text["parity"]["r2"]
+    with pytest.raises(BadInputError, match="'r2' is missing"):
+        read_certificate(json.dumps(text).encode(), "certificate")
+
+
+def test_a_certificate_of_a_later_schema_is_refused(tiny_bundle):
+    text = members(tiny_bundle)[certificate_name("fp32")].replace(b'"schema": 2', b'"schema": 3')
+    with pytest.raises(BadInputError, match="certificate schema 3, this version reads 1 and 2; update"):
+        read_certificate(text, "certificate")

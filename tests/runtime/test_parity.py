@@ -1,11 +1,19 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from mde_runtime import BadInputError, parity
-from mde_runtime.contract import FromNetwork
+from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
 from mde_runtime.parity import Limits
 
 TWENTY_METRES = FromNetwork("metric_depth", "m", 0.0, 20.0, "z", (0, 0, 32, 32), "bilinear", False, 1.0, 0.0)
+CONTRACT = Contract(
+    SourceFrame(32, 32, "rgb", "uint8", "NHWC"),
+    ToNetwork(32, 32, 1, "stretch", "bilinear", False, 1 / 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    TWENTY_METRES,
+    None,
+)
 
 
 @pytest.fixture
@@ -16,16 +24,16 @@ def reference() -> np.ndarray:
 
 
 def breaches(depth_m, reference, precision="fp32", num_nonfinite=0):
-    return parity.measure(depth_m, reference, num_nonfinite, 20.0).breaches(Limits.of(precision, TWENTY_METRES))
+    return parity.measure(depth_m, reference, num_nonfinite, CONTRACT).breaches(Limits.of(precision, TWENTY_METRES))
 
 
 def test_the_limits_are_a_centimetre_over_twenty_metres():
-    assert Limits.of("fp16", TWENTY_METRES) == pytest.approx(Limits(0.01, 0.05, 0.0025, 0.999, 0))
+    assert Limits.of("fp16", TWENTY_METRES) == pytest.approx(Limits(0.01, 0.05, 0.0025, 0.999, 0.999, 0))
     assert Limits.of("fp32", TWENTY_METRES) == Limits.of("fp16", TWENTY_METRES)
 
 
-def test_int8_is_judged_by_its_rmse_alone():
-    assert Limits.of("int8", TWENTY_METRES) == Limits(pytest.approx(0.4), None, None, None, 0)
+def test_int8_is_judged_by_its_rmse_and_by_the_variation_that_it_keeps():
+    assert Limits.of("int8", TWENTY_METRES) == Limits(pytest.approx(0.4), None, None, None, 0.95, 0)
 
 
 def test_the_reference_itself_passes(reference):
@@ -64,6 +72,7 @@ def test_nan_breaches_every_limit(reference):
         "p99.9 of |Δ|",
         "|bias|",
         "SSIM of the worst frame",
+        "R² within frames",
     ]
 
 
@@ -73,4 +82,53 @@ def test_values_that_were_nonfinite_before_the_clip_breach(reference):
 
 def test_unequal_shapes_are_an_error(reference):
     with pytest.raises(BadInputError, match="cannot be compared"):
-        parity.measure(reference[:, :16], reference, 0, 20.0)
+        parity.measure(reference[:, :16], reference, 0, CONTRACT)
+
+
+RANGES = [(0.0, 20.0), (0.1, 1.0), (0.02, 150.0)]  # a street, an arm over a table, a network for anything
+
+
+def at_range(near_m, far_m):
+    wanted = dataclasses.replace(TWENTY_METRES, near_m=near_m, far_m=far_m)
+    return dataclasses.replace(CONTRACT, from_network=wanted)
+
+
+def judge(depth_m, reference_m, precision, contract):
+    return parity.measure(depth_m, reference_m, 0, contract).breaches(Limits.of(precision, contract.from_network))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize(("near_m", "far_m"), RANGES)
+@pytest.mark.parametrize("spread", [0.5, 0.01])  # of the range: all of it, or one scene in a wide one
+def test_a_constant_passes_at_no_range_and_in_no_precision(reference, near_m, far_m, spread, precision):
+    contract = at_range(near_m, far_m)
+    scaled = (near_m + (far_m - near_m) * spread * reference / 20).astype(np.float32)
+    each_mean = np.broadcast_to(scaled.mean(axis=(1, 2), keepdims=True), scaled.shape).astype(np.float32)
+    assert any(breach.startswith("R² within frames is") for breach in judge(each_mean, scaled, precision, contract))
+    assert judge(scaled, scaled, precision, contract) == []
+
+
+def test_a_reference_without_variation_explains_nothing(reference):
+    flat = np.full_like(reference, 5.0)
+    assert parity.measure(flat, flat, 0, CONTRACT).r2 == 0.0
+
+
+def test_what_is_lost_of_the_variation_is_the_share_of_the_squared_error(reference):
+    half = reference.mean(axis=(1, 2), keepdims=True) + 0.5 * (reference - reference.mean(axis=(1, 2), keepdims=True))
+    assert parity.measure(half, reference, 0, CONTRACT).r2 == pytest.approx(0.75)
+
+
+def test_the_mean_relative_error_is_stated(reference):
+    assert parity.measure(1.1 * reference, reference, 0, CONTRACT).abs_rel == pytest.approx(0.1, rel=1e-5)
+
+
+def test_pixels_that_the_network_does_not_see_count_for_nothing(reference):
+    inside = dataclasses.replace(CONTRACT.to_network, width_px=16, resize="crop")
+    wanted = dataclasses.replace(TWENTY_METRES, covers=(0, 0, 32, 16))
+    cropped = dataclasses.replace(CONTRACT, to_network=inside, from_network=wanted)
+    blank = np.where((np.arange(32) >= 8) & (np.arange(32) < 24), reference, 0).astype(np.float32)
+    depth = np.where(blank > 0, blank + np.float32(0.002), 0)
+    figures = parity.measure(depth, blank, 0, cropped)
+    assert figures.rmse_m == pytest.approx(0.002, rel=1e-3)  # over the whole frame it would be 0.0014
+    assert figures.bias_m == pytest.approx(0.002, rel=1e-3)
+    assert figures.reference_std_m == pytest.approx(float(np.std(blank[:, :, 8:24])), rel=1e-6)

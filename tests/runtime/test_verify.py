@@ -8,6 +8,7 @@ from mde_runtime import BadInputError, machine
 from mde_runtime.backends import open_session
 from mde_runtime.backends.null import NullSession
 from mde_runtime.bundle import read_bundle
+from mde_runtime.certificate import Island
 from mde_runtime.machine import TELLING_FLAGS, this_machine
 from mde_runtime.verify import NotHere, Verification, keep_worst, recorded, verify, verify_everywhere, without_backend
 
@@ -66,7 +67,7 @@ def test_of_many_builds_the_worst_figures_are_kept_for_the_engine_that_is_there(
         verify(bundle, "tensorrt", "fp16", Engine(depth_m + offset_m, engine_sha256=name * 64))
         for name, offset_m in (("a", 0.0), ("b", 0.02), ("c", 0.001))
     )
-    kept = keep_worst([good, bad, last])
+    kept = keep_worst(bundle, [good, bad, last])
     assert (kept.engine_sha256, kept.parity, kept.passed) == (last.engine_sha256, bad.parity, False)
     assert recorded(bundle, "fp16", Engine(depth_m, engine_sha256="c" * 64)) == kept
 
@@ -89,6 +90,21 @@ def test_a_record_of_another_instruction_set_is_none(tiny_bundle, monkeypatch):
     other = dataclasses.replace(this_machine(), instruction_set=("sse2",))
     monkeypatch.setattr("mde_runtime.verify.this_machine", lambda: other)
     assert recorded(bundle, "fp32", session) is None
+
+
+@pytest.mark.parametrize("other", ["golden depth", "range", "certificate"])
+def test_a_verification_decides_for_its_own_bundle_alone(make_bundle, tiny_contract, tiny_frames, tiny_depth, other):
+    bundle, session, _ = verified(make_bundle("one.mde"))
+    wide = dataclasses.replace(tiny_contract.from_network, far_m=1000.0)
+    changes = {
+        "golden depth": {"depth_m": tiny_depth(tiny_frames) + np.float32(0.001)},
+        "range": {"contract": dataclasses.replace(tiny_contract, from_network=wide)},
+        "certificate": {"kept_fp32": (Island(("mean",), "a reason", None),)},
+    }
+    another = read_bundle(make_bundle("another.mde", **changes[other]))
+    assert another.graph_sha256("fp32") == bundle.graph_sha256("fp32")
+    assert recorded(another, "fp32", session) is None
+    assert recorded(bundle, "fp32", session) is not None
 
 
 def test_a_record_of_another_graph_is_none(tiny_bundle, make_bundle, tiny_graph):

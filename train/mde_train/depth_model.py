@@ -83,24 +83,14 @@ def on_frame(maps_N1hw: Tensor, contract: Contract) -> Tensor:
 
 
 def to_source_size(maps_N1hw: Tensor, contract: Contract) -> tuple[Tensor, Tensor]:
-    """The network's map at the frame's own size, (N, 1, H, W), and which pixels it has seen, bool (H, W).
-
-    A pixel is seen when its centre lies in the part of the frame that the map covers.
-    """
-    source, wanted, placed = contract.source, contract.from_network, contract.placement
+    """The network's map at the frame's own size, (N, 1, H, W), and which pixels it has seen, bool (H, W)."""
+    source, wanted = contract.source, contract.from_network
     maps_N1HW = _resize(
         on_frame(maps_N1hw, contract), source.height_px, source.width_px, wanted.interpolation, wanted.antialias
     )
-    top, left, bottom, right = wanted.covers
-    rows = _seen(source.height_px, placed.height_px, top - placed.top_px, bottom - placed.top_px)
-    columns = _seen(source.width_px, placed.width_px, left - placed.left_px, right - placed.left_px)
-    return maps_N1HW, (rows[:, None] & columns[None, :]).to(maps_N1hw.device)
-
-
-def _seen(size: int, placed: int, begin: int, end: int) -> Tensor:
-    """Which of `size` pixels have their centre in [begin, end) when they are spread over `placed` pixels; bool."""
-    centres = (torch.arange(size, dtype=torch.float64) + 0.5) * (placed / size)
-    return (begin <= centres) & (centres < end)
+    seen_HW = torch.zeros(source.height_px, source.width_px, dtype=torch.bool, device=maps_N1hw.device)
+    seen_HW[contract.seen] = True
+    return maps_N1HW, seen_HW
 
 
 def _resize(maps: Tensor, height: int, width: int, interpolation: Interpolation, antialias: bool) -> Tensor:

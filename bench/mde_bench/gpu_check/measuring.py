@@ -153,9 +153,8 @@ def _predict(bench: Bench, name: str, run: Run) -> None:
     except CandidateError as error:
         run.failures[name] = str(error)
         return
-    wanted = bench.bundle.contract.from_network
     expected_m = np.take(golden.depth_m, np.arange(len(depth_m)), axis=0, mode="wrap")
-    run.errors_m[name] = parity.measure(depth_m, expected_m, 0, wanted.far_m - wanted.near_m).rmse_worst_m
+    run.errors_m[name] = parity.measure(depth_m, expected_m, 0, bench.bundle.contract).rmse_worst_m
 
 
 def _unfaithful(bench: Bench, way: Way, worst_m: float) -> str | None:

@@ -19,6 +19,8 @@ def fidelity(result: Result) -> str:
         "max mm",
         "bias mm",
         "SSIM, worst frame",
+        "R²",
+        "AbsRel",
         "δ1",
         "NaN, Inf",
         *(f"{name} ({protocol})" for name in names),
@@ -26,9 +28,10 @@ def fidelity(result: Result) -> str:
     rows = [(escape(row.name), *_parity_cells(row), *_accuracy_cells(row, names)) for row in result.rows]
     judged = result.judged
     return (
-        f'<p class="soft">Parity is against {escape(judged.reference)}, over every pixel of {judged.num_frames} '
-        f"frames. Accuracy is against ground truth under the protocol <b>{escape(protocol)}</b>, over the same frames; "
-        f"figures of another protocol or of other frames do not compare.</p>{table('parity-table', headings, rows)}"
+        f'<p class="soft">Parity is against {escape(judged.reference)}, over every pixel that the network sees of '
+        f"{judged.num_frames} frames. Accuracy is against ground truth under the protocol <b>{escape(protocol)}</b>, "
+        f"over the same frames; figures of another protocol or of other frames do not compare.</p>"
+        f"{table('parity-table', headings, rows)}"
         "<h3>Where the error against the truth sits</h3>"
         '<p class="soft">At the size of the frames, over all their valid pixels at once, whose share stands '
         f"beside each part; truth clipped to the range that the model can say.</p>{_anatomy(result)}"
@@ -66,13 +69,14 @@ def _anatomy(result: Result) -> str:
 
 def _parity_cells(row: Row) -> tuple[str, ...]:
     if row.parity is None:
-        return ("the reference",) + (DASH,) * 7 if not row.failure else (DASH,) * 8
+        return ("the reference",) + (DASH,) * 9 if not row.failure else (DASH,) * 10
     parity = row.parity
     return (
         thousandths(parity.rmse_m),
         f"{thousandths(parity.rmse_worst_m)} ({escape(row.frames[parity.worst_frame].name)})",
         *map(thousandths, (parity.p999_m, parity.max_abs_m, parity.bias_m)),
         f"{parity.ssim_worst:.6f}",
+        *(DASH if figure is None else f"{figure:.6f}" for figure in (parity.r2, parity.abs_rel)),
         f"{parity.delta1:.5f}",
         str(parity.num_nonfinite),
     )

@@ -5,7 +5,7 @@ from html import escape
 from mde_bench.nvidia import GpuMoment
 from mde_bench.report.html import facts_list, table, thousandths
 from mde_bench.result import Result
-from mde_bench.table import by_reason
+from mde_bench.table import DASH, by_reason
 
 
 def conditions(result: Result) -> str:
@@ -42,13 +42,14 @@ def provenance(result: Result) -> str:
         "Trained on": f"data {made.data_sha256[:12]}" if made.data_sha256 else "not said",
         "Made with": ", ".join(f"{name} {version}" for name, version in made.tools.items()) or "not said",
     }
-    headings = ("precision", "RMSE mm", "worst frame mm", "SSIM, worst frame", "frames", "kept FP32", "run by")
+    headings = ("precision", "RMSE mm", "worst frame mm", "SSIM, worst frame", "R²", "frames", "kept FP32", "run by")
     rows = [
         (
             precision,
             thousandths(certificate.parity.rmse_m),
             thousandths(certificate.parity.rmse_worst_m),
             f"{certificate.parity.ssim_worst:.6f}",
+            DASH if certificate.parity.r2 is None else f"{certificate.parity.r2:.6f}",
             str(certificate.parity.num_frames),
             f"{sum(len(island.nodes) for island in certificate.kept_fp32)} nodes",
             escape(certificate.executor),

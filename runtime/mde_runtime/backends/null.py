@@ -1,4 +1,4 @@
-"""A backend without hardware: one metre everywhere, whatever the graph. For tests of the layers above."""
+"""A backend without hardware: a floor in every frame, whatever the graph. For tests of the layers above."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from mde_runtime.backends import Arrays, Graph, Session
 from mde_runtime.certificate import Precision
 
-DEPTH_M = 1.0
+FAR_M, NEAR_M = 2.0, 1.0  # the top row and the bottom row
 
 
 def open(graph: Graph, variant: str, num_threads: int | None) -> Session:  # noqa: ARG001  the seam of every backend
@@ -25,11 +25,11 @@ class NullSession:
     arithmetic: Mapping[Precision, str] = {"fp32": "fp32", "fp16": "fp16", "int8": "int8"}
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
-        """One metre for every pixel of every frame."""
+        """Depth from 2 m in the top row to 1 m in the bottom row of every frame."""
         num_frames, height_px, width_px, _ = feeds["frame"].shape
         depth_m = out["depth_m"] if out else np.empty((num_frames, height_px, width_px), np.float32)
         num_nonfinite = out["num_nonfinite"] if out else np.empty(num_frames, np.int32)
-        depth_m.fill(DEPTH_M)
+        depth_m[:] = np.linspace(FAR_M, NEAR_M, height_px, dtype=np.float32)[:, None]
         num_nonfinite.fill(0)
         return {"depth_m": depth_m, "num_nonfinite": num_nonfinite}
 

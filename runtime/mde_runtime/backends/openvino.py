@@ -10,11 +10,12 @@ from typing import Any
 import numpy.typing as npt
 
 from mde_runtime.backends import Arrays, Graph, Lane, Session
-from mde_runtime.backends.unsigned import REVISION, with_unsigned_activations
+from mde_runtime.backends.unsigned import with_unsigned_activations
 from mde_runtime.cache import get_blob, put_blob
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.machine import this_machine
+from mde_runtime.revision import REVISION
 
 try:
     import openvino as ov  # heavy, and fine here: this file loads only when it is chosen

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 from mde_runtime.onnx_bytes import TENSOR_NAME, Bytes, encoded, fields_of, text_of, varint
 
-REVISION = 1  # rises when other graphs come out: what was compiled from the old ones is made anew
 MODEL_GRAPH = 7
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_VALUE_INFO = 1, 5, 13
 NODE_INPUT, NODE_OUTPUT, NODE_OPERATOR, NODE_ATTRIBUTE = 1, 2, 4, 5

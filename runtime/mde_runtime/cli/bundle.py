@@ -56,11 +56,12 @@ def inspect(bundle: Path, as_json: bool) -> None:
             f"{certificate.parity.rmse_worst_m * 100:.3f} cm",
             f"{certificate.parity.p999_m * 100:.3f} cm",
             f"{certificate.parity.ssim_worst:.5f}",
+            "not stated" if certificate.parity.r2 is None else f"{certificate.parity.r2:.6f}",
             f"{certificate.parity.num_frames} frames against {certificate.reference}; {certificate.executor}",
         )
         for precision, certificate in certificates.items()
     ]
-    click.echo(table(("graph", "size", "worst RMSE", "p99.9", "worst SSIM", "certified on"), rows))
+    click.echo(table(("graph", "size", "worst RMSE", "p99.9", "worst SSIM", "R²", "certified on"), rows))
 
 
 @main.command()

@@ -121,7 +121,7 @@ def _built_and_verified(
             store.build(key, bundle.graph(precision), is_fresh=num_builds > 1, log_file=log, moved_on=moved_on)
         verified.append(_verified(bundle, key, precision, save))
     found = [verification for verification in verified if verification is not None]
-    return verify.keep_worst(found) if found else None
+    return verify.keep_worst(bundle, found) if found else None
 
 
 def _verified(bundle: "Bundle", key: "EngineKey", precision: "Precision", save: Path | None) -> "Verification | None":

@@ -1,0 +1,19 @@
+"""What was judged or compiled by other code must not be believed: the number rises when that code changes."""
+
+import hashlib
+from pathlib import Path
+
+import mde_runtime
+from mde_runtime.revision import REVISION
+
+# All that decides a verdict, and all that rewrites a graph when a backend opens it.
+JUDGING = ("parity.py", "metrics.py", "verify.py", "backends/unsigned.py", "onnx_bytes.py")
+KNOWN = (2, "59cfe76e6ba39da2")
+
+
+def test_the_revision_rises_with_the_code_that_judges_and_rewrites():
+    package = Path(mde_runtime.__file__).parent
+    digest = hashlib.sha256(b"".join((package / name).read_bytes() for name in JUDGING)).hexdigest()[:16]
+    assert (REVISION, digest) == KNOWN, (
+        f"the code changed: raise REVISION if a figure, a limit or a graph can come out otherwise, and write {digest}"
+    )
