@@ -43,7 +43,9 @@ def open_source(request: Request) -> Source:
         network=lambda: network,
         pictures=Pictures(golden.frames, None, "bundle's golden frames", len(golden.frames)) if is_same_work else None,
         reference=f"the FP32 graph of {bundle.path.name}, in {LITERALLY}",
-        depth_by=lambda contract: Executor(to_bytes(graft(network, contract)), literal=True).depth,
+        depth_by=lambda wanted: (
+            Executor(graph if wanted == bundle.contract else to_bytes(graft(network, wanted)), literal=True).depth
+        ),
         tools=provenance.tools,
         precisions=tuple(precision for precision in bundle.precisions if precision != "fp32"),
         derived_from=certificate.derived_from or certificate.parity,

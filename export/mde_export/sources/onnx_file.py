@@ -1,18 +1,17 @@
-"""An ONNX file of any depth network: the graph as given is the reference."""
+"""An ONNX file of any depth network: the file as it was brought is the reference."""
 
 from importlib.metadata import version
 from pathlib import Path
 
 import onnx
 
-from mde_export.canonical import to_bytes
+from mde_export.canonical import refusing_damage
 from mde_export.described import Size, contract_of
-from mde_export.execute import LITERALLY, Executor
 from mde_export.foreign import network_from_onnx
 from mde_export.load_onnx import load_onnx
 from mde_export.request import Request
 from mde_export.sources import Source
-from mde_export.stages import graft
+from mde_export.widen import float_network
 from mde_runtime import files
 
 
@@ -20,8 +19,12 @@ def open_source(request: Request) -> Source:
     """Read the graph and fix its sizes. Raises UsageError where its contract is not given."""
     path = Path(request.model)
     proto = load_onnx(path)
+    with refusing_damage(str(path)):
+        onnx.checker.check_model(proto)
+        proto, is_widened = float_network(proto, str(path))
     contract = contract_of(request, _size_of(proto))
-    network = network_from_onnx(proto, contract, request.output, request.most_at_once > 1, str(path))
+    network, original = network_from_onnx(proto, contract, request.output, request.most_at_once > 1, str(path))
+    name = f"{path.name} widened from FP16 to FP32" if is_widened else f"{path.name} as given"
     return Source(
         origin="onnx",
         model=path.stem,
@@ -31,8 +34,8 @@ def open_source(request: Request) -> Source:
         contract=contract,
         network=lambda: network,
         pictures=None,
-        reference=f"{path.name} as given, in {LITERALLY}",
-        depth_by=lambda contract: Executor(to_bytes(graft(network, contract)), literal=True).depth,
+        reference=f"{name}, in {original.in_words}",
+        depth_by=original.depth_by,
         tools={"onnxscript": version("onnxscript")},
     )
 
