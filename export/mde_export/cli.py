@@ -165,9 +165,8 @@ def main(
     mde-export model.mde --source-size 480x640 --frames pictures/ -o vga.mde
     """
     try:
-        from mde_export.described import Described
         from mde_export.export import export
-        from mde_export.request import Request
+        from mde_export.request import Described, Request
         from mde_export.steps import steps
     except ImportError as error:
         raise MachineError(

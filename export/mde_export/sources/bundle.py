@@ -6,10 +6,9 @@ from pathlib import Path
 import onnx
 
 from mde_export.canonical import from_bytes, refusing_damage, stripped, to_bytes
-from mde_export.described import Size
 from mde_export.evidence import Pictures
 from mde_export.execute import LITERALLY, Executor
-from mde_export.request import Request
+from mde_export.request import Request, Size
 from mde_export.sources import Source
 from mde_export.stages import graft, ungraft
 from mde_runtime.bundle import read_bundle

@@ -9,10 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mde_export.described import contract_of
 from mde_export.differing import first_difference
 from mde_export.from_torch import onnx_from_torch
-from mde_export.request import Request
+from mde_export.request import Request, contract_of
 from mde_export.sources import Source
 from mde_export.sources.checkpoint import depth_of
 from mde_runtime import files

@@ -6,10 +6,9 @@ from pathlib import Path
 import onnx
 
 from mde_export.canonical import refusing_damage
-from mde_export.described import Size, contract_of
 from mde_export.foreign import network_from_onnx
 from mde_export.load_onnx import load_onnx
-from mde_export.request import Request
+from mde_export.request import Request, Size, contract_of
 from mde_export.sources import Source
 from mde_export.widen import float_network
 from mde_runtime import files
