@@ -1,5 +1,6 @@
 """How right: depth against ground truth, under a named protocol."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -11,12 +12,12 @@ from mde_bench.anatomy import Flicker
 from mde_bench.beside_seed import BesideSeed
 from mde_bench.candidates import Subject
 from mde_bench.conditions import num_idle_cores
+from mde_bench.extremes import Shot, extremes
 from mde_bench.frames import as_the_camera_gives_it, held_out
-from mde_bench.report.sheet import Shot, check_format, extremes, write_sheet
 from mde_runtime import files, metrics
 from mde_runtime.bundle import SUFFIX
 from mde_runtime.choosing import AUTO
-from mde_runtime.contract import Contract
+from mde_runtime.contract import Contract, FromNetwork
 from mde_runtime.errors import UsageError
 from mde_runtime.progress import progress
 from mde_runtime.protocols import Figures, open_protocol
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mde_train.data import FrameSet
 
 Maps = npt.NDArray[np.floating]
+Show = Callable[[Sequence[Shot], FromNetwork], None]
 CLIPPED, RAW = "seed", "seed-raw"
 
 
@@ -67,15 +69,13 @@ def judge_file(
     protocol: str,
     backend: str = AUTO,
     precision: str = AUTO,
-    picture: Path | None = None,
+    show: Show | None = None,
 ) -> FileAccuracy:
     """Judge a checkpoint or a bundle on every frame of a split; split None: the last, which training does not see.
 
-    picture: where the best, median and worst frames are shown. Raises UsageError for `seed-raw` of a bundle, whose
-    depth is always clipped, and for a backend or precision of a checkpoint.
+    show: called with the best, median and worst frames. Raises UsageError for `seed-raw` of a bundle, whose depth is
+    always clipped, and for a backend or precision of a checkpoint.
     """
-    if picture:
-        check_format(picture)
     accumulator, frames = open_protocol(protocol), held_out(data, split)
     beside = BesideSeed(is_clipped=protocol == CLIPPED) if protocol in (CLIPPED, RAW) else None
     flicker, rmse_m = Flicker(), list[float]()
@@ -88,16 +88,16 @@ def judge_file(
             if depth_m.shape == sample.depth_m.shape:
                 truth_m = np.clip(sample.depth_m, wanted.near_m, wanted.far_m)
                 flicker.add(depth_m, truth_m, sample.valid)
-                if picture:
+                if show:
                     is_measured = sample.valid.any()
                     rmse_m.append(metrics.rmse(depth_m, truth_m, sample.valid) if is_measured else np.nan)
-            elif picture:
+            elif show:
                 raise UsageError(f"{sample.name}: its truth is of another size than its depth; leave --picture out")
             if beside:
                 beside.add(depth_m, sample.depth_m)
             moved_on()
-    if picture:
-        _show(model, frames, rmse_m, picture)
+    if show:
+        show(_shots(model, frames, rmse_m), wanted)
     model.close()
     return FileAccuracy(
         model=path.name,
@@ -112,7 +112,7 @@ def judge_file(
     )
 
 
-def _show(model: ModelFile, frames: "FrameSet", rmse_m: list[float], picture: Path) -> None:
+def _shots(model: ModelFile, frames: "FrameSet", rmse_m: list[float]) -> list[Shot]:
     shots = []
     for index, what in extremes(rmse_m).items():
         sample = frames[index]
@@ -120,8 +120,8 @@ def _show(model: ModelFile, frames: "FrameSet", rmse_m: list[float], picture: Pa
         title = f"{what}: {sample.name}, RMSE {rmse_m[index]:.2f} m"
         shots.append(Shot(title, sample.frame, sample.depth_m, depth_m, sample.valid))
     if not shots:
-        raise UsageError(f"{picture}: no frame has depth that was measured; leave --picture out")
-    write_sheet(shots, model.contract.from_network, picture)
+        raise UsageError("no frame has depth that was measured; leave --picture out")
+    return shots
 
 
 def _open(path: Path, protocol: str, backend: str, precision: str) -> ModelFile:

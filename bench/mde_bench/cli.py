@@ -1,6 +1,7 @@
 """`mde-bench`: how fast, how faithful, how right."""
 
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -145,9 +146,13 @@ def accuracy(
     mde-bench accuracy model.ckpt --data data --protocol seed-raw
     """
     from mde_bench.accuracy import judge_file
+    from mde_bench.report.sheet import check_format, write_sheet
     from mde_runtime import files, records
 
-    judged = judge_file(model, data, split, protocol, backend, precision, picture)
+    if picture:
+        check_format(picture)
+    show = functools.partial(write_sheet, path=picture) if picture else None
+    judged = judge_file(model, data, split, protocol, backend, precision, show)
     if json_path:
         files.write_text(json_path, records.dumps(judged))
     say(f"{judged.model} ({judged.executor}), {judged.num_frames} frames of {judged.split!r}, protocol {protocol}")

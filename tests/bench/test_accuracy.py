@@ -7,7 +7,8 @@ from PIL import Image
 
 from mde_bench import cli
 from mde_bench.beside_seed import BesideSeed
-from mde_bench.report.sheet import LINE_PX, extremes
+from mde_bench.extremes import extremes
+from mde_bench.report.sheet import LINE_PX
 from mde_runtime.metrics import ssim
 from mde_runtime.protocols.seed import network_size_truth
 

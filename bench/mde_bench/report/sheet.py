@@ -1,43 +1,22 @@
 """One picture of the frames where a model is best, in the middle and worst: input, truth, depth, error."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from mde_bench.report.colour import Maps, Rgb, error_colours
+from mde_bench.extremes import Shot
+from mde_bench.report.colour import Rgb, error_colours
 from mde_runtime import files
 from mde_runtime.colours import coloured, with_scale
 from mde_runtime.contract import FromNetwork
 from mde_runtime.errors import UsageError
 
-NUM_EACH = 2
 ERROR_LIMIT_M = 5.0  # the same in all sheets, so that two models can be laid side by side
 LINE_PX, MARGIN_PX, FONT_PX = 18, 4, 12
 HEADINGS = ("input", "truth", "depth", f"error: blue {ERROR_LIMIT_M:g} m too near, red {ERROR_LIMIT_M:g} m too far")
 SUFFIXES = (".png", ".jpg", ".jpeg")
-
-
-@dataclass(frozen=True, eq=False)
-class Shot:
-    """A frame (H, W, 3) in RGB, its true and predicted depth (H, W) in metres, and where the truth was measured."""
-
-    title: str
-    rgb: Rgb
-    truth_m: Maps
-    depth_m: Maps
-    valid: npt.NDArray[np.bool_]
-
-
-def extremes(rmse_m: list[float]) -> dict[int, str]:
-    """What to show of so many frames: index and what it is, best first; fewer where there are few. NaN is left out."""
-    order = [int(index) for index in np.argsort(rmse_m, kind="stable") if not np.isnan(rmse_m[index])]
-    middle = max(0, (len(order) - NUM_EACH) // 2)
-    groups = {"worst": order[-NUM_EACH:], "median": order[middle : middle + NUM_EACH], "best": order[:NUM_EACH]}
-    titles = {index: title for title, indices in groups.items() for index in indices}
-    return {index: titles[index] for index in order if index in titles}
 
 
 def check_format(path: Path) -> None:
@@ -46,7 +25,7 @@ def check_format(path: Path) -> None:
         raise UsageError(f"{path}: a picture is written as {', '.join(SUFFIXES)}; give one of these endings")
 
 
-def write_sheet(shots: list[Shot], wanted: FromNetwork, path: Path) -> None:
+def write_sheet(shots: Sequence[Shot], wanted: FromNetwork, path: Path) -> None:
     """Write the picture, a row a shot."""
     rows = [_row(shot, wanted) for shot in shots]
     headings = [(text, column * rows[0].shape[1] // len(HEADINGS)) for column, text in enumerate(HEADINGS)]
