@@ -9,9 +9,9 @@ from mde_runtime.command import PATH, Command, say
 from mde_runtime.errors import MachineError
 
 if TYPE_CHECKING:
+    from mde_export.camera.fit import Fit
     from mde_export.engine import EngineChoice
     from mde_export.export import Exported
-    from mde_export.fit import Fit
     from mde_runtime.certificate import Certificate, Precision
 
 TARGETS = ("jetpack6", "jetpack7", "trt11", "rtx", "cpu")  # the keys of targets.TARGETS, whose imports --help spares
@@ -206,7 +206,7 @@ def main(
         keep_rejected=keep_rejected,
     )
     if dry_run:
-        from mde_export.plan import plan
+        from mde_export.dry_run import plan
 
         click.echo(plan(request))
         return
@@ -245,7 +245,7 @@ def _fit_as_text(fit: "Fit") -> str:
 
 def _repair(certificate: "Certificate", share: float) -> str:
     """What was kept in FP32 because the graph failed without, and what that costs at most."""
-    from mde_export.kept import was_repaired
+    from mde_export.precision.islands import was_repaired
 
     num_blocks = sum(map(was_repaired, certificate.kept_fp32))
     if not num_blocks:

@@ -8,10 +8,10 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from mde_export.certify import Trial
-from mde_export.evidence import Evidence
-from mde_export.kept import REFUSED, names_in
-from mde_export.stages import is_stage
+from mde_export.graph.stages import is_stage
+from mde_export.judge.certify import Trial
+from mde_export.judge.evidence import Evidence
+from mde_export.precision.islands import REFUSED, names_in
 from mde_export.steps import Step
 from mde_runtime.certificate import Island, Precision
 from mde_runtime.engines.build import BuildOptions, RefusedError, build_engine

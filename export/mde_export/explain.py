@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from mde_export.canonical import from_bytes, stripped
-from mde_export.certify import Trial
-from mde_export.half import HALF
-from mde_export.kept import names_in, was_repaired
+from mde_export.graph.canonical import from_bytes, stripped
+from mde_export.judge.certify import Trial
+from mde_export.precision.half import HALF
+from mde_export.precision.islands import names_in, was_repaired
 
 
 @dataclass(frozen=True)

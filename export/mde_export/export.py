@@ -8,24 +8,22 @@ from pathlib import Path
 import onnx_ir as ir
 
 import mde_runtime
-from mde_export.calibrated import calibrated
-from mde_export.canonical import from_bytes, stripped, to_bytes
-from mde_export.certify import Trial, attempt, certificate_of, check_batch
+from mde_export.camera.fit import Fit
+from mde_export.camera.points import calibrated
 from mde_export.engine import BuiltEngine, build_for
-from mde_export.evidence import Evidence, evidence_of
 from mde_export.explain import GraphFigures, figures_of
-from mde_export.failure import verdict
-from mde_export.fit import Fit
-from mde_export.golden import golden_of
-from mde_export.lower import lowered_to_fp16, lowered_to_int8
-from mde_export.pictures import pictures_of
-from mde_export.rejected import keep_rejected
+from mde_export.failure import keep_rejected, verdict
+from mde_export.frames import golden_of, pictures_of
+from mde_export.graph.canonical import from_bytes, stripped, to_bytes
+from mde_export.graph.graft import graft, ungraft
+from mde_export.judge.certify import Trial, attempt, certificate_of, check_batch
+from mde_export.judge.evidence import Evidence, evidence_of
+from mde_export.outputs import check_written, emitted
+from mde_export.precision.lower import lowered_to_fp16, lowered_to_int8
+from mde_export.precision.targets import check_target
 from mde_export.request import Request
 from mde_export.sources import Source, open_source, precisions_of
-from mde_export.stages import graft, ungraft
 from mde_export.steps import Step
-from mde_export.targets import check_target
-from mde_export.written import check_written, emitted
 from mde_runtime import files, records
 from mde_runtime.bundle import Provenance, write_bundle
 from mde_runtime.certificate import Certificate

@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import nn
 
-from mde_export.canonical import from_bytes, stripped, to_bytes
-from mde_export.evidence import Evidence, Pictures
-from mde_export.execute import Executor
-from mde_export.stages import graft
+from mde_export.graph.canonical import from_bytes, stripped, to_bytes
+from mde_export.graph.graft import graft
+from mde_export.judge.evidence import Evidence, Pictures
+from mde_export.judge.execute import Executor
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
 from mde_train.checkpoint import Checkpoint, write_checkpoint
 from mde_train.models import MODELS

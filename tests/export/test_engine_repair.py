@@ -13,8 +13,8 @@ import onnx
 import pytest
 
 from mde_export.engine import build_for
-from mde_export.kept import names_in, was_repaired
-from mde_export.lower import lowered_to_fp16
+from mde_export.precision.islands import names_in, was_repaired
+from mde_export.precision.lower import lowered_to_fp16
 from mde_runtime.engines.build import RefusedError, regions_of
 
 

@@ -5,10 +5,10 @@ import onnx_ir as ir
 import pytest
 
 from mde_export import cli
-from mde_export.canonical import from_bytes, stripped
 from mde_export.explain import multiply_adds
-from mde_export.kept import kept_by_rule
-from mde_export.targets import TARGETS, check_target, kept_for
+from mde_export.graph.canonical import from_bytes, stripped
+from mde_export.precision.islands import kept_by_rule
+from mde_export.precision.targets import TARGETS, check_target, kept_for
 from mde_runtime.errors import BadInputError
 
 

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from mde_export.cli import main
-from mde_export.rejected import Report
+from mde_export.failure import Report
 from mde_runtime import records
 from mde_runtime.backends import open_session
 from mde_runtime.bundle import Bundle, read_bundle

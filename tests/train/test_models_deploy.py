@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from mde_export.canonical import to_bytes
-from mde_export.from_torch import onnx_from_torch
-from mde_export.stages import graft
+from mde_export.graph.canonical import to_bytes
+from mde_export.graph.graft import graft
+from mde_export.sources.from_torch import onnx_from_torch
 from mde_runtime.backends import open_session
 from mde_runtime.contract import Contract
 from mde_runtime.engines.build import BuildOptions, build_engine

@@ -1,7 +1,7 @@
 """The stages around a network, in PyTorch: from the camera's frame to depth in metres at the frame's size.
 
-The reference of every certificate; its one twin is `mde_export.stages`. Training uses the same functions, so no model
-ever sees a frame that was prepared otherwise than its contract says.
+The reference of every certificate; its one twin is `mde_export.graph.stages`. Training uses the same functions, so no
+model ever sees a frame that was prepared otherwise than its contract says.
 Shapes: N frames; H, W the frame's size; h, w the network's input; C colours.
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from mde_export.evidence import Depth, Frames, Pictures
+from mde_export.judge.evidence import Depth, Frames, Pictures
 from mde_export.request import Request
 from mde_runtime.certificate import PRECISIONS, Precision
 from mde_runtime.contract import Contract

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import onnx
 
-from mde_export.canonical import from_bytes, refusing_damage, stripped, to_bytes
-from mde_export.evidence import Pictures
-from mde_export.execute import LITERALLY, Executor
+from mde_export.graph.canonical import from_bytes, refusing_damage, stripped, to_bytes
+from mde_export.graph.graft import graft, ungraft
+from mde_export.judge.evidence import Pictures
+from mde_export.judge.execute import LITERALLY, Executor
 from mde_export.request import Request, Size
 from mde_export.sources import Source
-from mde_export.stages import graft, ungraft
 from mde_runtime.bundle import read_bundle
 from mde_runtime.contract import Contract, Intrinsics
 from mde_runtime.errors import UsageError

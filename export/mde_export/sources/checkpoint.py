@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-from mde_export.differing import first_difference
-from mde_export.evidence import Depth, Frames, Pictures
-from mde_export.from_torch import onnx_from_torch
-from mde_export.parallel import depth_of_all
+from mde_export.judge.evidence import Depth, Frames, Pictures
+from mde_export.judge.execute import depth_of_all
 from mde_export.request import Request
 from mde_export.sources import DepthOf, Source
+from mde_export.sources.first_difference import first_difference
+from mde_export.sources.from_torch import onnx_from_torch
 from mde_train.checkpoint import read_checkpoint
 from mde_train.depth_model import DepthModel
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mde_export.differing import first_difference
-from mde_export.from_torch import onnx_from_torch
 from mde_export.request import Request, contract_of
 from mde_export.sources import Source
 from mde_export.sources.checkpoint import depth_of
+from mde_export.sources.first_difference import first_difference
+from mde_export.sources.from_torch import onnx_from_torch
 from mde_runtime import files
 from mde_runtime.errors import BadInputError, UsageError
 from mde_train.checkpoint import load_weights

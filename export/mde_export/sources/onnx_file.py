@@ -5,12 +5,12 @@ from pathlib import Path
 
 import onnx
 
-from mde_export.canonical import refusing_damage
-from mde_export.foreign import network_from_onnx
-from mde_export.load_onnx import load_onnx
+from mde_export.graph.canonical import refusing_damage
+from mde_export.graph.load_onnx import load_onnx
 from mde_export.request import Request, Size, contract_of
 from mde_export.sources import Source
-from mde_export.widen import float_network
+from mde_export.sources.foreign import network_from_onnx
+from mde_export.sources.widen import float_network
 from mde_runtime import files
 
 

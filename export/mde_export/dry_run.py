@@ -1,0 +1,42 @@
+"""What an export would do, without doing it: model, frames and measured points are read, nothing is run or written."""
+
+from mde_export.camera.points import points_of
+from mde_export.frames import pictures_of
+from mde_export.graph.stages import check_metric
+from mde_export.outputs import check_written
+from mde_export.precision.targets import TARGETS
+from mde_export.request import Request
+from mde_export.sources import open_source, precisions_of
+from mde_runtime.parity import Limits
+
+
+def plan(request: Request) -> str:
+    """The plan in lines. Raises what the export would raise of what it reads and where it writes."""
+    source = open_source(request)
+    precisions = precisions_of(source, request)
+    check_written(request, precisions)
+    contract = request.calibrated(source.contract)
+    frame, inside, wanted = contract.source, contract.to_network, contract.from_network
+    fit = ""
+    if request.measured is None:
+        check_metric(contract)
+    else:
+        num_points = sum(len(metres) for *_, metres in points_of(request.measured, request, source.contract))
+        fit = f"scale and shift to {num_points} distances of {request.measured}"
+    pictures = pictures_of(source, request)
+    limits = {name: Limits.of(name, wanted).rmse_worst_m for name in precisions}
+    batch = "1" if request.batch is None else "{} to {}, usually {}".format(*[request.batch[i] for i in (0, 2, 1)])
+    lines = {
+        "model": f"{source.model}, {source.origin} {source.sha256[:12]}",
+        "frame": f"uint8 {frame.height_px}x{frame.width_px} {frame.colour}, {batch} at once",
+        "network": f"{inside.height_px}x{inside.width_px}, {inside.resize}, {inside.interpolation}",
+        "depth": f"{wanted.near_m:g} to {wanted.far_m:g} m from {wanted.kind} x {wanted.scale:g} + {wanted.shift:g}",
+        "fit": fit,
+        "reference": source.reference,
+        "frames": pictures.in_words,
+        "graphs": ", ".join(f"{name} (worst frame within {limit * 100:g} cm)" for name, limit in limits.items()),
+        "target": f"{request.target}: {TARGETS[request.target].library}" if request.target else "",
+        "engine": request.engine,
+        "writes": ", ".join(map(str, filter(None, (request.bundle, request.emit)))),
+    }
+    return "\n".join(f"{name:<10}{text}" for name, text in lines.items() if text)

@@ -1,0 +1,86 @@
+"""Frames: to judge a graph with, and the golden ones that a bundle carries to verify a device."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_export.judge.evidence import MIN_FRAMES, Evidence, Pictures
+from mde_export.request import Request
+from mde_export.sources import Source
+from mde_export.steps import Step
+from mde_runtime.bundle import Golden
+from mde_runtime.contract import Contract
+from mde_runtime.errors import BadInputError, UsageError, VerdictError
+from mde_runtime.fitting import frame_of
+from mde_runtime.sources import open_sources
+
+NUM_GOLDEN = 8
+SYNTH_SEED = 0  # any will do, but the same bundle has the same bytes
+
+
+def golden_of(source: Source, evidence: Evidence, request: Request, step: Step) -> Golden:
+    """Frames spread evenly over the evidence, or rendered ones, and the original model's depth for them."""
+    if request.golden == "synth":
+        return _rendered(source, step)
+    spread = np.unique(np.linspace(0, len(evidence.depth_m) - 1, NUM_GOLDEN).astype(int))
+    return Golden(evidence.pictures.frames[spread], evidence.depth_m[spread])
+
+
+def _rendered(source: Source, step: Step) -> Golden:
+    """Nothing of anybody's data goes into the bundle. Raises VerdictError where the model gives NaN or Inf on them."""
+    from mde_train.data.synth.frames import make_frame
+
+    with step("golden frames: rendered", NUM_GOLDEN) as moved_on:
+        pictures = [make_frame(SYNTH_SEED, index).frame for index in range(NUM_GOLDEN)]
+        frames = np.stack([frame_of(picture, source.contract) for picture in pictures])
+        depth_m, num_nonfinite = source.depth_by(source.contract)(frames, moved_on)
+    if num_nonfinite:
+        raise VerdictError(
+            f"{source.reference} gives {num_nonfinite} values that are NaN or Inf on the rendered golden frames; "
+            "leave --golden synth out, or train on rendered scenes, too"
+        )
+    return Golden(frames, depth_m)
+
+
+def pictures_of(source: Source, request: Request) -> Pictures:
+    """The frames of --frames, else those that the model brings. Raises UsageError where there are none.
+
+    Raises BadInputError where they are too few, or of another size than the contract's.
+    """
+    if request.frames is not None:
+        pictures = pictures_from(request.frames, source.contract)
+    elif source.pictures is not None:
+        pictures = source.pictures
+    else:
+        raise UsageError(f"{request.model}: brings no frames to be judged on; give a folder with --frames DIR")
+    pictures.check(source.contract)
+    return pictures
+
+
+def pictures_from(folder: Path, contract: Contract) -> Pictures:
+    """MIN_FRAMES frames spread evenly over the last split of a data set, or over the pictures below a folder.
+
+    Pictures are brought to the contract's size by its policy. The true depth comes along where the sizes agree.
+    """
+    from mde_train.data import open_split, splits_of
+    from mde_train.data.layouts import layout_of
+
+    try:
+        layout_of(folder)
+    except BadInputError:
+        frames = [frame for source in open_sources([str(folder)]) for frame in source.frames()]
+        chosen = np.stack([frame_of(frames[index].read(), contract) for index in spread(len(frames))])
+        return Pictures(chosen, None, f"{len(chosen)} pictures of {folder.name}")
+    split = splits_of(folder)[-1]
+    samples = open_split(folder, split)
+    picked = [samples[int(index)] for index in spread(len(samples))]
+    chosen = np.stack([frame_of(sample.frame, contract) for sample in picked])
+    fits = all(sample.depth_m.shape == chosen.shape[1:3] for sample in picked)
+    truth_m = np.stack([np.where(sample.valid, sample.depth_m, 0) for sample in picked]) if fits else None
+    return Pictures(chosen, truth_m, f"{len(chosen)} frames of {folder.name}/{split}")
+
+
+def spread(count: int) -> npt.NDArray[np.int_]:
+    """MIN_FRAMES indices spread evenly over `count`, or all of them where there are fewer."""
+    return np.unique(np.linspace(0, count - 1, min(MIN_FRAMES, count)).astype(int))

@@ -1,0 +1,129 @@
+"""The certificate: a graph's depth measured against the original model's, on every frame, and judged.
+
+Nothing is ever compared with the previous step, so no error can hide behind another.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from mde_export.graph.stages import DEPTH, FRAME
+from mde_export.judge.evidence import Depth, Evidence
+from mde_export.judge.execute import Executor
+from mde_runtime import files, metrics, parity
+from mde_runtime.certificate import SCHEMA, Certificate, Island, Precision
+from mde_runtime.errors import VerdictError
+from mde_runtime.parity import Limits, Parity
+
+MAX_INT8_LOSS = 1.01  # of accuracy: INT8's own limits are wide, so where the truth is known it is judged by that, too
+MAX_BATCH_DIFFERENCE_M = 1e-3  # kernels for one and for many frames add up in another order; not in metres
+
+
+class Lowering(Protocol):
+    """A way to make a graph of a lower precision, with named nodes in FP32, and to judge it."""
+
+    def graph(self, islands: tuple[Island, ...], /) -> bytes:
+        """The graph. islands: what stays FP32."""
+        ...
+
+    def __call__(
+        self, islands: tuple[Island, ...], evidence: Evidence, moved_on: Callable[[], None] = ..., /
+    ) -> "Trial":
+        """The graph, run on the evidence and judged."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A graph that was run on the evidence, and what came of it."""
+
+    precision: Precision
+    graph: bytes  # what would be shipped
+    executor: str  # what ran it, or its emulation, in words
+    depth_m: Depth
+    parity: Parity
+    breaches: tuple[str, ...]  # of the precision's limits; empty: it passes
+    kept_fp32: tuple[Island, ...]
+    truth_rmse_m: tuple[float, float] | None  # to the true depth, of the reference and of this graph, where known
+    lowering: Lowering | None = None  # makes it anew with other nodes in FP32; None: it is FP32
+
+    def made_by(self, lowering: Lowering, words: str = "") -> "Trial":
+        """The trial with what made its graph, and with more said about it."""
+        executor = "; ".join(filter(None, (self.executor, words)))
+        return replace(self, executor=executor, lowering=lowering)
+
+
+def attempt(
+    precision: Precision,
+    graph: bytes,
+    evidence: Evidence,
+    *,
+    stand_in: bytes | None = None,
+    kept_fp32: tuple[Island, ...] = (),
+    moved_on: Callable[[], None] = lambda: None,
+) -> Trial:
+    """Run a graph on the evidence and judge it. stand_in: the graph that is run in its place, literally."""
+    executor = Executor(stand_in or graph, literal=stand_in is not None)
+    depth_m, num_nonfinite = executor.depth(evidence.pictures.frames, moved_on)
+    measured = parity.measure(depth_m, evidence.depth_m, num_nonfinite, evidence.contract)
+    truth_rmse_m = _truth_rmse_m(depth_m, evidence)
+    breaches = measured.breaches(Limits.of(precision, evidence.contract.from_network))
+    if precision == "int8" and truth_rmse_m is not None and truth_rmse_m[1] > truth_rmse_m[0] * MAX_INT8_LOSS:
+        reference_m, graph_m = truth_rmse_m
+        breaches.append(
+            f"RMSE to the true depth is {graph_m:.4f} m, the reference's {reference_m:.4f} m: over 1 % more"
+        )
+    return Trial(
+        precision=precision,
+        graph=graph,
+        executor=executor.in_words,
+        depth_m=depth_m,
+        parity=measured,
+        breaches=tuple(breaches),
+        kept_fp32=kept_fp32,
+        truth_rmse_m=truth_rmse_m,
+    )
+
+
+def check_batch(trial: Trial, evidence: Evidence, most_at_once: int) -> None:
+    """Raises VerdictError unless frames that go through the graph together come out as they do one by one."""
+    executor = Executor(trial.graph, literal=False)
+    frames = np.resize(evidence.pictures.frames, (most_at_once, *evidence.pictures.frames.shape[1:]))
+    together = executor.run({FRAME: frames})[DEPTH]
+    alone, _ = executor.depth(frames)
+    worst_m = float(np.abs(together - alone).max())
+    if not worst_m <= MAX_BATCH_DIFFERENCE_M:
+        raise VerdictError(
+            f"{trial.precision}: of {most_at_once} frames at once one differs by {worst_m:.4f} m from the same frame "
+            "alone; frames see each other in this network: export it without --batch. No bundle was written"
+        )
+
+
+def certificate_of(trial: Trial, evidence: Evidence, derived_from: Parity | None) -> Certificate:
+    """The certificate of a trial that passed."""
+    assert not trial.breaches
+    return Certificate(
+        schema=SCHEMA,
+        precision=trial.precision,
+        graph_sha256=files.sha256_of(trial.graph),
+        reference=evidence.reference,
+        executor=trial.executor,
+        frames_source=evidence.pictures.in_words,
+        frames_sha256=files.sha256_of(np.ascontiguousarray(evidence.pictures.frames).tobytes()),
+        limits=Limits.of(trial.precision, evidence.contract.from_network),
+        parity=trial.parity,
+        kept_fp32=trial.kept_fp32,
+        derived_from=derived_from,
+        truth_rmse_m=trial.truth_rmse_m,
+    )
+
+
+def _truth_rmse_m(depth_m: Depth, evidence: Evidence) -> tuple[float, float] | None:
+    """RMSE to the true depth, clipped to the contract's range, of the reference and of the graph; None: not known."""
+    truth_m, wanted = evidence.pictures.truth_m, evidence.contract.from_network
+    if truth_m is None or not np.any(truth_m > 0):
+        return None
+    valid, clipped_m = truth_m > 0, np.clip(truth_m, wanted.near_m, wanted.far_m)
+    return metrics.rmse(evidence.depth_m, clipped_m, valid), metrics.rmse(depth_m, clipped_m, valid)

@@ -1,0 +1,77 @@
+"""Graphs on the CPU, to be judged: nothing optimised that could change what is judged, one thread a frame."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from mde_export.graph.stages import DEPTH, FRAME, NUM_NONFINITE
+from mde_export.judge.evidence import Depth, Frames
+from mde_runtime.backends.onnxruntime import FAILURES
+from mde_runtime.errors import BadInputError
+from mde_runtime.machine import this_machine
+
+MAX_WORKERS = 8  # each holds a whole network's activations
+
+FrameDepth = Callable[[Frames], tuple[Depth, int]]  # (1, H, W, 3) to (H, W) metres, and how many were not finite
+
+
+def depth_of_all(depth_of: FrameDepth, frames: Frames, moved_on: Callable[[], None]) -> tuple[Depth, int]:
+    """Depth of (N, H, W, 3) frames, (N, H, W), and how many values were NaN or Inf in all. moved_on: called a frame."""
+    single: Sequence[Frames] = [frames[index : index + 1] for index in range(len(frames))]
+    maps, num_nonfinite = [], 0
+    pool = ThreadPoolExecutor(min(MAX_WORKERS, this_machine().num_cores))
+    try:
+        for depth_m, num_bad in pool.map(depth_of, single):
+            maps.append(depth_m)
+            num_nonfinite += num_bad
+            moved_on()
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the frames that are running, not for all of them
+    return np.stack(maps), num_nonfinite
+
+
+REMEDY = "export the network with fixed sizes, in FP32, without what ONNX has no operator for"
+LITERALLY = f"onnxruntime {ort.__version__} CPUExecutionProvider, no optimisation"
+
+
+class Executor:
+    """A graph in onnxruntime on the CPU.
+
+    literal: every operator as it stands, so that casts and quantisation are really carried out.
+    outputs: the only ones that are asked for; None: all.
+    """
+
+    def __init__(self, graph: bytes, *, literal: bool, outputs: Sequence[str] | None = None):
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # errors only
+        options.inter_op_num_threads = options.intra_op_num_threads = 1  # frames run side by side instead
+        if literal:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except FAILURES as error:
+            reason = " ".join(str(error).split())[:300]
+            raise BadInputError(f"onnxruntime {ort.__version__} refuses the graph: {reason}; {REMEDY}") from error
+        self._outputs = outputs or [output.name for output in self._session.get_outputs()]
+        self.in_words = LITERALLY if literal else f"onnxruntime {ort.__version__} CPUExecutionProvider"
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """The outputs by name."""
+        try:
+            return dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+        except FAILURES as error:
+            reason = " ".join(str(error).split())[:300]
+            raise BadInputError(f"onnxruntime {ort.__version__} cannot run the graph: {reason}; {REMEDY}") from error
+
+    def depth(self, frames: Frames, moved_on: Callable[[], None] = lambda: None) -> tuple[Depth, int]:
+        """Depth of the frames, and how many values were NaN or Inf. moved_on: called a frame."""
+
+        def of_one(frame: Frames) -> tuple[Depth, int]:
+            answer = self.run({FRAME: frame})
+            return answer[DEPTH][0], int(answer[NUM_NONFINITE].sum())
+
+        return depth_of_all(of_one, frames, moved_on)

@@ -1,0 +1,37 @@
+"""The files that an export writes, named before anything is computed: none replaces what the bundle is made of."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mde_export.failure import rejected_graph
+from mde_export.request import Request
+from mde_runtime.certificate import Precision
+from mde_runtime.errors import UsageError
+
+
+def emitted(request: Request, precisions: Sequence[Precision]) -> list[Path]:
+    """Where --emit puts the plain graphs, in the order of `precisions`, and the contract, last."""
+    if request.emit is None:
+        return []
+    graphs = [request.emit / f"{request.bundle.stem}.{precision}.onnx" for precision in precisions]
+    return [*graphs, request.emit / "contract.json"]
+
+
+def check_written(request: Request, precisions: Sequence[Precision]) -> None:
+    """Raises UsageError where a file to be written is one that the export reads, a folder, or another one of them."""
+    plain = emitted(request, precisions)
+    if request.bundle in plain:
+        raise UsageError(f"{request.bundle}: would be both the bundle and a plain file; name another with -o")
+    flags = {request.bundle: "-o"} | dict.fromkeys(plain, "--emit")
+    if request.keep_rejected is not None:
+        rejected = [rejected_graph(request.keep_rejected, request.bundle.stem, precision) for precision in precisions]
+        flags |= dict.fromkeys(rejected, "--keep-rejected")
+    read = [path for path in (Path(request.model), request.contract, request.weights, request.measured) if path]
+    inputs = {path.resolve(): path for path in read}
+    for target, flag in flags.items():
+        if target.resolve() in inputs:
+            raise UsageError(
+                f"{inputs[target.resolve()]}: would be replaced by what is made of it; name another place with {flag}"
+            )
+        if target.is_dir():
+            raise UsageError(f"{target}: is a folder; name another place with {flag}")

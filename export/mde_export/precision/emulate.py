@@ -1,0 +1,73 @@
+"""FP16 as a GPU computes it, on a CPU: every half tensor is really rounded to half.
+
+CPU runtimes run an FP16 graph in FP32 inside and so hide every overflow and two thirds of the rounding. Here the graph
+itself says when to round: FP32 operators, and a Cast to half and back on each tensor that is half in the FP16 graph.
+Accumulation inside an operator stays FP32, as Tensor Cores do it. Fused kernels round less often: this errs on the
+strict side.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from mde_export.precision.half import FLOAT, HALF
+
+# Operators that only move or select values: what they give is half already if what they take is.
+EXACT_OPS = frozenset(
+    {
+        *("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Concat", "Split", "Slice"),
+        *("Gather", "Where", "Pad", "DepthToSpace", "SpaceToDepth", "MaxPool", "Relu"),
+    }
+)
+
+
+def emulated(half: ir.Model) -> ir.Model:
+    """The FP32 graph that rounds as the FP16 graph `half` does. A value past 65504 becomes Inf.
+
+    To be run with every optimisation off, or a runtime may remove the casts.
+    """
+    model = half.clone()
+    graph = model.graph
+    for value in list(graph.initializers.values()):
+        if value.dtype == HALF:
+            assert value.const_value is not None
+            value.const_value = ir.tensor(value.const_value.numpy().astype(np.float32), name=value.name)
+            value.type = ir.TensorType(FLOAT)
+    for node in list(graph):
+        if node.op_type == "Cast" and node.inputs[0] is not None and node.inputs[0].dtype == node.outputs[0].dtype:
+            node.op_type = "Identity"  # what was half is float now
+            node.attributes.clear()
+        if node.op_type == "ConstantOfShape" and "value" in node.attributes:
+            node.attributes["value"] = ir.AttrTensor("value", _widened(node.attributes["value"].as_tensor()))
+        for value in node.outputs:
+            if value.dtype == HALF:
+                _round(graph, node, value)
+    return model
+
+
+def _round(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
+    """Give the readers of a half tensor its value as float32, rounded to half where the operator does not do it."""
+    is_cast = node.op_type == "Cast" and node.attributes["to"].as_int() == int(HALF)
+    if not is_cast:
+        value.type = ir.TensorType(FLOAT)
+        if node.op_type in EXACT_OPS:
+            return
+    readers = list(value.uses())
+    as_half, last = value, node
+    if not is_cast:
+        as_half, last = _cast(graph, last, value, HALF)
+    as_float, _ = _cast(graph, last, as_half, FLOAT)
+    for reader, index in readers:
+        reader.replace_input_with(index, as_float)
+
+
+def _cast(graph: ir.Graph, after: ir.Node, value: ir.Value, wanted: ir.DataType) -> tuple[ir.Value, ir.Node]:
+    name = f"{value.name}/{'rounded' if wanted == HALF else 'widened'}"
+    cast = ir.node("Cast", [value], {"to": int(wanted)}, name=name)
+    graph.insert_after(after, cast)
+    cast.outputs[0].name, cast.outputs[0].type, cast.outputs[0].shape = name, ir.TensorType(wanted), value.shape
+    return cast.outputs[0], cast
+
+
+def _widened(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+    array = tensor.numpy()
+    return ir.tensor(array.astype(np.float32) if array.dtype == np.float16 else array)

@@ -1,0 +1,123 @@
+"""What stays FP32 in a lower precision before anything was measured, and why."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import onnx_ir as ir
+
+from mde_export.graph.stages import FROM_NETWORK, is_stage
+from mde_export.precision.half import FLOAT, LARGEST_HALF, float_outputs_that_may_be_half, may_be_half
+from mde_runtime.certificate import Island
+
+WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+ACTIVATIONS = frozenset(
+    {"Relu", "LeakyRelu", "PRelu", "Elu", "Clip", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "Gelu"}
+)
+
+MEASURED = "measured: it misses a limit without"
+REFUSED = "refused: {} has no implementation of it in this precision"
+
+
+def kept_by_rule(model: ir.Model) -> tuple[Island, ...]:
+    """The islands of an FP16 graph that need no measurement: stages, first convolution, head, what half cannot hold.
+
+    `model` has its stages, and its types and shapes inferred.
+    """
+    found = (
+        ("pre- and postprocessing: half's own step is 1.6 cm at 16 m", _stages(model.graph)),
+        ("first convolution: the most sensitive to rounding, and cheap", _first_convolution(model.graph)),
+        ("head: from the layer that makes the one-channel map on", _head(model.graph)),
+        ("a weight is beyond half's largest number", _with_large_weights(model.graph)),
+        ("ONNX defines the operator for float only", _without_half(model.graph)),
+    )
+    taken: set[ir.Node] = set()
+    islands = []
+    for reason, nodes in found:
+        members = set(nodes) - taken
+        names = tuple(node.name for node in model.graph if node in members and node.name)
+        taken |= members
+        if names:
+            islands.append(Island(names, reason, None))
+    return tuple(islands)
+
+
+def unquantizable(model: ir.Model) -> tuple[Island, ...]:
+    """What INT8 leaves alone beside the rules: grouped layers and those whose weight comes first."""
+    nodes = [node for node in model.graph if is_weighted(node) and not is_stage(node.name) and not _is_plain(node)]
+    names = tuple(node.name for node in nodes if node.name)
+    return (Island(names, "a grouped layer, or one that is computed from its weight on", None),) if names else ()
+
+
+def was_repaired(island: Island) -> bool:
+    """Whether an island is there because a graph failed without it, and not by a rule."""
+    return island.reason.startswith((MEASURED.partition(":")[0], REFUSED.partition(":")[0]))
+
+
+def names_in(islands: Iterable[Island]) -> frozenset[str]:
+    """The names of all nodes of the islands."""
+    return frozenset(name for island in islands for name in island.nodes)
+
+
+def is_weighted(node: ir.Node) -> bool:
+    """Whether the node multiplies by weights of the network."""
+    return node.op_type in WEIGHTED_OPS and any(value is not None and value.is_initializer() for value in node.inputs)
+
+
+def _is_plain(node: ir.Node) -> bool:
+    groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
+    weight = node.inputs[1]
+    assert weight is not None
+    is_matrix = node.op_type != "MatMul" or (weight.shape is not None and len(weight.shape) == 2)
+    return groups == 1 and weight.is_initializer() and is_matrix
+
+
+def _stages(graph: ir.Graph) -> list[ir.Node]:
+    return [node for node in graph if is_stage(node.name)]
+
+
+def _first_convolution(graph: ir.Graph) -> list[ir.Node]:
+    """The first layer with weights, and the activation that a builder fuses with it."""
+    first = next((node for node in graph if is_weighted(node) and not is_stage(node.name)), None)
+    if first is None:
+        return []
+    readers = first.outputs[0].consumers()
+    fused = readers if len(readers) == 1 and readers[0].op_type in ACTIVATIONS else ()
+    return [first, *fused]
+
+
+def _head(graph: ir.Graph) -> list[ir.Node]:
+    """The nodes through which the map comes to the stages, back to the layer that makes one channel of many."""
+    found: dict[ir.Node, None] = {}
+    border = [node for node in graph if node.name and node.name.startswith(f"{FROM_NETWORK}/")]
+    while border:
+        node = border.pop()
+        for value in node.inputs:
+            producer = value.producer() if value is not None else None
+            if producer is not None and producer not in found and not is_stage(producer.name) and _is_one_map(value):
+                found[producer] = None
+                border.append(producer)
+    return list(found)
+
+
+def _is_one_map(value: ir.Value | None) -> bool:
+    """Whether a tensor is one map a frame: (N, 1, h, w), or (N, h, w) before the channel axis is put in."""
+    if value is None or value.shape is None:
+        return False
+    becomes_map = any(node.op_type == "Unsqueeze" and is_stage(node.name) for node in value.consumers())
+    return (len(value.shape) == 4 and value.shape[1] == 1) or (len(value.shape) == 3 and becomes_map)
+
+
+def _with_large_weights(graph: ir.Graph) -> Iterator[ir.Node]:
+    for node in graph:
+        for index, value in enumerate(node.inputs):
+            if value is not None and value.is_initializer() and value.dtype == FLOAT and may_be_half(node, index):
+                assert value.const_value is not None
+                if np.max(np.abs(value.const_value.numpy()), initial=0.0) > LARGEST_HALF:
+                    yield node
+
+
+def _without_half(graph: ir.Graph) -> Iterator[ir.Node]:
+    for node in graph:
+        gives_float = any(value.dtype == FLOAT for value in node.outputs)
+        if gives_float and not any(float_outputs_that_may_be_half(node)):
+            yield node

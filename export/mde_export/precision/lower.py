@@ -1,0 +1,105 @@
+"""From the FP32 graph to an FP16 or INT8 graph that passes: rules first, then, where it misses a limit, a search."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from mde_export.graph.canonical import from_bytes, to_bytes
+from mde_export.judge.certify import Trial, attempt
+from mde_export.judge.evidence import Evidence, Frames
+from mde_export.precision.clipping import METHODS, histograms
+from mde_export.precision.emulate import emulated
+from mde_export.precision.half import half_from_float
+from mde_export.precision.int8 import activations_of, quantized
+from mde_export.precision.islands import kept_by_rule, names_in, unquantizable
+from mde_export.precision.ranges import beyond_half, largest_magnitudes
+from mde_export.precision.repair import repaired
+from mde_export.precision.targets import kept_for
+from mde_export.steps import Step
+from mde_runtime.certificate import Island
+
+NUM_RANGE_FRAMES = 8
+NUM_CALIBRATION_FRAMES = 16  # of the evidence; the certificate is on all of it
+
+
+def lowered_to_fp16(model: ir.Model, evidence: Evidence, step: Step, target: str | None = None) -> Trial:
+    """The FP16 graph of `model`, run on the evidence; its `breaches` are empty unless no search could help.
+
+    `model` has its stages, and its types inferred.
+    """
+    islands = (*kept_by_rule(model), *kept_for(model, target))
+    with step("FP16: range of the values"):
+        islands += beyond_half(model, largest_magnitudes(model, _spread(evidence, NUM_RANGE_FRAMES)))
+    with step("FP16: emulation", len(evidence.depth_m)) as moved_on:
+        trial = Half(model)(islands, evidence, moved_on)
+    if not trial.breaches:
+        return trial
+    with step("FP16: search for what to keep in FP32"):
+        return repaired(Half(model), model, trial, evidence)
+
+
+def lowered_to_int8(model: ir.Model, evidence: Evidence, step: Step, _target: str | None = None) -> Trial:
+    """The INT8 graph of `model`, by the better of the calibration methods; see `lowered_to_fp16`."""
+    islands = (*kept_by_rule(model), *unquantizable(model))
+    names = activations_of(model, names_in(islands))
+    with step("INT8: calibration"):
+        seen = histograms(model, names, _spread(evidence, NUM_CALIBRATION_FRAMES))
+    trials = {}
+    for method, largest_of in METHODS.items():
+        largest = {name: largest_of(seen[name]) for name in names}
+        run = Int8(model, largest, method)
+        with step(f"INT8: literal graph, {method}", len(evidence.depth_m)) as moved_on:
+            trials[run] = run(islands, evidence, moved_on)
+    best = min(trials, key=lambda run: (len(trials[run].breaches), trials[run].parity.rmse_m))
+    if not trials[best].breaches:
+        return trials[best]
+    with step("INT8: search for what to keep in FP32"):
+        return repaired(best, model, trials[best], evidence)
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """FP16: convert, emulate, judge."""
+
+    model: ir.Model
+
+    def graph(self, islands: tuple[Island, ...]) -> bytes:
+        """The FP16 graph with the nodes of the islands in FP32."""
+        return to_bytes(half_from_float(self.model, names_in(islands)))
+
+    def __call__(
+        self, islands: tuple[Island, ...], evidence: Evidence, moved_on: Callable[[], None] = lambda: None
+    ) -> Trial:
+        """The FP16 graph, judged by its emulation."""
+        graph = self.graph(islands)
+        stand_in = to_bytes(emulated(from_bytes(graph)))
+        return attempt("fp16", graph, evidence, stand_in=stand_in, kept_fp32=islands, moved_on=moved_on).made_by(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Int8:
+    """INT8 at one calibration: quantise, run, judge."""
+
+    model: ir.Model
+    largest: dict[str, float]  # of each activation, by the method
+    method: str
+
+    def graph(self, islands: tuple[Island, ...]) -> bytes:
+        """The INT8 graph with the nodes of the islands in FP32."""
+        return to_bytes(quantized(self.model, self.largest, names_in(islands)))
+
+    def __call__(
+        self, islands: tuple[Island, ...], evidence: Evidence, moved_on: Callable[[], None] = lambda: None
+    ) -> Trial:
+        """The very graph, run with every Q and DQ carried out. Fast CPU kernels saturate: no judges."""
+        graph = self.graph(islands)
+        trial = attempt("int8", graph, evidence, stand_in=graph, kept_fp32=islands, moved_on=moved_on)
+        return trial.made_by(self, f"calibrated by {self.method} on {NUM_CALIBRATION_FRAMES} of the frames")
+
+
+def _spread(evidence: Evidence, count: int) -> Frames:
+    frames = evidence.pictures.frames
+    spread: Frames = frames[np.unique(np.linspace(0, len(frames) - 1, count).astype(int))]
+    return spread

@@ -1,0 +1,240 @@
+"""Any depth network's ONNX graph to the form that stages go around: one image in, one map out, every size fixed."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+import onnxscript.optimizer
+import onnxscript.version_converter
+from onnx_ir.passes import common
+
+from mde_export.graph.canonical import FROM_DAMAGED_GRAPHS, OPSET, refusing_damage, to_bytes
+from mde_export.graph.graft import stages_before
+from mde_export.graph.stages import FRAME, PIXELS
+from mde_export.judge.execute import Executor
+from mde_export.judge.extremes import extreme_frames
+from mde_export.sources.original import Map, OnnxOriginal, Pixels
+from mde_runtime.contract import Contract, ToNetwork
+from mde_runtime.errors import BadInputError
+
+OLDEST, NEWEST = 17, 20  # opsets that are left as they are: 17 has LayerNormalization, 20 is TensorRT 10.3's last
+ASYMMETRIC_UNTIL = 10  # the last opset whose Upsample and Resize have no choice of grid
+SAME = 1e-3  # of a map's largest value: a hundred times what another order of additions does in FP32
+
+
+def network_from_onnx(
+    proto: onnx.ModelProto, contract: Contract, output: str | None, is_batch_open: bool, where: str
+) -> tuple[ir.Model, OnnxOriginal]:
+    """The graph with the contract's input size, one output, and nothing but standard operators of a readable opset.
+
+    Beside it the file as it was brought: what the graph has to be like. output: which output is the map, where there
+    are several. Raises BadInputError that names the flag that would help.
+    """
+    with refusing_damage(where):
+        model = ir.serde.deserialize_model(proto)
+        common.RemoveInitializersFromInputsPass()(model)
+        _keep_one_output(model, output, where)
+        open_sides = _fix_input(model, contract.to_network, is_batch_open, where)
+        original = OnnxOriginal(proto, str(model.graph.outputs[0].name), where)
+        _check_map_follows(original, contract.to_network, open_sides)
+        _to_readable_opset(model, where)
+        common.InlinePass()(model)
+        return _faithful(model, original, contract), original
+
+
+def _faithful(model: ir.Model, original: OnnxOriginal, contract: Contract) -> ir.Model:
+    """The most optimised form of the graph that gives the original's maps of extreme frames; see `_forms`.
+
+    Where none does it is the most optimised one that runs at all, and the certificate says how far off it is.
+    """
+    before = Executor(to_bytes(stages_before(contract)), literal=True)
+    images = [before.run({FRAME: frame[None]})[PIXELS] for frame in extreme_frames(contract)]
+    right = [original.map_of(image) for image in images]
+    if right[0].dtype != np.float32:
+        raise BadInputError(f"{original.where}: its output is {right[0].dtype}, not float32; export the FP32 network")
+    runs, failure = None, None
+    for form in _forms(model):
+        try:
+            network = form()
+            _fix_output(network, right[0].shape)
+            is_same = _gives(network, images, right)
+        except (*FROM_DAMAGED_GRAPHS, BadInputError) as error:
+            failure = error
+            continue
+        if is_same:
+            return network
+        runs = runs or network
+    if runs is None:
+        assert failure is not None
+        raise failure
+    return runs
+
+
+def _forms(model: ir.Model) -> Iterator[Callable[[], ir.Model]]:
+    """Ways to write the same graph, the best first. Optimisers break valid graphs now and then, and say nothing."""
+    yield lambda: onnxscript.optimizer.optimize(model.clone())  # folds the arithmetic on sizes, and BatchNorm
+    yield lambda: _with_constants_folded(model.clone())
+    yield model.clone
+
+
+def _with_constants_folded(model: ir.Model) -> ir.Model:
+    onnxscript.optimizer.fold_constants(model)
+    common.RemoveUnusedNodesPass()(model)
+    return model
+
+
+def _gives(network: ir.Model, images: list[Pixels], right: list[Map]) -> bool:
+    """Whether a graph has the original's maps of the images, with as many values that are not finite."""
+    (image,) = network.graph.inputs
+    executor = Executor(to_bytes(network), literal=True)
+    for pixels, expected in zip(images, right, strict=True):
+        (found,) = executor.run({str(image.name): pixels}).values()
+        largest = np.abs(expected, where=np.isfinite(expected), out=np.zeros_like(expected)).max()
+        if not np.allclose(found, expected, rtol=0, atol=SAME * float(largest), equal_nan=True):
+            return False
+    return True
+
+
+def _check_map_follows(original: OnnxOriginal, wanted: ToNetwork, open_sides: tuple[bool, bool]) -> None:
+    """Raises BadInputError for a map whose size was written into the graph when it was traced.
+
+    The file says that a side is open, so another input must give another map. Where the network takes no other size,
+    the map's sides have to be the same share of the input's, to a pixel.
+    """
+    if not any(open_sides):
+        return
+    size = (wanted.height_px, wanted.width_px)
+    map_size = _map_size(original, size)
+    other = tuple(_other(side, size) if is_open else side for side, is_open in zip(size, open_sides, strict=True))
+    try:
+        other_map = _map_size(original, other)
+    except BadInputError:
+        height_share, width_share = (inside / side for inside, side in zip(map_size, size, strict=True))
+        is_baked = abs(height_share - width_share) > max(height_share / map_size[0], width_share / map_size[1])
+    else:
+        is_baked = any(
+            before != after and inside == outside
+            for before, after, inside, outside in zip(size, other, map_size, other_map, strict=True)
+        )
+    if is_baked:
+        raise BadInputError(
+            f"{original.where}: its map stays {map_size[0]}x{map_size[1]} whatever the size of its input, "
+            f"{size[0]}x{size[1]} here: that size was written into the file when the network was traced; trace it with "
+            f"an input of {size[0]}x{size[1]}, or give --network-size as it was traced"
+        )
+
+
+def _map_size(original: OnnxOriginal, size: tuple[int, ...]) -> tuple[int, ...]:
+    return original.map_of(np.zeros((1, 3, *size), np.float32)).shape[-2:]
+
+
+def _other(side: int, size: tuple[int, int]) -> int:
+    """About half the side, a multiple of all that divides both sides: what a network's stride or patch does."""
+    step = int(np.gcd(*size))
+    while step * 2 > side and step % 2 == 0:
+        step //= 2
+    return max(step, side // 2 // step * step)
+
+
+def _keep_one_output(model: ir.Model, output: str | None, where: str) -> None:
+    names = [value.name for value in model.graph.outputs]
+    if output is None and len(names) > 1:
+        raise BadInputError(f"{where}: has the outputs {', '.join(map(str, names))}; say which is depth with --output")
+    if output is not None and output not in names:
+        raise BadInputError(f"{where}: has no output {output!r}; name one of {', '.join(map(str, names))}")
+    model.graph.outputs[:] = [value for value in model.graph.outputs if output in (None, value.name)]
+    common.RemoveUnusedNodesPass()(model)
+
+
+def _fix_input(model: ir.Model, wanted: ToNetwork, is_batch_open: bool, where: str) -> tuple[bool, bool]:
+    """Give the image input the contract's size; symbolic sides take it, fixed ones must have it.
+
+    Whether height and width were symbolic.
+    """
+    inputs = model.graph.inputs
+    if len(inputs) != 1:
+        names = ", ".join(str(value.name) for value in inputs)
+        raise BadInputError(f"{where}: has the inputs {names}; a depth network here takes one image")
+    (image,) = inputs
+    if image.dtype != ir.DataType.FLOAT or image.shape is None or len(image.shape) != 4:
+        raise BadInputError(
+            f"{where}: its input {image.name} is {image.dtype} {image.shape}, not FLOAT (N, 3, h, w); "
+            "export the FP32 network without preprocessing"
+        )
+    size = ("N" if is_batch_open else 1, 3, wanted.height_px, wanted.width_px)
+    if is_batch_open and isinstance(image.shape[0], int):
+        raise BadInputError(f"{where}: takes {image.shape[0]} frames at a time; export it with an open batch")
+    for found, side in zip(image.shape.dims, size, strict=True):
+        if isinstance(found, int) and found != side:
+            raise BadInputError(f"{where}: its input is {image.shape}, the contract says {size}; change the contract")
+    is_height_open, is_width_open = (not isinstance(side, int) for side in image.shape.dims[2:])
+    image.shape = ir.Shape(size)
+    for node in model.graph:  # what was inferred for symbolic sides is inferred anew
+        for value in node.outputs:
+            value.shape = None
+    return is_height_open, is_width_open
+
+
+def _to_readable_opset(model: ir.Model, where: str) -> None:
+    opset = model.opset_imports.get("", 1)
+    strange = sorted({node.domain for node in model.graph} - {""} - {key[0] for key in model.functions})
+    if strange:
+        raise BadInputError(f"{where}: operators of {', '.join(strange)} run in one runtime only; export without them")
+    if OLDEST <= opset <= NEWEST:
+        return
+    try:
+        onnxscript.version_converter.convert_version(model, OPSET, fallback=True)
+    except (RuntimeError, ValueError) as error:
+        raise BadInputError(f"{where}: opset {opset} does not convert to {OPSET} ({error}); export it anew") from error
+    if model.opset_imports.get("") != OPSET:
+        raise BadInputError(f"{where}: opset {opset} does not convert to {OPSET}; export it with opset {OPSET}")
+    if opset <= ASYMMETRIC_UNTIL:
+        _say_old_grid(model)
+
+
+def _say_old_grid(model: ir.Model) -> None:
+    """Resize(x, scales) -> Resize(x, scales, asymmetric, floor or ceil), for each that was Resize or Upsample before.
+
+    Until opset 10 both lay pixel i at i / scale, and nearest rounds down where it enlarges and up where it shrinks; the
+    converter leaves the newer defaults, half a pixel away. Source: ONNX Runtime, `upsample.cc`, of opset 10 and less.
+    """
+    for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+        if node.op_type != "Resize":
+            continue
+        _set(node, "coordinate_transformation_mode", "asymmetric")
+        if "mode" not in node.attributes or node.attributes["mode"].as_string() == "nearest":
+            _round_as_before(node)
+
+
+def _round_as_before(node: ir.Node) -> None:
+    """Give a nearest Resize its rounding; one that enlarges one side and shrinks another becomes two."""
+    assert node.inputs[2] is not None
+    scales = ir.convenience.get_const_tensor(node.inputs[2])
+    factors = np.ones(4, np.float32) if scales is None else scales.numpy()
+    does_shrink, does_enlarge = (factors < 1).any(), (factors > 1).any()
+    _set(node, "nearest_mode", "ceil" if does_shrink else "floor")
+    if does_shrink and does_enlarge:
+        tape = ir.tape.Tape()
+        larger = tape.op("Resize", [node.inputs[0], None, _constant(tape, np.maximum(factors, 1))], node.attributes)
+        _set(tape.nodes[-1], "nearest_mode", "floor")
+        node.replace_input_with(0, larger)
+        node.replace_input_with(2, _constant(tape, np.minimum(factors, 1)))
+        assert node.graph is not None
+        node.graph.insert_before(node, tape.nodes)
+
+
+def _set(node: ir.Node, name: str, value: str) -> None:
+    node.attributes[name] = ir.AttrString(name, value)
+
+
+def _constant(tape: ir.tape.Tape, array: npt.NDArray[np.float32]) -> ir.Value:
+    return tape.op("Constant", [], {"value": ir.AttrTensor("value", ir.tensor(array))})
+
+
+def _fix_output(model: ir.Model, shape: tuple[int, ...]) -> None:
+    """Write down the output's size as the original has it, where inference could not find it."""
+    (image,), (output,) = model.graph.inputs, model.graph.outputs
+    assert image.shape is not None
+    output.shape, output.type = ir.Shape([image.shape[0], *shape[1:]]), ir.TensorType(ir.DataType.FLOAT)

@@ -1,0 +1,86 @@
+"""What a graph is judged by: the original's depth on every frame, and for INT8 the true depth, too."""
+
+import numpy as np
+import pytest
+
+from mde_export.graph.canonical import to_bytes
+from mde_export.graph.graft import graft
+from mde_export.judge.certify import attempt
+from mde_export.judge.evidence import MIN_FRAMES, Evidence, Pictures, evidence_of
+from mde_export.judge.execute import Executor
+from mde_runtime.errors import BadInputError, VerdictError
+
+
+@pytest.fixture
+def judged(one_convolution, contract, noise):
+    """Judge a graph that is off by `error_m`, where the original is right: `judged("int8", error_m=0.1)`."""
+    frames = noise.integers(0, 256, (MIN_FRAMES, 12, 20, 3), np.uint8)
+
+    def graph(bias: float) -> bytes:
+        _, network = one_convolution(np.full((1, 3, 1, 1), 5.0, np.float32), bias, 1, 8, 16)
+        return to_bytes(graft(network, contract()))
+
+    def judge(precision: str, error_m: float, truth_known: bool = True):
+        depth_m, _ = Executor(graph(0.0), literal=False).depth(frames)
+        truth_m = depth_m + noise.normal(0, 0.5, depth_m.shape).astype(np.float32) if truth_known else None
+        evidence = Evidence(Pictures(frames, truth_m, "noise"), depth_m, "the original", contract())
+        return attempt(precision, graph(error_m), evidence)
+
+    return judge
+
+
+def test_the_original_itself_passes_with_no_error_at_all(judged):
+    trial = judged("fp32", error_m=0.0)
+    assert trial.breaches == ()
+    assert trial.parity.rmse_worst_m == 0.0
+
+
+def test_two_centimetres_everywhere_fail_fp16_by_rmse_and_bias_and_pass_int8(judged):
+    breaches = judged("fp16", error_m=0.02).breaches
+    assert [breach.split(" is ")[0] for breach in breaches] == ["RMSE of the worst frame", "|bias|"]
+    assert judged("int8", error_m=0.02).breaches == ()
+
+
+def test_int8_that_loses_more_than_a_hundredth_of_the_accuracy_fails_where_the_truth_is_known(judged):
+    (breach,) = judged("int8", error_m=0.1).breaches  # √(0.5² + 0.1²) is 2 % over 0.5
+    assert breach.startswith("RMSE to the true depth is 0.5")
+    assert judged("int8", error_m=0.1, truth_known=False).breaches == ()
+
+
+def test_a_reference_that_hardly_varies_or_is_not_finite_proves_nothing(noise, contract):
+    pictures = Pictures(np.zeros((64, 2, 2, 3), np.uint8), None, "frames")
+    constant_in_each = np.broadcast_to(noise.uniform(0, 20, (64, 1, 1)), (64, 12, 20)).astype(np.float32)
+    with pytest.raises(VerdictError, match=r"varies by 0 m within a frame .* as good as constant"):
+        evidence_of(pictures, constant_in_each, 0, "the original", contract())
+    varied = noise.uniform(0, 20, (64, 12, 20)).astype(np.float32)
+    with pytest.raises(VerdictError, match="3 values that are NaN"):
+        evidence_of(pictures, varied, 3, "the original", contract())
+    assert evidence_of(pictures, varied, 0, "the original", contract()).depth_m is varied
+
+
+@pytest.mark.parametrize(("near_m", "far_m", "distance_m"), [(0.0, 20.0, 8.0), (0.1, 1.0, 0.5), (0.02, 150.0, 3.0)])
+def test_how_much_depth_has_to_vary_goes_with_the_range(contract, noise, near_m, far_m, distance_m):
+    ranged = contract(near_m=near_m, far_m=far_m)
+    pictures = Pictures(np.zeros((64, 2, 2, 3), np.uint8), None, "frames")
+    tolerance_m = 5e-4 * (far_m - near_m)
+    bumps = noise.uniform(-1, 1, (64, 12, 20)) * np.sqrt(3)  # standard deviation 1
+    enough = (distance_m + 5 * tolerance_m * bumps).astype(np.float32)
+    assert evidence_of(pictures, enough, 0, "the original", ranged).depth_m is enough
+    with pytest.raises(VerdictError, match="as good as constant"):
+        evidence_of(pictures, (distance_m + tolerance_m * bumps).astype(np.float32), 0, "the original", ranged)
+
+
+def test_zeros_where_the_network_does_not_see_are_no_variation(contract):
+    cropped = contract(resize="crop", height_px=12, width_px=12, covers=(0, 0, 12, 12))
+    depth_m = np.zeros((64, 12, 20), np.float32)
+    depth_m[(slice(None), *cropped.seen)] = 7.0
+    pictures = Pictures(np.zeros((64, 2, 2, 3), np.uint8), None, "frames")
+    with pytest.raises(VerdictError, match="as good as constant"):
+        evidence_of(pictures, depth_m, 0, "the original", cropped)
+
+
+def test_frames_of_another_size_or_too_few_are_refused(contract):
+    with pytest.raises(BadInputError, match="12x21 px, the contract's frames are 12x20 px"):
+        Pictures(np.zeros((64, 12, 21, 3), np.uint8), None, "frames").check(contract())
+    with pytest.raises(BadInputError, match="63 frames, a certificate needs 64"):
+        Pictures(np.zeros((63, 12, 20, 3), np.uint8), None, "frames").check(contract())

@@ -1,0 +1,101 @@
+"""Networks built to break in half: what breaks is found, kept in FP32 and named with its cost; nothing else is."""
+
+import contextlib
+
+import pytest
+
+from mde_export.precision.islands import kept_by_rule, names_in
+from mde_export.precision.lower import Half, lowered_to_fp16, lowered_to_int8
+from mde_export.precision.repair import blocks_of
+
+
+@contextlib.contextmanager
+def silent(_name, _total=None):
+    yield lambda: None
+
+
+def measured_islands(trial):
+    return [island for island in trial.kept_fp32 if island.reason.startswith(("measured", "reaches"))]
+
+
+def test_a_network_that_half_can_hold_keeps_nothing_but_the_rules(world):
+    trial = lowered_to_fp16(*world("c = Relu (b)"), silent)
+    assert trial.breaches == ()
+    assert measured_islands(trial) == []
+
+
+def test_a_value_past_half_that_comes_back_is_kept_with_its_readers(world):
+    body = "[up] large = Mul (b, k) [peak] huge = Mul (large, k) [down] less = Div (huge, k) [back] c = Div (less, k)"
+    model, evidence = world(body, k=500.0)
+    assert Half(model)(kept_by_rule(model), evidence).breaches
+    trial = lowered_to_fp16(model, evidence, silent)
+    assert trial.breaches == ()
+    assert [island.nodes for island in measured_islands(trial)] == [("peak", "down")]
+
+
+def test_what_costs_accuracy_without_overflow_is_searched_and_its_cost_is_stated(world):
+    trial = lowered_to_fp16(
+        *world("[far] large = Add (b, offset) [near] c = Sub (large, offset)", offset=500.0), silent
+    )
+    (island,) = measured_islands(trial)
+    assert trial.breaches == ()
+    assert set(island.nodes) == {"far", "near"}
+    assert island.rmse_worst_without_m > 0.01 >= trial.parity.rmse_worst_m  # the limit, 1 cm over 20 m
+
+
+def test_blocks_hold_every_node_that_is_not_kept_once_and_in_order(world):
+    model, *_ = world("c = Relu (b)")
+    kept = names_in(kept_by_rule(model))
+    names = [name for block in blocks_of(model, kept) for name in block]
+    assert names == [node.name for node in model.graph if node.name not in kept]
+
+
+NORMALISED = """
+    [mean] mean = ReduceMean <axes = [1]> (l) [centre] d = Sub (l, mean) [square] dd = Mul (d, d)
+    [variance] v = ReduceMean <axes = [1]> (dd) [guard] w = Add (v, eps) [root] r = Sqrt (w) [divide] n = Div (d, r)
+    [lift] c = Add (n, lift)
+"""
+BREAKING = {
+    "a normalisation over large values": (
+        "[scale] l = Mul (b, k)" + NORMALISED,
+        {"k": 1500.0, "eps": 1.0, "lift": 0.8},
+    ),
+    "a normalisation of a tiny variance": (
+        "[scale] l = Mul (b, k)" + NORMALISED,
+        {"k": 1e-4, "eps": 1e-12, "lift": 0.8},
+    ),
+    "a softmax of large logits": (
+        "[spread] s = Mul (b, k) [logits] l = Add (s, far) [softmax] p = Softmax <axis = 1> (l) [mix] c = Mul (p, b)",
+        {"k": 20.0, "far": 2000.0},
+    ),
+    "a reciprocal": (
+        "[add] a1 = Add (b, tenth) [shrink] q = Mul (a1, k) [invert] r = Reciprocal (q) [back] c = Mul (r, k2)",
+        {"tenth": 0.1, "k": 1e-5, "k2": 2e-6},
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "numbers"), BREAKING.values(), ids=BREAKING.keys())
+def test_what_breaks_in_half_is_repaired_by_keeping_its_own_nodes(world, body, numbers):
+    model, evidence = world(body, **numbers)
+    assert Half(model)(kept_by_rule(model), evidence).breaches
+    trial = lowered_to_fp16(model, evidence, silent)
+    assert trial.breaches == ()
+    kept = {name for island in measured_islands(trial) for name in island.nodes}
+    assert kept
+    assert kept.isdisjoint({"first", "third"})
+
+
+def test_int8_of_an_easy_network_is_within_its_limit_and_says_how_it_was_calibrated(world):
+    trial = lowered_to_int8(*world("c = Relu (b)"), silent)
+    assert trial.breaches == ()
+    assert trial.executor.endswith("on 16 of the frames")
+    assert measured_islands(trial) == []
+
+
+def test_an_outlier_channel_that_ruins_int8_is_kept_in_float(world):
+    body = "[blow_up] d = Mul (b, outlier) [layer] e = Conv (d, w4) [undo] c = Div (e, outlier)"
+    trial = lowered_to_int8(*world(body, outlier=[1.0, 1.0, 2000.0]), silent)
+    assert trial.breaches == ()
+    assert [island.nodes for island in measured_islands(trial)] == [("layer",)]
+    assert measured_islands(trial)[0].rmse_worst_without_m > 0.4  # the limit, 40 cm over 20 m
