@@ -193,6 +193,15 @@ def test_a_fresh_network_gives_depth_that_a_gradient_can_change(name: str):
     assert any((parameter.grad != 0).any() for parameter in trained)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_of_a_model_can_be_trained(name: str):
+    with torch.device("meta"):
+        network = build_model(name)
+        if num_parameters(network, trainable=False):
+            network = build_model(name, is_frozen=False)
+    assert num_parameters(network, trainable=True) == num_parameters(network)
+
+
 def test_an_option_that_a_model_does_not_have_is_answered_with_those_it_has():
     with pytest.raises(UsageError, match="model cnn-fc: no option 'weights'; its options are: width"):
         build_model("cnn-fc", weights="imagenet")
