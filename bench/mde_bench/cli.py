@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from mde_runtime.command import PATH, Group, say
+from mde_runtime.command import OUTPUT, PATH, Group, say
 from mde_runtime.errors import MeasurementError, UsageError, VerdictError
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def main() -> None:
 @click.option(
     "--only", multiple=True, default=("*",), help="Candidates by name, * for anything: 'openvino *'. May be repeated."
 )
-@click.option("--report", type=PATH, help="Write one HTML page, complete in itself.")
-@click.option("--json", "json_path", type=PATH, help="Write everything as JSON, the raw samples too.")
+@click.option("--report", type=OUTPUT, help="Write one HTML page, complete in itself.")
+@click.option("--json", "json_path", type=OUTPUT, help="Write everything as JSON, the raw samples too.")
 @click.option("--gate", "gate_path", type=PATH, help="Limits in TOML; a breach makes the exit code 1.")
 @click.option("--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) there.")
 @click.option("--allow-noisy", is_flag=True, help="Go on with a warning where the figures never settled.")
@@ -124,8 +124,8 @@ def run(
 @click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged.")
 @click.option("--backend", default="auto", show_default=True, help="Of a bundle; auto: the fastest verified one here.")
 @click.option("--precision", default="auto", show_default=True, help="Of a bundle.")
-@click.option("--json", "json_path", type=PATH, help="Write the figures as JSON.")
-@click.option("--picture", type=PATH, help="Show the best, median and worst frames beside their truth (png, jpg).")
+@click.option("--json", "json_path", type=OUTPUT, help="Write the figures as JSON.")
+@click.option("--picture", type=OUTPUT, help="Show the best, median and worst frames beside their truth (png, jpg).")
 def accuracy(
     model: Path,
     data: Path,
@@ -176,7 +176,7 @@ def accuracy(
     help="With --against: go on until a change of more is ruled out. Smaller takes longer.",
 )
 @click.option("--cpu-time", is_flag=True, help="With --against, decide by processor time: where the machine is shared.")
-@click.option("--json", "json_path", type=PATH, help="Write the comparison as JSON, the ratio of every launch too.")
+@click.option("--json", "json_path", type=OUTPUT, help="Write the comparison as JSON, the ratio of every launch too.")
 @click.option("--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) there.")
 def compare(
     new: Path,

@@ -111,8 +111,9 @@ class Result:
 
 
 def save(result: Result, target: Path) -> None:
-    """Write the result as JSON, whole or not at all."""
-    files.write_text(target, records.dumps(result))
+    """Write the result as JSON, whole or not at all. A stream gets a complete one alone: it takes nothing back."""
+    if result.is_complete or not files.is_stream(target):
+        files.write_text(target, records.dumps(result))
 
 
 def read_result(path: Path) -> Result:

@@ -99,7 +99,12 @@ def _macs(node: "onnx.NodeProto", shapes: Shapes) -> int:
         return math.prod(result) * math.prod(second[1:])
     if node.op_type == "ConvTranspose":  # every input value is spread by the weights of its channel
         return math.prod(first) * math.prod(second[1:])
-    return math.prod(result) * (first[-1] if first else 0)
+    return math.prod(result) * (first[-2 if _is_first_transposed(node) else -1] if first else 0)
+
+
+def _is_first_transposed(node: "onnx.NodeProto") -> bool:
+    """Whether a Gemm multiplies the transpose of its first matrix: it sums over that one's rows, not its columns."""
+    return node.op_type == "Gemm" and any(each.name == "transA" and each.i for each in node.attribute)
 
 
 def _shape(value: "onnx.ValueInfoProto") -> tuple[int, ...]:

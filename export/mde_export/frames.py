@@ -1,18 +1,20 @@
 """Frames: to judge a graph with, and the golden ones that a bundle carries to verify a device."""
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from mde_export.judge.evidence import MIN_FRAMES, Evidence, Pictures
-from mde_export.request import Request
+from mde_export.judge.evidence import MIN_FRAMES, Evidence, Frames, Pictures
+from mde_export.request import Request, Size
 from mde_export.sources import Source
 from mde_export.steps import Step
 from mde_runtime.bundle import Golden
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, UsageError, VerdictError
-from mde_runtime.fitting import frame_of
+from mde_runtime.fitting import Frame, frame_of
 from mde_runtime.sources import open_sources
 
 NUM_GOLDEN = 8
@@ -62,6 +64,7 @@ def pictures_from(folder: Path, contract: Contract) -> Pictures:
     """MIN_FRAMES frames spread evenly over the last split of a data set, or over the pictures below a folder.
 
     Pictures are brought to the contract's size by its policy. The true depth comes along where the sizes agree.
+    Raises BadInputError where the contract's size is that of every picture with height and width swapped.
     """
     from mde_train.data import open_split, splits_of
     from mde_train.data.layouts import layout_of
@@ -70,15 +73,37 @@ def pictures_from(folder: Path, contract: Contract) -> Pictures:
         layout_of(folder)
     except BadInputError:
         frames = [frame for source in open_sources([str(folder)]) for frame in source.frames()]
-        chosen = np.stack([frame_of(frames[index].read(), contract) for index in spread(len(frames))])
+        chosen = _fitted((frames[index].read() for index in spread(len(frames))), contract, folder)
         return Pictures(chosen, None, f"{len(chosen)} pictures of {folder.name}")
     split = splits_of(folder)[-1]
     samples = open_split(folder, split)
     picked = [samples[int(index)] for index in spread(len(samples))]
-    chosen = np.stack([frame_of(sample.frame, contract) for sample in picked])
+    chosen = _fitted((sample.frame for sample in picked), contract, folder)
     fits = all(sample.depth_m.shape == chosen.shape[1:3] for sample in picked)
     truth_m = np.stack([np.where(sample.valid, sample.depth_m, 0) for sample in picked]) if fits else None
     return Pictures(chosen, truth_m, f"{len(chosen)} frames of {folder.name}/{split}")
+
+
+def _fitted(pictures: Iterable[Frame], contract: Contract, folder: Path) -> Frames:
+    """The pictures at the contract's size. Raises BadInputError where that is theirs with height and width swapped."""
+    frames, sizes = [], []
+    for picture in pictures:
+        frames.append(frame_of(picture, contract))
+        sizes.append(picture.shape[:2])
+    size = (contract.source.height_px, contract.source.width_px)
+    if all(_is_swapped(size, (height, width)) for height, width in sizes):
+        raise BadInputError(
+            f"{folder}: its pictures are {sizes[0][0]}x{sizes[0][1]} px, height x width, and the contract's frames are "
+            f"{size[0]}x{size[1]} px, as if swapped; write {size[1]}x{size[0]} as --source-size or as the contract's "
+            "source, or give pictures of that shape"
+        )
+    return np.stack(frames)
+
+
+def _is_swapped(size: Size, picture: Size) -> bool:
+    """Whether a picture's shape is that of `size` on its side: as a size of it, it fits at least twice as well."""
+    ours, theirs = (math.log(width / height) for height, width in (size, picture))
+    return ours != 0 and abs(theirs + ours) <= abs(theirs - ours) / 2
 
 
 def spread(count: int) -> npt.NDArray[np.int_]:

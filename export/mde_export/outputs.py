@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mde_export.failure import rejected_graph
 from mde_export.request import Request
+from mde_runtime import files
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import UsageError
 
@@ -18,14 +19,21 @@ def emitted(request: Request, precisions: Sequence[Precision]) -> list[Path]:
 
 
 def check_written(request: Request, precisions: Sequence[Precision]) -> None:
-    """Raises UsageError where a file to be written is one that the export reads, a folder, or another one of them."""
+    """Raises UsageError where a file to be written is one that the export reads, a folder, or another one of them.
+
+    Raises BadInputError where it is neither file nor stream.
+    """
     plain = emitted(request, precisions)
-    if request.bundle in plain:
-        raise UsageError(f"{request.bundle}: would be both the bundle and a plain file; name another with -o")
     flags = {request.bundle: "-o"} | dict.fromkeys(plain, "--emit")
     if request.keep_rejected is not None:
         rejected = [rejected_graph(request.keep_rejected, request.bundle.stem, precision) for precision in precisions]
         flags |= dict.fromkeys(rejected, "--keep-rejected")
+    for target, flag in flags.items():
+        if target.is_dir():
+            raise UsageError(f"{target}: is a folder; name another place with {flag}")
+        files.check_target(target)
+    if request.bundle.resolve() in {path.resolve() for path in plain}:
+        raise UsageError(f"{request.bundle}: would be both the bundle and a plain file; name another with -o")
     read = [path for path in (Path(request.model), request.contract, request.weights, request.measured) if path]
     inputs = {path.resolve(): path for path in read}
     for target, flag in flags.items():
@@ -33,5 +41,3 @@ def check_written(request: Request, precisions: Sequence[Precision]) -> None:
             raise UsageError(
                 f"{inputs[target.resolve()]}: would be replaced by what is made of it; name another place with {flag}"
             )
-        if target.is_dir():
-            raise UsageError(f"{target}: is a folder; name another place with {flag}")

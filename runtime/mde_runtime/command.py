@@ -10,11 +10,25 @@ from typing import Any, NoReturn
 
 import click
 
+from mde_runtime import files
 from mde_runtime.errors import INTERRUPTED, BadInputError, MachineError, MdeError, UsageError
 
 PATH = click.Path(
     path_type=Path
 )  # existence is checked where the file is read, so that the message says what belongs there
+
+
+class _Output(click.Path):
+    """A file to write. What can never be written is refused before any work is done."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # Any: click's own
+        """The path. Raises BadInputError as `files.check_target`."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        files.check_target(path)
+        return path
+
+
+OUTPUT = _Output()
 
 
 def say(text: str) -> None:

@@ -4,6 +4,7 @@ Training, evaluation, export, runtime and bench all take their pre- and post-pro
 It is checked once, at birth; after that nobody checks again. Every field is a decision, so none has a default.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,8 @@ from mde_runtime import records
 from mde_runtime.errors import BadInputError
 
 MAX_FAR_M = 1e9  # beyond it squares of depth leave float32, and nobody measures
+MAX_LEVEL = 255  # of a frame's colours, uint8
+MAX_INPUT = 1.25 * MAX_LEVEL  # no network takes more than the camera's own levels; slack for a mean and for rounding
 MAX_SIDE_PX = 16384  # a frame side beyond this is a corrupt file, not a camera: bounds memory before it is taken
 
 Interpolation = Literal["bilinear", "bicubic"]
@@ -61,10 +64,7 @@ class ToNetwork:
                     f"contract.to_network: {side} px is no multiple of {self.multiple_of_px} px; "
                     f"the next is {side + -side % self.multiple_of_px} px"
                 )
-        if min(self.std) <= 0 or self.scale <= 0:
-            raise BadInputError(
-                "contract.to_network: scale and std must be greater than 0; write those of the training"
-            )
+        _check_normalisation(self.scale, self.mean, self.std)
 
 
 @dataclass(frozen=True)
@@ -198,3 +198,39 @@ def _check_sides(where: str, height_px: int, width_px: int) -> None:
     for name, side in (("height_px", height_px), ("width_px", width_px)):
         if not 1 <= side <= MAX_SIDE_PX:
             raise BadInputError(f"{where}.{name}: {side} is not between 1 and {MAX_SIDE_PX}; write the size in px")
+
+
+def _check_normalisation(scale: float, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Whether (frame * scale - mean) / std makes something of levels 0 to 255 that a network could have trained on.
+
+    Means and standard deviations are written in colour levels as often as from 0 to 1; taken for the other, they leave
+    the network with next to no picture or with one that is far too strong, and every comparison agrees with it.
+    """
+    if min(std) <= 0 or scale <= 0:
+        raise BadInputError("contract.to_network: scale and std must be greater than 0; write those of the training")
+    brightest = MAX_LEVEL * scale
+    # Legitimate ones lie within the range or near it: (frame - 128) / 256, or a mean that puts all above 0.
+    if min(mean) < -brightest or max(mean) > 2 * brightest:
+        raise BadInputError(_on_another_scale("mean", mean, scale))
+    if max(std) > 2 * brightest:
+        raise BadInputError(_on_another_scale("std", std, scale))
+    largest = max(max(abs(centre), abs(brightest - centre)) / spread for centre, spread in zip(mean, std, strict=True))
+    if largest > MAX_INPUT:
+        raise BadInputError(
+            f"contract.to_network: (frame * {scale:g} - mean) / std gives the network values up to {largest:.4g}, more "
+            f"than a camera's {MAX_LEVEL}; write scale {1 / MAX_LEVEL:.6g} (1/{MAX_LEVEL}) where mean and std are of "
+            "colours from 0 to 1, or the std of the training"
+        )
+
+
+def _on_another_scale(key: str, values: Sequence[float], scale: float) -> str:
+    """The complaint about values that were not written on the scale of frame * scale, with the likely correction."""
+    brightest = MAX_LEVEL * scale
+    meant = [value * scale for value in values]
+    is_in_levels = min(meant) >= 0 and max(meant) <= brightest
+    remedy = f"did you mean {_listed(meant)}?" if is_in_levels else "write those of the training"
+    return f"contract.to_network.{key}: {_listed(values)}, where colours go from 0 to {brightest:g}; {remedy}"
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ",".join(f"{value:.5g}" for value in values)

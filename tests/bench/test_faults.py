@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from mde_bench import run
 from mde_bench.interleave import measure
-from mde_bench.result import read_result
+from mde_bench.result import read_result, save
 from mde_bench.run import carry_out
 
 PREDICTED = 8  # the tiny data's frames: a fault after so many calls strikes in the middle of the measurement
@@ -117,6 +118,17 @@ def test_a_run_that_is_ended_half_way_has_given_what_it_had(tiny_plan, badly):
         carry_out(tiny_plan(badly("steady")), lambda result: given.append(result) or interrupt())
     assert given[0].is_complete is False
     assert given[0].rows[0].accuracy is not None
+
+
+def test_a_stream_gets_the_result_once_when_it_is_complete(tiny_plan, badly, tmp_path):
+    fifo, got = tmp_path / "fifo", []
+    os.mkfifo(fifo)
+    reader = threading.Thread(target=lambda: got.append(fifo.read_bytes()), daemon=True)
+    reader.start()
+    result = carry_out(tiny_plan(badly("steady")), lambda result: save(result, fifo)).result
+    reader.join()
+    (tmp_path / "got.json").write_bytes(got[0])
+    assert read_result(tmp_path / "got.json") == result
 
 
 def interrupt():

@@ -19,20 +19,6 @@ def graph(body, shapes="float[1, 8, 12, 16] x", result="float[1, c, h, w] y"):
     return onnx.parser.parse_model(text).SerializeToString()
 
 
-@pytest.mark.parametrize(
-    ("body", "weights", "num_macs"),
-    [
-        ("y = Conv <pads = [1, 1, 1, 1]> (x, k)", "float[5, 8, 3, 3] k", 12 * 16 * 5 * 8 * 9),
-        ("y = Conv <pads = [1, 1, 1, 1], group = 8> (x, k)", "float[8, 1, 3, 3] k", 12 * 16 * 8 * 9),
-        ("y = ConvTranspose <strides = [2, 2]> (x, k)", "float[8, 5, 2, 2] k", 12 * 16 * 8 * 5 * 4),
-        ("y = MatMul (x, k)", "float[16, 3] k", 8 * 12 * 3 * 16),
-        ("y = Relu (x)", "float[1] k", 0),
-    ],
-)
-def test_multiply_adds_are_those_of_the_definition(body, weights, num_macs):
-    assert work_of(graph(body, f"float[1, 8, 12, 16] x, {weights}")).num_macs == num_macs
-
-
 def test_what_the_layers_move_is_their_inputs_weights_and_results():
     work = work_of(graph("y = MatMul (x, k)", "float[1, 8, 12, 16] x, float[16, 3] k"))
     assert work.weight_bytes == 0  # an input of the graph is no weight of it

@@ -53,6 +53,54 @@ def test_a_contract_that_contradicts_itself_cannot_be_made(broken, complaint):
         broken()
 
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN_LEVELS, STD_LEVELS = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+@pytest.mark.parametrize(
+    ("scale", "mean", "std"),
+    [
+        (1 / 255, IMAGENET_MEAN, IMAGENET_STD),
+        (1 / 255, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        (1 / 127.5, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
+        (1.0, (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+        (1.0, (128.0, 128.0, 128.0), (256.0, 256.0, 256.0)),
+        (1.0, MEAN_LEVELS, STD_LEVELS),
+        (1.0, (104.0, 117.0, 123.0), (1.0, 1.0, 1.0)),
+        (0.017, (103.94 * 0.017, 116.78 * 0.017, 123.68 * 0.017), (1.0, 1.0, 1.0)),
+        (1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        (1 / 255, (0.0, 0.0, 0.0), (0.0039216, 0.0039216, 0.0039216)),
+        (1 / 255, IMAGENET_MEAN, (1 / 255, 1 / 255, 1 / 255)),
+        (1 / 255, (-0.5, -0.5, -0.5), (1.0, 1.0, 1.0)),
+    ],
+    ids=["ImageNet", "-1 to 1", "-1 to 1 by the scale", "-1 to 1 of levels", "near -1/2 to 1/2 of levels",
+         "ImageNet of levels", "means of levels alone", "means and one factor", "levels", "levels by the std",
+         "levels about the mean", "above 0"],
+)  # fmt: skip
+def test_a_normalisation_that_networks_are_trained_with_is_taken(scale, mean, std):
+    assert with_to_network(scale=scale, mean=mean, std=std).to_network.mean == mean
+
+
+@pytest.mark.parametrize(
+    ("scale", "mean", "std", "complaint"),
+    [
+        (1 / 255, MEAN_LEVELS, (1.0, 1.0, 1.0), "mean: .*from 0 to 1; did you mean 0.485,0.456,0.406"),
+        (1 / 255, MEAN_LEVELS, STD_LEVELS, "mean: .*from 0 to 1; did you mean 0.485,0.456,0.406"),
+        (1 / 255, IMAGENET_MEAN, STD_LEVELS, "std: .*from 0 to 1; did you mean 0.229,0.224,0.225"),
+        (1 / 127.5, (127.5, 127.5, 127.5), (1.0, 1.0, 1.0), "mean: .*from 0 to 2; did you mean 1,1,1"),
+        (1 / 255, (-120.0, -110.0, -100.0), (1.0, 1.0, 1.0), "mean: .*from 0 to 1; write those of the training"),
+        (1 / 255, (0.5, 0.5, 9.0), (1.0, 1.0, 1.0), "mean: 0.5,0.5,9, where"),
+        (1.0, IMAGENET_MEAN, IMAGENET_STD, r"values up to 1136, .* write scale 0.00392157 \(1/255\)"),
+        (1.0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "values up to 509"),
+        (1 / 255, IMAGENET_MEAN, (1e-6, 1.0, 1.0), "values up to 5.15e[+]05, .* or the std of the training"),
+    ],
+)
+def test_a_normalisation_on_another_scale_than_its_colours_is_refused(scale, mean, std, complaint):
+    with pytest.raises(BadInputError, match=complaint) as caught:
+        with_to_network(scale=scale, mean=mean, std=std)
+    assert "\n" not in str(caught.value)
+
+
 def test_relative_depth_is_metric_only_after_scale_and_shift_were_fitted():
     assert SEED_A.from_network.is_metric
     relative = with_from_network(kind="relative_inverse_depth").from_network

@@ -2,7 +2,10 @@ import dataclasses
 import os
 import pickle
 import resource
+import struct
 import sys
+import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +17,7 @@ import torch
 from mde_runtime.errors import BadInputError, MachineError
 from mde_train.checkpoint import check_same_model, load_weights, read_checkpoint, read_training, write_checkpoint
 from mde_train.models import MODELS, build_model
+from mde_train.torch_files import check_sums
 
 
 def test_what_was_written_is_read(checkpoint, written):
@@ -65,6 +69,133 @@ def test_a_truncated_checkpoint_is_refused(written):
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(BadInputError, match="cut short"):
         read_checkpoint(path)
+
+
+def members(path):
+    """Where the content of each member lies in the file: name, first byte, size."""
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            name_length, extra_length = struct.unpack_from("<HH", content, entry.header_offset + 26)
+            yield entry.filename, entry.header_offset + 30 + name_length + extra_length, entry.file_size
+
+
+def flip(path, byte, bit=6):
+    content = bytearray(path.read_bytes())
+    content[byte] ^= 1 << bit
+    path.write_bytes(content)
+
+
+def read_by_init(path):
+    load_weights(build_model("fast"), path)
+
+
+READERS = (read_checkpoint, read_training, read_by_init, lambda path: check_same_model(path, "fast", {}))
+
+
+@pytest.mark.parametrize("read", READERS, ids=["read", "resume", "init", "compare"])
+def test_a_flipped_bit_in_any_member_is_refused_by_every_reader(read, checkpoint, tmp_path):
+    path = tmp_path / "last.ckpt"
+    write_checkpoint(path, checkpoint, training={"step": 1})
+    whole = path.read_bytes()
+    for name, first, size in list(members(path)):
+        flip(path, first + size // 2)
+        with pytest.raises(BadInputError) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path}: damaged: {name!r} does not match its checksum; copy it again")
+        path.write_bytes(whole)
+    read(path)
+
+
+def test_a_flipped_bit_between_the_members_is_refused_or_changes_nothing(checkpoint, written):
+    path = written()
+    whole, inside = path.read_bytes(), set()
+    for _, first, size in members(path):
+        inside |= set(range(first, first + size))
+    chance = np.random.default_rng(0)
+    outside = sorted(set(range(len(whole))) - inside)
+    refused = 0
+    for byte in chance.choice(outside, 40, replace=False):
+        flip(path, byte, int(chance.integers(8)))
+        try:
+            weights = read_checkpoint(path).network.state_dict()
+        except BadInputError:
+            refused += 1
+        else:
+            assert all(torch.equal(value, checkpoint.network.state_dict()[key]) for key, value in weights.items())
+        path.write_bytes(whole)
+    assert refused
+
+
+def test_a_flipped_bit_in_a_plain_state_dict_is_refused(checkpoint, tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save(checkpoint.network.state_dict(), path)
+    _, first, _ = max(members(path), key=lambda member: member[2])
+    flip(path, first)
+    with pytest.raises(BadInputError, match="does not match its checksum"):
+        read_by_init(path)
+
+
+def rewritten(path, **how):
+    """The same members in a zip that `torch.save` would not write."""
+    with zipfile.ZipFile(path) as archive:
+        contents = [(name, archive.read(name)) for name in archive.namelist()]
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w", how.get("compression", zipfile.ZIP_STORED)) as archive:
+        warnings.simplefilter("ignore")  # of doubled names
+        for name, content in [*contents, *contents[: how.get("num_doubled", 0)]]:
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize("how", [{"compression": zipfile.ZIP_DEFLATED}, {"num_doubled": 1}], ids=str)
+def test_members_that_are_compressed_or_doubled_are_refused(how, written):
+    with pytest.raises(BadInputError, match=r"compressed, doubled or overlapping, as torch\.save never writes them"):
+        read_checkpoint(rewritten(written(), **how))
+
+
+def test_members_that_share_their_place_are_refused(written):
+    path = written()
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\x01\x02")  # the listing: an entry gives the place of its member 42 bytes on
+    after = content.index(b"PK\x01\x02", at + 4)
+    content[at + 42 : at + 46] = content[after + 42 : after + 46]
+    path.write_bytes(content)
+    with pytest.raises(BadInputError, match="compressed, doubled or overlapping"):
+        read_checkpoint(path)
+
+
+def test_a_file_that_was_saved_without_checksums_is_refused_by_that_name(checkpoint, tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(checkpoint.network.state_dict(), path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    with pytest.raises(BadInputError, match="was saved without checksums; save it again"):
+        read_by_init(path)
+
+
+def test_the_format_that_never_had_checksums_gives_weights_but_no_checkpoint(checkpoint, written, tmp_path):
+    old, network = tmp_path / "old.pth", build_model("fast")
+    torch.save(checkpoint.network.state_dict(), old, _use_new_zipfile_serialization=False)
+    load_weights(network, old)
+    expected = checkpoint.network.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in network.state_dict().items())
+    torch.save(torch.load(written(), weights_only=True), old, _use_new_zipfile_serialization=False)
+    with pytest.raises(BadInputError, match="a checkpoint without checksums"):
+        read_checkpoint(old)
+
+
+def test_checking_the_sums_takes_no_second_copy_of_the_file(tmp_path):
+    path, num_bytes = tmp_path / "large.pth", 64 << 20
+    torch.save({"weight": torch.zeros(num_bytes // 4)}, path)
+    tracemalloc.start()
+    try:
+        check_sums(path)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < num_bytes / 8  # it is read in pieces of 1 MiB
 
 
 def test_another_zip_is_refused(tmp_path):

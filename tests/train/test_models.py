@@ -63,6 +63,17 @@ def test_imagenet_weights_without_a_network_name_the_file_that_is_needed(monkeyp
         build_model("resnet34-seed", weights="imagenet")
 
 
+def test_imagenet_weights_that_were_damaged_since_their_download_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / "resnet34-b627a593.pth"
+    path.parent.mkdir(parents=True)
+    torch.save({}, path)
+    with pytest.raises(
+        BadInputError, match=r"b627a593\.pth: damaged: its SHA-256 does not begin with b627a593; delete"
+    ):
+        build_model("resnet34-seed", weights="imagenet")
+
+
 def test_weights_from_a_file_fill_the_encoder(tmp_path):
     from mde_train.torchvision_ops import import_torchvision
 
@@ -77,6 +88,16 @@ def test_weights_of_another_network_are_refused(tmp_path):
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(BadInputError, match=r"other\.pth: not torchvision's resnet34 weights"):
         build_model("resnet34-seed", weights=tmp_path / "other.pth")
+
+
+def test_weights_of_an_encoder_with_a_flipped_bit_are_refused(tmp_path):
+    path = tmp_path / "resnet34.pth"
+    torch.save({"conv1.weight": torch.zeros(1000)}, path)
+    content = path.read_bytes()
+    at = content.index(bytes(4000))
+    path.write_bytes(content[:at] + b"\x40" + content[at + 1 :])
+    with pytest.raises(BadInputError, match=r"resnet34\.pth: damaged: .* does not match its checksum"):
+        build_model("resnet34-seed", weights=path)
 
 
 def test_fast_keeps_to_its_budget():
@@ -191,6 +212,15 @@ def test_a_fresh_network_gives_depth_that_a_gradient_can_change(name: str):
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     assert all(parameter.grad is not None for parameter in trained)
     assert any((parameter.grad != 0).any() for parameter in trained)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_of_a_model_can_be_trained(name: str):
+    with torch.device("meta"):
+        network = build_model(name)
+        if num_parameters(network, trainable=False):
+            network = build_model(name, is_frozen=False)
+    assert num_parameters(network, trainable=True) == num_parameters(network)
 
 
 def test_an_option_that_a_model_does_not_have_is_answered_with_those_it_has():

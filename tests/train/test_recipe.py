@@ -1,9 +1,10 @@
 import pytest
+import torch
 
 from mde_runtime import records
 from mde_runtime.errors import BadInputError, UsageError
 from mde_train.losses import loss_from_text
-from mde_train.models import MODELS
+from mde_train.models import MODELS, build_model
 from mde_train.recipe import Recipe, with_settings
 from mde_train.recipes import RECIPES, recipe_named
 
@@ -25,6 +26,15 @@ def test_the_seeds_recipe_is_the_published_one():
     recipe = recipe_named("resnet34-seed")
     assert (recipe.loss, recipe.batch_size, recipe.epochs) == ("seed", 32, 100)
     assert (recipe.optimizer, recipe.lr, recipe.weight_decay, recipe.schedule) == ("adam", 1e-3, 1e-5, "cyclic")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_says_whether_a_part_of_its_network_is_frozen(name: str):
+    recipe = recipe_named(name)
+    with torch.device("meta"):
+        network = build_model(recipe.model, **recipe.model_options)
+    is_frozen = not all(parameter.requires_grad for parameter in network.parameters())
+    assert recipe.model_options.get("is_frozen", False) == is_frozen
 
 
 @pytest.mark.parametrize(

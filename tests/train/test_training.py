@@ -20,6 +20,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from mde_train.checkpoint import read_checkpoint
 from mde_train.recipes import RECIPES
+from mde_train.torchvision_ops import import_torchvision
 
 SMALL = ("batch_size=4", "epochs=2", "evaluate_every_epochs=1", "picture_every_steps=5", "max_minutes=null")
 
@@ -377,6 +378,50 @@ def test_weights_that_are_given_twice_are_refused(scenes: Path, tmp_path: Path):
     result = mde_train(*arguments, settings=("model_options.weights=none",))
     words = "weights are given by --weights and by --set model_options.weights; give one of them"
     assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+
+
+@pytest.mark.parametrize("name", ["fcrn", "resnet34-seed"])
+@pytest.mark.parametrize("none", [(), ("model_options.weights=none",)])
+def test_random_weights_are_never_trained_frozen(name: str, none: tuple[str, ...], scenes: Path, tmp_path: Path):
+    result = mde_train("--recipe", name, "--data", scenes, "--out", tmp_path / "r", settings=none)
+    assert result.exit_code == 2, result.output
+    assert re.search("parameters stay frozen; .*--weights imagenet.*--set model_options.is_frozen=false", result.stderr)
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "r").exists()
+
+
+SEED = ("batch_size=4", "sky=clip")
+
+
+@pytest.fixture(scope="module")
+def resnet34(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of weights as torchvision's."""
+    path = tmp_path_factory.mktemp("weights") / "resnet34.pth"
+    torch.save(import_torchvision().models.resnet34().state_dict(), path)
+    return path
+
+
+def first_convolution(run: Path) -> torch.Tensor:
+    return read_checkpoint(run / "last.ckpt").network.get_parameter("encoder_layers.0.weight")
+
+
+def test_weights_that_are_given_stay_where_they_are_frozen(resnet34: Path, scenes: Path, tmp_path: Path):
+    arguments = ("--recipe", "resnet34-seed", "--data", scenes, "--out", tmp_path / "r", "--fast-dev-run")
+    result = mde_train(*arguments, "--weights", resnet34, settings=SEED)
+    assert result.exit_code == 0, result.stderr
+    assert "resnet34-seed: 9,536 of its 24,089,475 parameters stay frozen" in result.stderr
+    assert torch.equal(first_convolution(tmp_path / "r"), torch.load(resnet34)["conv1.weight"])
+
+
+def test_a_network_that_is_not_frozen_trains_from_random_weights(scenes: Path, tmp_path: Path):
+    arguments = ("--recipe", "resnet34-seed", "--data", scenes, "--out", tmp_path / "r", "--fast-dev-run")
+    result = mde_train(*arguments, settings=(*SEED, "model_options.is_frozen=false"))
+    assert result.exit_code == 0, result.stderr
+    assert "resnet34-seed: the whole network trains" in result.stderr
+    frozen = ("--recipe", "resnet34-seed", "--data", scenes, "--out", tmp_path / "then", "--fast-dev-run")
+    result = mde_train(*frozen, "--init", tmp_path / "r" / "last.ckpt", settings=SEED)
+    assert result.exit_code == 0, "its weights are a start, frozen or not: " + result.stderr
+    assert torch.equal(first_convolution(tmp_path / "then"), first_convolution(tmp_path / "r"))
 
 
 @pytest.mark.parametrize("option", ["--devices", "--num-nodes"])

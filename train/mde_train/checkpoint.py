@@ -5,9 +5,6 @@ training run also holds what `--resume` needs, under `training`; readers of the 
 """
 
 import json
-import pickle
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +19,7 @@ from mde_runtime import files, records
 from mde_runtime.bundle import read_bundle
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError, UsageError
+from mde_train import torch_files
 from mde_train.models import MODELS, build_model, model_named, options_of
 
 SCHEMA = 1
@@ -148,25 +146,17 @@ def check_same_model(path: Path, model: str, options: Mapping[str, Any]) -> None
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of other pickle protocols: what cannot be read is an error below
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such file") from error
-    except pickle.UnpicklingError as error:
-        raise BadInputError(
-            f"{path}: not a checkpoint, or one that would run code when it is read; nothing of it was run"
-        ) from error
-    except OSError as error:
-        raise BadInputError(f"{path}: cannot be read ({error.strerror}); copy it again") from error
-    except (RuntimeError, EOFError, LookupError, ValueError, zipfile.BadZipFile) as error:  # torch's many words
+        content = torch_files.load(path)
+    except BadInputError as error:
         if _is_bundle(path):
             raise BadInputError(
                 f"{path}: a bundle, which holds graphs and no weights to train from; name the checkpoint it was made of"
             ) from error
-        raise BadInputError(f"{path}: not a checkpoint, or cut short; copy it again") from error
+        raise
     if not isinstance(content, Mapping):
         raise BadInputError(f"{path}: holds {type(content).__name__}, not a checkpoint or a state dict")
+    if "mde_checkpoint" in content and not torch_files.has_checksums(path):
+        raise BadInputError(f"{path}: a checkpoint without checksums, which mde-train never writes; copy it again")
     return dict(content)
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from mde_runtime.errors import UsageError
 from mde_train.recipe import NOTHING, Augment, Recipe
 
-RESNET34_SEED = Recipe(  # as published, except that published weights started from ImageNet
+RESNET34_SEED = Recipe(  # as published, with --weights imagenet
     model="resnet34-seed",
-    model_options={},
+    model_options={"is_frozen": True},
     loss="seed",
     sky="clip",
     augment=NOTHING,
@@ -33,6 +33,7 @@ RESNET34_SEED = Recipe(  # as published, except that published weights started f
 FAST = replace(
     RESNET34_SEED,
     model="fast",
+    model_options={},
     loss="rmse + 0.5 l1 + ssim",
     augment=Augment(
         flip=0.5,
@@ -76,9 +77,9 @@ FCRN = replace(  # as the code that the slides descend from
     protocol="nyu",
     best_by="-rmse_m",
 )
-CNN_FC = replace(FCRN, model="cnn-fc", lr=1e-3)
-CNN_TRANS = replace(FCRN, model="cnn-trans")
-CNN = replace(FCRN, model="cnn", batch_size=16)
+CNN_FC = replace(FCRN, model="cnn-fc", model_options={}, lr=1e-3)
+CNN_TRANS = replace(FCRN, model="cnn-trans", model_options={})
+CNN = replace(FCRN, model="cnn", model_options={}, batch_size=16)
 
 FAST_DEMO = replace(  # a few minutes on two cores, on synthetic scenes
     FAST,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mde_runtime import files, records
+from mde_runtime.command import say
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_train.recipe import Recipe, with_length
 from mde_train.torchvision_ops import import_torchvision
@@ -57,7 +58,8 @@ def begin(
     init: weights to start from, of the whole network. weights: of its encoder, see `mde_train.models.resnet_weights`.
     is_trial: two steps, one evaluation and all the files, to see that everything is in place. The next run may have the
     same `run`.
-    Raises UsageError when `run` holds a run already, KeyboardInterrupt after a Ctrl-C.
+    Raises UsageError when `run` holds a run already or random weights would stay frozen, KeyboardInterrupt after a
+    Ctrl-C.
     """
     if not (run / TRIAL).exists() and (run / LAST).exists():
         raise UsageError(f"{run}: holds a run already; go on with it by --resume, or give another --out")
@@ -65,6 +67,8 @@ def begin(
         raise UsageError("weights are given by --weights and by --set model_options.weights; give one of them")
     seed_everything(recipe.seed, verbose=False)
     network = build_model(recipe.model, **recipe.model_options, **({} if weights == "none" else {"weights": weights}))
+    if not init and {weights, recipe.model_options.get("weights", "none")} == {"none"}:
+        _check_all_train(recipe.model, network)
     if init:
         check_same_model(init, recipe.model, recipe.model_options)
         load_weights(network, init)
@@ -121,6 +125,8 @@ def is_first_process() -> bool:
 def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
     _check_precision(recipe)
     check_judgeable(data.judged, recipe)
+    if ("is_frozen" in recipe.model_options or _num_frozen(network)) and is_first_process():
+        say(f"{recipe.model}: {_frozen_in_words(network)}")
     frames = TrainingFrames(data.train, recipe.batch_size, recipe.seed)
     return Training(network.to(memory_format=torch.channels_last), data.contract, recipe, frames)  # type: ignore[call-overload]  # torch's stub lacks it
 
@@ -135,6 +141,25 @@ def _fit(training: Training, data: Data, run: Path, machines: Machines) -> Path:
     if observer.interrupted:
         raise KeyboardInterrupt
     return run / BEST
+
+
+def _check_all_train(model: str, network: nn.Module) -> None:
+    """Raise UsageError where a part of a network with random weights is frozen: it would stay random."""
+    if _num_frozen(network):
+        raise UsageError(
+            f"{model}: has random weights, and {_frozen_in_words(network)}; give its encoder's with --weights imagenet "
+            "or --weights FILE, or train all of it with --set model_options.is_frozen=false"
+        )
+
+
+def _frozen_in_words(network: nn.Module) -> str:
+    num_in_all = sum(parameter.numel() for parameter in network.parameters())
+    num_frozen = _num_frozen(network)
+    return f"{num_frozen:,} of its {num_in_all:,} parameters stay frozen" if num_frozen else "the whole network trains"
+
+
+def _num_frozen(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters() if not parameter.requires_grad)
 
 
 def _check_precision(recipe: Recipe) -> None:

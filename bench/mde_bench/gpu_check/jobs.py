@@ -51,7 +51,8 @@ JOBS = (
     # Judging 600 frames takes the CPU as long as some epochs take the GPU, so that is done more seldom.
     _recipe("fast", 360, "precision=bf16", "evaluate_every_epochs=8"),
     _recipe("resnet34-skip", 600, "precision=bf16", "evaluate_every_epochs=10"),
-    _recipe(SEED_MODEL, 600, "evaluate_every_epochs=20"),  # FP32, as published
+    # FP32, as published; from random weights, so that none of them may stay frozen
+    _recipe(SEED_MODEL, 600, "model_options.is_frozen=false", "evaluate_every_epochs=20"),
     replace(_recipe("resnet34-skip", 1800, *LONG), name="resnet34-skip-240", group="long"),
     PRETRAINING,
     *(

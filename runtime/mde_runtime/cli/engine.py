@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mde_runtime.command import PATH, Command, say
+from mde_runtime.command import OUTPUT, PATH, Command, say
 from mde_runtime.engines.build import DEFAULTS, BuildOptions
 from mde_runtime.errors import MachineError, UsageError, VerdictError
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 @click.option(
     "--builds", type=int, default=1, show_default=True, help="Fresh builds to verify; the worst figure counts."
 )
-@click.option("--save", type=PATH, help="Also write the plain engine to this file, for machines equal to this one.")
+@click.option("--save", type=OUTPUT, help="Also write the plain engine to this file, for machines equal to this one.")
 @click.option("--install", type=PATH, help="Do not build: take an engine that --save wrote on an equal machine.")
 @click.option("--sha256", help="With --install: the SHA-256 that --save printed.")
-@click.option("--log", type=PATH, help="Write the builder's log to this file.")
+@click.option("--log", type=OUTPUT, help="Write the builder's log to this file.")
 def engine(
     bundle: Path,
     precision: "Precision | None",

@@ -20,6 +20,7 @@ MODELS = {
     "cnn": "mde_train.models.cnn",
 }
 
+OF_TRAINING = ("weights", "is_frozen")  # options that say how a network is trained, not what it computes
 LARGEST_OPTION = 10_000  # more than any width or number of layers that trains
 
 
@@ -52,10 +53,10 @@ def build_model(name: str, **options: Any) -> nn.Module:
 
 
 def options_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the named network is built with: its options' defaults and what is given, but for its first weights."""
+    """What the named network computes by: its options' defaults and what is given, without those `OF_TRAINING`."""
     own = inspect.signature(model_named(name).build).parameters
     options = {option: given.get(option, parameter.default) for option, parameter in own.items()}
-    return {option: value for option, value in options.items() if option != "weights"}
+    return {option: value for option, value in options.items() if option not in OF_TRAINING}
 
 
 def _check_option(what: str, value: object, kind: type) -> None:

@@ -1,6 +1,7 @@
 """`fcrn`: a frozen ResNet-50 and three up blocks that double by inserting zeros ("CNN+Res" of its authors' slides).
 
-52,964,289 parameters, of which ResNet-50's 23,508,032 are frozen; their BatchNorms go on updating their statistics.
+52,964,289 parameters, of which ResNet-50's 23,508,032 are frozen, as published, unless `is_frozen` is false; their
+BatchNorms go on updating their statistics either way.
 Inserting zeros and convolving with 5x5 is one transposed convolution of stride 2, and stands here as such: a quarter of
 the multiply-adds, and a graph without scattered writes.
 Source: slides of the Industrial University of Ho Chi Minh City, 2022; after Laina et al., 3DV 2016.
@@ -24,19 +25,22 @@ def contract(height_px: int, width_px: int) -> Contract:
     return small_contract(height_px, width_px, IMAGENET_MEAN, IMAGENET_STD)
 
 
-def build(weights: str | Path = "none") -> nn.Module:
-    """The network. weights of ResNet-50: `none`, `imagenet` (downloaded by torchvision), or a file."""
-    return FCRN(weights)
+def build(weights: str | Path = "none", is_frozen: bool = True) -> nn.Module:
+    """The network. weights of ResNet-50: `none`, `imagenet` (downloaded by torchvision), or a file.
+
+    is_frozen: ResNet-50 keeps its weights; false trains the whole network.
+    """
+    return FCRN(weights, is_frozen=is_frozen)
 
 
 class FCRN(nn.Module):
     """(N, 3, 228, 304) to (N, 1, 57, 76), metres, 0 and more."""
 
-    def __init__(self, weights: str | Path = "none"):
+    def __init__(self, weights: str | Path = "none", *, is_frozen: bool = True):
         super().__init__()
         resnet = import_torchvision().models.resnet50()
         load_resnet_weights(resnet, "resnet50", weights)
-        self.encoder = nn.Sequential(*list(resnet.children())[:-2]).requires_grad_(False)
+        self.encoder = nn.Sequential(*list(resnet.children())[:-2]).requires_grad_(not is_frozen)
         self.decoder = nn.Sequential(
             nn.Conv2d(2048, 1024, 1), nn.BatchNorm2d(1024), UpBlock(1024), UpBlock(512), UpBlock(256)
         )

@@ -1,8 +1,8 @@
 """`resnet34-seed`: ResNet-34 encoder and five transposed convolutions, linear end, no skips.
 
-24,089,475 parameters, of which the encoder's first convolution and BatchNorm (9,536) are frozen: their weights get no
-gradient, while the BatchNorm's running statistics go on updating. The state-dict keys are those of the published
-checkpoints (`encoder_layers.N...`, `decoder.N...`), so that they load.
+24,089,475 parameters, of which the encoder's first convolution and BatchNorm (9,536) are frozen, as published, unless
+`is_frozen` is false: their weights get no gradient, while the BatchNorm's running statistics go on updating. The
+state-dict keys are those of the published checkpoints (`encoder_layers.N...`, `decoder.N...`), so that they load.
 Source: G. Lopopolo, depth estimation challenge, University of Perugia, 2024.
 """
 
@@ -31,20 +31,23 @@ def contract(height_px: int, width_px: int) -> Contract:
     )
 
 
-def build(weights: str | Path = "none") -> nn.Module:
-    """The network. weights: `none`, `imagenet` (downloaded by torchvision), or a file of ResNet-34 weights."""
-    return ResNet34Seed(weights)
+def build(weights: str | Path = "none", is_frozen: bool = True) -> nn.Module:
+    """The network. weights: `none`, `imagenet` (downloaded by torchvision), or a file of ResNet-34 weights.
+
+    is_frozen: the first convolution and BatchNorm keep their weights; false trains the whole network.
+    """
+    return ResNet34Seed(weights, is_frozen=is_frozen)
 
 
 class ResNet34Seed(nn.Module):
     """(N, 3, 224, 224) in [0, 1] to (N, 1, 224, 224), metres, unbounded."""
 
-    def __init__(self, weights: str | Path = "none"):
+    def __init__(self, weights: str | Path = "none", *, is_frozen: bool = True):
         super().__init__()
         resnet = import_torchvision().models.resnet34()
         load_resnet_weights(resnet, "resnet34", weights)
         self.encoder_layers = nn.Sequential(*list(resnet.children())[:-2])  # without avgpool and fc
-        self.encoder_layers[:4].requires_grad_(False)  # conv1, bn1, ReLU, maxpool
+        self.encoder_layers[:4].requires_grad_(not is_frozen)  # conv1, bn1, ReLU, maxpool
         self.decoder = nn.Sequential(
             *_double(512, 256),
             *_double(256, 128),

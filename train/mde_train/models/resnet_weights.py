@@ -1,13 +1,14 @@
 """Pretrained weights for torchvision's ResNets: from torchvision's server, or from a file that the user has."""
 
-import pickle
 import urllib.error
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from mde_runtime import files
 from mde_runtime.errors import BadInputError, MachineError
+from mde_train import torch_files
 from mde_train.torchvision_ops import import_torchvision
 
 IMAGENET = "IMAGENET1K_V1"
@@ -25,18 +26,17 @@ def load_resnet_weights(resnet: nn.Module, name: str, weights: str | Path) -> No
         resnet.load_state_dict(_downloaded(name))
         return
     path = Path(weights)
+    state = torch_files.load(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
         resnet.load_state_dict(state)
-    except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such file; give torchvision's {name} weights, or `none`") from error
-    except (RuntimeError, pickle.UnpicklingError, TypeError, ValueError, EOFError) as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise BadInputError(f"{path}: not torchvision's {name} weights ({reason}); give {name}-*.pth") from error
 
 
 def _downloaded(name: str) -> dict[str, torch.Tensor]:
     enum = import_torchvision().models.get_model_weights(name)[IMAGENET]
+    _check_download(Path(torch.hub.get_dir()) / "checkpoints" / Path(enum.url).name)
     try:
         return dict(enum.get_state_dict(progress=False, check_hash=True))
     except (urllib.error.URLError, OSError, RuntimeError) as error:
@@ -45,3 +45,10 @@ def _downloaded(name: str) -> dict[str, torch.Tensor]:
             f"the ImageNet weights of {name} could not be downloaded ({str(error).splitlines()[0]}); "
             f"bring {file} from a machine with a network and pass its path: --weights {file}"
         ) from error
+
+
+def _check_download(path: Path) -> None:
+    """What was downloaded earlier, against the SHA-256 that its name begins: torch hashes it at the download alone."""
+    begins = path.stem.rpartition("-")[2]
+    if path.exists() and not files.sha256_of_file(path).startswith(begins):
+        raise BadInputError(f"{path}: damaged: its SHA-256 does not begin with {begins}; delete it to get it anew")
