@@ -122,7 +122,12 @@ def run(
 @click.option("--data", type=PATH, required=True, help="Data set of frames with depth.")
 @click.option("--split", help="Split of the data set.  [default: the last, which training does not see]")
 @click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged.")
-@click.option("--backend", default="auto", show_default=True, help="Of a bundle; auto: the fastest verified one here.")
+@click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    help="Of a bundle; auto: the first verified here, in mde-bench's order, else a fixed one.",
+)
 @click.option("--precision", default="auto", show_default=True, help="Of a bundle.")
 @click.option("--json", "json_path", type=OUTPUT, help="Write the figures as JSON.")
 @click.option("--picture", type=OUTPUT, help="Show the best, median and worst frames beside their truth (png, jpg).")

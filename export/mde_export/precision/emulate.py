@@ -1,6 +1,6 @@
 """FP16 as a GPU computes it, on a CPU: every half tensor is really rounded to half.
 
-CPU runtimes run an FP16 graph in FP32 inside and so hide every overflow and two thirds of the rounding. Here the graph
+CPU runtimes run an FP16 graph in FP32 inside and so hide every overflow and part of the rounding. Here the graph
 itself says when to round: FP32 operators, and a Cast to half and back on each tensor that is half in the FP16 graph.
 Accumulation inside an operator stays FP32, as Tensor Cores do it. Fused kernels round less often: this errs on the
 strict side.

@@ -9,7 +9,9 @@ from mde_runtime.command import Command
 @click.command(cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON, for a program.")
 def main(as_json: bool) -> None:
-    """Show what this machine can run, each thing tried and not guessed, and the command that closes each gap.
+    """Show what this machine can run, and the command that closes each gap.
+
+    Backends are tried with a small graph; of TensorRT only the library is loaded.
 
     \b
     mde-doctor

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "--max-batch", default=DEFAULTS.batch[2], show_default=True, help="Frames a run, where the graph's N is open."
 )
 @click.option("--tf32", is_flag=True, help="Let FP32 be rounded to TF32.")
-@click.option("--hardware-compatible", is_flag=True, help="Also for later GPUs, a little slower.")
+@click.option("--hardware-compatible", is_flag=True, help="Also for later GPUs; may be slower.")
 @click.option("--version-compatible", is_flag=True, help="Also for later versions of TensorRT; brings code of its own.")
 @click.option("--compute-capability", "capabilities", multiple=True, help="tensorrt-rtx: a GPU to build for, e.g. 8.6.")
 @click.option(

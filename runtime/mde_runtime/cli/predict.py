@@ -25,7 +25,12 @@ FORMATS = (
 @click.option("--format", "formats", multiple=True, default=("npy",), show_default=True, help=FORMATS)
 @click.option("--focal-px", type=float, help="For ply: the focal length at the size of the bundle's frame.")
 @click.option("--resume", is_flag=True, help="Leave out frames whose results are there already.")
-@click.option("--backend", default="auto", show_default=True, help="auto: the fastest verified one here.")
+@click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    help="auto: the first verified here, in mde-bench's order, else a fixed one.",
+)
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32, fp16 or int8.")
 def main(
     bundle: Path,

@@ -1,8 +1,9 @@
-"""`fast`: our light network, for Jetson Nano class devices and CPUs.
+"""`fast`: our light network, for CPUs and small GPUs.
 
 A U-Net of plain 3x3 residual blocks: five scales from half size down, bilinear upsampling, concatenated skips. Dense
-convolutions alone, since grouped and depthwise ones are slow on Jetson in FP16 and some TensorRT versions fail to build
-them; channels are multiples of 16, which tensor cores want. 1.50 M parameters, 0.57 GMAC at 160x256.
+convolutions alone: grouped and depthwise ones are reported to be slow on Jetson (RT-MonoDepth, arXiv 2308.10569), and
+some TensorRT versions fail to build them. Channels are multiples of 16, which tensor cores want. 1.50 M parameters,
+0.57 GMAC at 160x256.
 """
 
 from itertools import pairwise
