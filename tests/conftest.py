@@ -1,11 +1,13 @@
 """What every room's tests share: a cache of their own, and a bundle small enough to be made for each test."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx.parser
 import pytest
+from PIL import Image
 
 from mde_runtime import files, parity
 from mde_runtime.bundle import Golden, Provenance, write_bundle
@@ -135,3 +137,34 @@ def make_bundle(tmp_path: Path, tiny_contract: Contract, tiny_frames: np.ndarray
 def tiny_bundle(make_bundle: Callable[..., Path]) -> Path:
     """A bundle whose FP32 and FP16 graphs give the mean of the colours as depth, 0 to 20 m; about 30 kB."""
     return make_bundle()
+
+
+@pytest.fixture
+def tiny_data(tmp_path: Path, tiny_frames: np.ndarray) -> Path:
+    """The tiny frames as a data set in the layout of DepthEstimationUnreal; the truth is a little off the colours."""
+    root = tmp_path / "data"
+    for split in ("train", "val"):
+        for kind in ("rgb", "depth"):
+            (root / kind / split).mkdir(parents=True)
+        for number, frame in enumerate(tiny_frames):
+            Image.fromarray(frame).save(root / "rgb" / split / f"{number}.jpeg", quality=95)
+            truth_m = frame.mean(axis=-1) * (20 / 255) + 0.3 + 0.1 * number
+            np.save(root / "depth" / split / f"{number}.npy", truth_m.astype(np.float32))
+    return root
+
+
+@pytest.fixture
+def tiny_checkpoint(tmp_path: Path, tiny_frames: np.ndarray) -> Path:
+    """The `fast` network for the tiny frames, with fresh weights, scaled so that some of its depth is beyond 20 m."""
+    import torch
+
+    from mde_train.checkpoint import Checkpoint, write_checkpoint
+    from mde_train.models import build_model, model_named
+
+    torch.manual_seed(1)
+    contract = model_named("fast").contract(*tiny_frames.shape[1:3])
+    contract = dataclasses.replace(contract, from_network=dataclasses.replace(contract.from_network, scale=3.0))
+    truth_m = np.ones(tiny_frames.shape[:3], np.float32)
+    path = tmp_path / "tiny.ckpt"
+    write_checkpoint(path, Checkpoint(build_model("fast"), "fast", contract, {}, None, tiny_frames, truth_m))
+    return path

@@ -13,8 +13,8 @@ from mde_runtime.command import OUTPUT, PATH, Group, say
 from mde_runtime.errors import MeasurementError, UsageError, VerdictError
 
 if TYPE_CHECKING:
-    from mde_bench.modes import Mode
-    from mde_bench.result import Result
+    from mde_bench.result.result import Result
+    from mde_bench.timing.modes import Mode
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
@@ -86,16 +86,16 @@ def run(
     \b
     mde-bench run model.mde --data data --checkpoint model.ckpt --report bench.html --json bench.json
     """
-    from mde_bench.ci import write_ci_files
-    from mde_bench.frames import Excerpt
-    from mde_bench.gate import checks, read_gate
-    from mde_bench.interleave import Effort
-    from mde_bench.modes import Asked
-    from mde_bench.peaks import peaks_here
+    from mde_bench.accuracy.frames import Excerpt
+    from mde_bench.machine.peaks import peaks_here
     from mde_bench.plan import plan_run
-    from mde_bench.ranking import keep_ranking
-    from mde_bench.result import save
+    from mde_bench.report.ci import write_ci_files
+    from mde_bench.result.gate import checks, read_gate
+    from mde_bench.result.ranking import keep_ranking
+    from mde_bench.result.result import save
     from mde_bench.run import carry_out
+    from mde_bench.timing.interleave import Effort
+    from mde_bench.timing.modes import Asked
 
     gate = read_gate(gate_path) if gate_path else None
     plan = plan_run(bundle, checkpoint, Excerpt(data, split, num_frames), protocol, num_threads, Effort())
@@ -150,8 +150,8 @@ def accuracy(
     mde-bench accuracy model.mde --data data --picture worst.png
     mde-bench accuracy model.ckpt --data data --protocol seed-raw
     """
-    from mde_bench.accuracy import judge_file
-    from mde_bench.report.sheet import check_format, write_sheet
+    from mde_bench.accuracy.judge import judge_file
+    from mde_bench.report.extremes import check_format, write_sheet
     from mde_runtime import files, records
 
     if picture:
@@ -202,11 +202,11 @@ def compare(
     mde-bench compare new.mde --against old.mde
     mde-bench compare new.mde --baseline bench.json
     """
-    from mde_bench.baseline import compare_with_baseline
-    from mde_bench.ci import write_comparison_files
-    from mde_bench.compare import compare_bundles, processor, wall
-    from mde_bench.interleave import Effort
-    from mde_bench.table import by_reason
+    from mde_bench.compare.baseline import compare_with_baseline
+    from mde_bench.compare.bundles import compare_bundles, processor, wall
+    from mde_bench.report.ci import write_comparison_files
+    from mde_bench.report.table import by_reason
+    from mde_bench.timing.interleave import Effort
     from mde_runtime import files, records
 
     if old is not None and baseline is None:
@@ -257,6 +257,6 @@ def _conclude(result: "Result", breaches: list[str], allow_noisy: bool) -> None:
 def _print(result: "Result") -> None:
     from rich.console import Console
 
-    from mde_bench.table import table_of
+    from mde_bench.report.table import table_of
 
     Console(width=None if sys.stdout.isatty() else 200).print(table_of(result))

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mde_bench import cli, frames, interleave, run
-from mde_bench.conditions import Conditions
-from mde_bench.result import read_result
+from mde_bench import cli, run
+from mde_bench.accuracy import frames
+from mde_bench.machine.conditions import Conditions
+from mde_bench.result.result import read_result
+from mde_bench.timing import interleave
 from mde_runtime import records
 from mde_runtime.backends import BACKENDS
 from mde_runtime.bundle import read_bundle

@@ -3,7 +3,7 @@
 import onnx
 import pytest
 
-from mde_bench.work import work_of
+from mde_bench.machine.graph_work import work_of
 from mde_export.explain import multiply_adds
 from mde_export.graph.canonical import from_bytes, stripped
 

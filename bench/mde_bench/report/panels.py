@@ -5,9 +5,9 @@ from html import escape
 
 import numpy as np
 
-from mde_bench.frames import Scene
+from mde_bench.accuracy.frames import Scene
 from mde_bench.report import colour
-from mde_bench.result import Row
+from mde_bench.result.result import Row
 from mde_runtime.contract import FromNetwork
 
 

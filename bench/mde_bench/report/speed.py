@@ -2,12 +2,12 @@
 
 from html import escape
 
-from mde_bench.conditions import Moment
+from mde_bench.machine.conditions import Moment
 from mde_bench.report.html import save_button, table, thousandths
 from mde_bench.report.latency_plot import latency_plot
 from mde_bench.report.pareto_plot import pareto_plot
-from mde_bench.result import Result, Row, Speed
-from mde_bench.table import DASH, modes_of, on_gpu_of, peaks_of
+from mde_bench.report.table import DASH, modes_of, on_gpu_of, peaks_of
+from mde_bench.result.result import Result, Row, Speed
 
 
 def speed(result: Result) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from mde_bench.candidates import Answer, Depth, Frame
-from mde_bench.device_times import DeviceTimes, DriverEvents, device_times
+from mde_bench.timing.candidates import Answer, Depth, Frame
+from mde_bench.timing.device_times import DeviceTimes, DriverEvents, device_times
 from mde_runtime import verify
 from mde_runtime.backends import Arrays, DeviceSession, Session, open_session
 from mde_runtime.bundle import Bundle, read_bundle
