@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from mde_export.judge.evidence import MIN_FRAMES, Evidence, Frames, Pictures
 from mde_export.request import Request, Size
@@ -14,6 +13,7 @@ from mde_export.steps import Step
 from mde_runtime.bundle import Golden
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, UsageError, VerdictError
+from mde_runtime.evenly_spaced import evenly_spaced
 from mde_runtime.fitting import Frame, frame_of
 from mde_runtime.sources import open_sources
 
@@ -25,8 +25,8 @@ def golden_of(source: Source, evidence: Evidence, request: Request, step: Step) 
     """Frames spread evenly over the evidence, or rendered ones, and the original model's depth for them."""
     if request.golden == "synth":
         return _rendered(source, step)
-    spread = np.unique(np.linspace(0, len(evidence.depth_m) - 1, NUM_GOLDEN).astype(int))
-    return Golden(evidence.pictures.frames[spread], evidence.depth_m[spread])
+    picked = evenly_spaced(len(evidence.depth_m), NUM_GOLDEN)
+    return Golden(evidence.pictures.frames[picked], evidence.depth_m[picked])
 
 
 def _rendered(source: Source, step: Step) -> Golden:
@@ -73,11 +73,11 @@ def pictures_from(folder: Path, contract: Contract) -> Pictures:
         layout_of(folder)
     except BadInputError:
         frames = [frame for source in open_sources([str(folder)]) for frame in source.frames()]
-        chosen = _fitted((frames[index].read() for index in spread(len(frames))), contract, folder)
+        chosen = _fitted((frames[index].read() for index in evenly_spaced(len(frames), MIN_FRAMES)), contract, folder)
         return Pictures(chosen, None, f"{len(chosen)} pictures of {folder.name}")
     split = splits_of(folder)[-1]
     samples = open_split(folder, split)
-    picked = [samples[int(index)] for index in spread(len(samples))]
+    picked = [samples[index] for index in evenly_spaced(len(samples), MIN_FRAMES)]
     chosen = _fitted((sample.frame for sample in picked), contract, folder)
     fits = all(sample.depth_m.shape == chosen.shape[1:3] for sample in picked)
     truth_m = np.stack([np.where(sample.valid, sample.depth_m, 0) for sample in picked]) if fits else None
@@ -104,8 +104,3 @@ def _is_swapped(size: Size, picture: Size) -> bool:
     """Whether a picture's shape is that of `size` on its side: as a size of it, it fits at least twice as well."""
     ours, theirs = (math.log(width / height) for height, width in (size, picture))
     return ours != 0 and abs(theirs + ours) <= abs(theirs - ours) / 2
-
-
-def spread(count: int) -> npt.NDArray[np.int_]:
-    """MIN_FRAMES indices spread evenly over `count`, or all of them where there are fewer."""
-    return np.unique(np.linspace(0, count - 1, min(MIN_FRAMES, count)).astype(int))

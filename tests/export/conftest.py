@@ -35,10 +35,29 @@ def one_convolution() -> Callable[..., tuple[nn.Module, ir.Model]]:
 
 def make_contract(**changes):
     """A 12x20 frame, stretched to 8x16, metres 0 to 20. Changes go to the part that has a field of that name."""
-    source = SourceFrame(12, 20, "rgb", "uint8", "NHWC")
-    to_network = ToNetwork(8, 16, 4, "stretch", "bilinear", False, 1 / 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    source = SourceFrame(height_px=12, width_px=20, colour="rgb", dtype="uint8", layout="NHWC")
+    to_network = ToNetwork(
+        height_px=8,
+        width_px=16,
+        multiple_of_px=4,
+        resize="stretch",
+        interpolation="bilinear",
+        antialias=False,
+        scale=1 / 255,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    )
     from_network = FromNetwork(
-        "metric_depth", "m", 0.0, 20.0, "z", (0, 0, 8, 16), "bilinear", False, scale=1.0, shift=0.0
+        kind="metric_depth",
+        unit="m",
+        near_m=0.0,
+        far_m=20.0,
+        distance="z",
+        covers=(0, 0, 8, 16),
+        interpolation="bilinear",
+        antialias=False,
+        scale=1.0,
+        shift=0.0,
     )
     parts: dict = {"source": source, "to_network": to_network, "from_network": from_network}
     owners = {"height_px": "to_network", "width_px": "to_network", "antialias": "to_network"}

@@ -11,7 +11,7 @@ import onnxruntime as ort
 from mde_export.graph.stages import DEPTH, FRAME, NUM_NONFINITE
 from mde_export.judge.evidence import Depth, Frames
 from mde_runtime.backends.onnxruntime import FAILURES
-from mde_runtime.errors import BadInputError
+from mde_runtime.errors import BadInputError, one_line
 from mde_runtime.machine import this_machine
 
 MAX_WORKERS = 8  # each holds a whole network's activations
@@ -54,8 +54,9 @@ class Executor:
         try:
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except FAILURES as error:
-            reason = " ".join(str(error).split())[:300]
-            raise BadInputError(f"onnxruntime {ort.__version__} refuses the graph: {reason}; {REMEDY}") from error
+            raise BadInputError(
+                f"onnxruntime {ort.__version__} refuses the graph: {one_line(error)}; {REMEDY}"
+            ) from error
         self._outputs = outputs or [output.name for output in self._session.get_outputs()]
         self.in_words = LITERALLY if literal else f"onnxruntime {ort.__version__} CPUExecutionProvider"
 
@@ -64,8 +65,9 @@ class Executor:
         try:
             return dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
         except FAILURES as error:
-            reason = " ".join(str(error).split())[:300]
-            raise BadInputError(f"onnxruntime {ort.__version__} cannot run the graph: {reason}; {REMEDY}") from error
+            raise BadInputError(
+                f"onnxruntime {ort.__version__} cannot run the graph: {one_line(error)}; {REMEDY}"
+            ) from error
 
     def depth(self, frames: Frames, moved_on: Callable[[], None] = lambda: None) -> tuple[Depth, int]:
         """Depth of the frames, and how many values were NaN or Inf. moved_on: called a frame."""

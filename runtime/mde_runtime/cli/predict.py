@@ -116,4 +116,4 @@ def _camera(contract: "Contract", focal_px: float | None) -> "Intrinsics | None"
     if focal_px <= 0:
         raise UsageError(f"--focal-px {focal_px}: a focal length is greater than 0 px; give the camera's")
     source = contract.source
-    return Intrinsics(focal_px, focal_px, (source.width_px - 1) / 2, (source.height_px - 1) / 2)
+    return Intrinsics(fx_px=focal_px, fy_px=focal_px, cx_px=(source.width_px - 1) / 2, cy_px=(source.height_px - 1) / 2)
