@@ -47,7 +47,7 @@ class Executor:
 
     def __init__(self, graph: bytes, *, literal: bool, outputs: Sequence[str] | None = None):
         options = ort.SessionOptions()
-        options.log_severity_level = 3  # errors only
+        options.log_severity_level = 4  # its errors are exceptions, and in our message
         options.inter_op_num_threads = options.intra_op_num_threads = 1  # frames run side by side instead
         if literal:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
