@@ -154,7 +154,10 @@ def outcome_of(model: onnx.ModelProto) -> tuple[str, str]:
         network, original = foreign.network_from_onnx(proto, CONTRACT, None, False, "case.onnx")
     except MdeError as error:
         return "refused", str(error)
-    return ("same" if _is_same(network, original) else "wrong"), ""
+    try:
+        return ("same" if _is_same(network, original) else "wrong"), ""
+    except MdeError as error:
+        return "no graph", f"its size depends on values: {error}"
 
 
 def _is_same(network: object, original: OnnxOriginal) -> bool:
