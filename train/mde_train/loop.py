@@ -54,6 +54,8 @@ def train(training: Training, data: Data, run: Path, machines: Machines = ONE) -
         network, optimizer = fabric.setup(training.network, training.optimizer)
         # not by Fabric's precision, which would round the frames to bfloat16 before the network sees them
         autocast = torch.autocast(fabric.device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
+        if observer and training.is_evaluation_due:
+            observer.judge()  # a Ctrl-C came before it
         is_interrupted = False
         while not is_interrupted and not _in_any_process(fabric, training.is_finished):
             training.set_pace(fabric.broadcast(training.progress))  # clocks differ; learning rates must not
@@ -115,17 +117,19 @@ def _check_finite(loss: float, batch: Batch, training: Training) -> None:
 
 @contextmanager
 def _awaiting_ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Give whether Ctrl-C was pressed. The second time it ends at once."""
+    """Give whether Ctrl-C was pressed, or the process was asked to terminate. The second time it ends at once."""
     was_pressed = False
 
     def press(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a signal handler's signature
         nonlocal was_pressed
         was_pressed = True
         signal.signal(signal.SIGINT, signal.default_int_handler)  # before it is said: the next may come at once
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         say("\nstopping after this step; press Ctrl-C again to stop at once")
 
-    before = signal.signal(signal.SIGINT, press)
+    before = {number: signal.signal(number, press) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: was_pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
