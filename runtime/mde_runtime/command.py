@@ -33,7 +33,7 @@ OUTPUT = _Output()
 
 def say(text: str) -> None:
     """Talk to the person at the terminal: stderr, so that stdout holds results alone."""
-    click.echo(text, err=True)
+    click.echo(text, file=sys.stderr)  # err=True would write past a progress bar, into its line
 
 
 def _end(run: Callable[[], object], program: str, *, debug: bool) -> NoReturn:

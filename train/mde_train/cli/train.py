@@ -84,7 +84,8 @@ def main(
     # Threads that spin while they wait starve one another where cores are shared: with both cores of a busy machine 1.6
     # frames/s spinning, 5.3 sleeping (torch 2.13, libgomp). Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from mde_train.run import Machines, begin, go_on, is_first_process
+    from mde_train.loop import Machines, is_first_process
+    from mde_train.run import begin, go_on
 
     machines = Machines(num_devices, num_nodes)
     if recipe is None:
