@@ -13,7 +13,7 @@ from mde_runtime.command import say
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_train.checkpoint import check_same_model, load_weights, read_checkpoint, read_training
 from mde_train.evaluation import check_judgeable
-from mde_train.loop import ONE, Machines, train
+from mde_train.loop import ONE, Machines, is_first_process, train
 from mde_train.models import build_model
 from mde_train.observer import BEST, LAST
 from mde_train.recipe import Recipe, with_length
