@@ -57,6 +57,24 @@ class Real(click.FloatRange):
         return super().convert(number, param, ctx)
 
 
+class Several(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 takes none
+    """Numbers with a separator between them, as many as in the example: 480x640."""
+
+    name = "numbers"
+
+    def __init__(self, of: Whole | Real, separator: str, example: str):
+        self.of, self.separator, self.example = of, separator, example
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # Any: click's own
+        """The numbers, as a tuple. Ends the command as wrong usage where they are none, or out of range."""
+        if not isinstance(value, str):
+            return value
+        parts = value.split(self.separator)
+        if len(parts) != self.example.count(self.separator) + 1:
+            self.fail(f"{numbers.shown(value)} is not of the form {self.example}", param, ctx)
+        return tuple(self.of.convert(part, param, ctx) for part in parts)
+
+
 def say(text: str) -> None:
     """Talk to the person at the terminal: stderr, so that stdout holds results alone. Where it is gone nobody hears."""
     with contextlib.suppress(OSError):

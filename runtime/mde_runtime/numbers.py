@@ -27,22 +27,6 @@ def real(text: str) -> float:
     return number
 
 
-def reals(text: str, separator: str, count: int) -> tuple[float, ...]:
-    """So many finite numbers with a separator between them. Raises ValueError for any other text."""
-    parts = text.split(separator)
-    if len(parts) != count:
-        raise ValueError(f"{shown(text)} is not {count} numbers with {separator!r} between them")
-    return tuple(map(real, parts))
-
-
-def wholes(text: str, separator: str, count: int) -> tuple[int, ...]:
-    """So many whole numbers with a separator between them. Raises ValueError for any other text."""
-    parts = text.split(separator)
-    if len(parts) != count:
-        raise ValueError(f"{shown(text)} is not {count} whole numbers with {separator!r} between them")
-    return tuple(map(whole, parts))
-
-
 def shown(text: str) -> str:
     """A text in quotes, cut short: nobody wants 5000 digits back."""
     return repr(text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}...")

@@ -76,6 +76,12 @@ def test_a_gpu_that_the_library_does_not_know_is_refused_with_those_it_knows(tin
         build_engine(tiny_graph(), "tensorrt-rtx", BuildOptions(compute_capabilities=("8.7",)))
 
 
+@pytest.mark.parametrize("capability", ["8..6", "86", "8.6.", ".8.6", "nan", ""])
+def test_a_capability_with_a_slip_is_not_taken_for_another(tiny_graph, capability):
+    with pytest.raises(UsageError, match="no compute capability"):
+        build_engine(tiny_graph(), "tensorrt-rtx", BuildOptions(compute_capabilities=(capability,)))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -15,6 +15,7 @@ from mde_runtime import files
 from mde_runtime.engines.flavours import Flavour, library_of
 from mde_runtime.engines.listening import BuildLog, build_monitor
 from mde_runtime.errors import MachineError, UsageError
+from mde_runtime.numbers import shown
 
 # Without a driver the library adds this line to every error, whatever the error was.
 REMEDY = (
@@ -26,6 +27,8 @@ WITHOUT_IMPLEMENTATION = re.compile(r"[Cc]ould not find any implementation for n
 REGION = re.compile(r"ForeignNode\[(.+?)\.\.\.(.+?)\]")
 UNRELATED = re.compile(r"cudaError 35|CUDA driver version is insufficient")
 MAX_WORKSPACE_MIB = 1 << 44  # as bytes it would have more than 64 bits
+MAX_BATCH = 1 << 16  # frames at once; beyond, TensorRT's 32 bits overflow before any GPU's memory would do
+MAX_LEVEL = 5
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,12 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         smallest, usual, largest = self.batch
-        if not 1 <= smallest <= usual <= largest:
-            raise UsageError(f"batch {self.batch} is not smallest <= usual <= largest, from 1; give e.g. 1, 4, 16")
-        if not 0 <= self.optimization_level <= 5:
-            raise UsageError(f"optimization level {self.optimization_level} is not between 0 and 5; give one of these")
+        if not 1 <= smallest <= usual <= largest <= MAX_BATCH:
+            raise UsageError(
+                f"batch {self.batch} is not smallest <= usual <= largest, from 1 to {MAX_BATCH}; give e.g. 1, 4, 16"
+            )
+        if not 0 <= self.optimization_level <= MAX_LEVEL:
+            raise UsageError(f"optimization level {self.optimization_level} is not 0 to {MAX_LEVEL}; give one of these")
         if not 0 <= self.workspace_mib < MAX_WORKSPACE_MIB:
             raise UsageError(f"no layer can have {self.workspace_mib} MiB of scratch memory; give e.g. 1024")
 
@@ -167,13 +172,13 @@ def _target(library: Any, config: Any, capabilities: tuple[str, ...]) -> None:
     known = getattr(library, "ComputeCapability", None)
     if known is None:
         raise UsageError("compute capabilities can be chosen for tensorrt-rtx only; tensorrt builds for its own GPU")
+    members = {f"{name[2:-1]}.{name[-1]}": value for name, value in known.__members__.items() if name.startswith("SM")}
     config.num_compute_capabilities = len(capabilities)
     for index, capability in enumerate(capabilities):
-        member = known.__members__.get(f"SM{capability.replace('.', '')}")
-        if member is None:
-            names = ", ".join(f"{name[2:-1]}.{name[-1]}" for name in known.__members__ if name.startswith("SM"))
-            raise UsageError(f"no compute capability {capability!r} in this tensorrt-rtx; it has {names}")
-        config.set_compute_capability(member, index)
+        if capability not in members:
+            has = f"it has {', '.join(members)}"
+            raise UsageError(f"no compute capability {shown(capability)} in this tensorrt-rtx; {has}")
+        config.set_compute_capability(members[capability], index)
 
 
 def _add_profile(builder: Any, network: Any, config: Any, batch: tuple[int, int, int]) -> None:
