@@ -90,10 +90,11 @@ def _ended(run: Callable[[], object], program: str, *, debug: bool) -> int:
         say(f"{program}: {failures.bug_report(error, has_traceback=debug)}")
 
     quiet = contextlib.nullcontext() if debug else process.without_tracebacks(tell)
-    with quiet, process.terminating_by_ctrl_c() as was_terminated, process.remembering_ctrl_c() as ask:
+    with quiet, process.terminating_by_ctrl_c() as was_terminated, process.remembering_ctrl_c() as was_interrupted:
         try:
             code = _result(run)
-            ask()
+            if was_interrupted():
+                raise KeyboardInterrupt
             return code if isinstance(code, int) else 0
         except click.ClickException as error:
             with contextlib.suppress(OSError):
@@ -103,6 +104,9 @@ def _ended(run: Callable[[], object], program: str, *, debug: bool) -> int:
             say(f"{program}: {'terminated' if was_terminated() else 'interrupted'}")
             return TERMINATED if was_terminated() else INTERRUPTED
         except Exception as error:  # noqa: BLE001  this is where no exception gets past
+            if was_interrupted():  # and a library made another exception of it
+                say(f"{program}: interrupted")
+                return INTERRUPTED
             if isinstance(error, BrokenPipeError) and process.is_reader_gone():
                 return 0  # `| head` has read what it wanted
             problem = failures.problem_of(error)

@@ -84,31 +84,56 @@ def is_reader_gone() -> bool:
 
 
 @contextlib.contextmanager
-def remembering_ctrl_c() -> Iterator[Callable[[], None]]:
-    """Ctrl-C is raised as ever, and remembered: the function that this gives raises it again if it was lost.
+def remembering_ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C is raised as ever, and remembered: gives whether it came.
 
-    Python drops an exception that comes while an object is freed or a library's callback runs.
+    Python drops an exception that comes while an object is freed, and libraries make others of it.
     """
     before = signal.getsignal(signal.SIGINT)
-    if not callable(before) or threading.current_thread() is not threading.main_thread():
-        yield lambda: None  # ignored, as in a shell's background jobs; or nobody's to handle here
+    if not callable(before) or not _is_main_thread():
+        yield lambda: False  # ignored, as in a shell's background jobs; or nobody's to handle here
         return
-    was_pressed = False
+    came = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal was_pressed
-        was_pressed = True
+        nonlocal came
+        came = True
         before(number, frame)
-
-    def ask() -> None:
-        if was_pressed:
-            raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
     try:
-        yield ask
+        yield lambda: came
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def holding_ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C waits until the block ends, since it must not be raised where it would cross a library's C++.
+
+    Gives whether it came, so that the library can be asked to stop.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or not _is_main_thread():
+        yield lambda: False
+        return
+    came = False
+
+    def hold(_number: int, _frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield lambda: came
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            before(signal.SIGINT, None)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 @contextlib.contextmanager
@@ -121,8 +146,7 @@ def terminating_by_ctrl_c() -> Iterator[Callable[[], bool]]:
         came = True
         signal.raise_signal(signal.SIGINT)
 
-    is_main = threading.current_thread() is threading.main_thread()
-    can_interrupt = is_main and callable(signal.getsignal(signal.SIGINT))
+    can_interrupt = _is_main_thread() and callable(signal.getsignal(signal.SIGINT))
     if not can_interrupt or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield lambda: False
         return

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mde_runtime import files
+from mde_runtime import files, process
 from mde_runtime.engines.flavours import Flavour, library_of
 from mde_runtime.engines.listening import BuildLog, build_monitor
 from mde_runtime.errors import MachineError, UsageError
@@ -78,12 +78,14 @@ def build_engine(
     """Build the engine of an ONNX graph. TensorRT needs the GPU that the engine is for; TensorRT-RTX needs none.
 
     timing_cache: a file of kernel timings, used and kept up to date. log_file: where the library's log goes.
-    moved_on: called at every step of the builder. Raises MachineError that names the node and the cause.
+    moved_on: called at every step of the builder; what it raises ends the build, and is raised here. So does Ctrl-C.
+    Raises MachineError that names the node and the cause.
     """
     library = library_of(flavour)
     log = BuildLog(library)
     try:
-        return _build(library, log, graph, flavour, options, timing_cache, moved_on)
+        with process.holding_ctrl_c() as is_pressed:
+            return _build(library, log, graph, flavour, options, timing_cache, moved_on, is_pressed)
     except BaseException as error:
         # The builder dies here, not in a later garbage collection: its destructor takes the lock that the library holds
         # while it logs, so a collection inside another build's log would wait for itself.
@@ -102,6 +104,7 @@ def _build(
     options: BuildOptions,
     timing_cache: Path | None,
     moved_on: Callable[[], None],
+    is_pressed: Callable[[], bool],
 ) -> bytes:
     name = f"{flavour} {library.__version__}"
     try:
@@ -112,14 +115,13 @@ def _build(
     parser = library.OnnxParser(network, log.logger)  # holds the network's weights: it must live until all is built
     _parse(parser, graph, name)
     config = _configure(library, builder, network, options)
-    monitor = build_monitor(library, moved_on)
+    monitor = build_monitor(library, log.caught, moved_on, is_pressed)  # config does not keep it alive
     config.progress_monitor = monitor
     if timing_cache is not None:
         known = timing_cache.read_bytes() if timing_cache.exists() else b""
         config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False)
     built = builder.build_serialized_network(network, config)
-    if monitor.interrupted:
-        raise KeyboardInterrupt
+    log.caught.raise_first()
     if built is None:
         cause = log.cause(UNRELATED)
         raise RefusedError(f"{name} cannot build the graph: {cause}; {REMEDY}", regions_of(cause))
