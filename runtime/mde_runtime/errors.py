@@ -48,4 +48,6 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:REASON_LENGTH] or type(error).__name__
 
 
+BUG = 70  # of an exception that nobody foresaw: EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C (128 + SIGINT)
+TERMINATED = 143  # by SIGTERM (128 + SIGTERM)

@@ -163,7 +163,7 @@ def _never_carried_out(monkeypatch):
     [
         (("--protocol", "nonsense"), 2, "protocol 'nonsense'"),
         (("--split", "nonsense"), 3, "no split 'nonsense'"),
-        (("--frames", "0"), 2, "give 1 or more"),
+        (("--frames", "0"), 2, "'--frames'"),
         (("--threads", "0"), 2, "'--threads'"),
         (("--mode", "paced", "--fps", "0"), 2, "'--fps'"),
         (("--mode", "sustained", "--minutes", "0"), 2, "'--minutes'"),
