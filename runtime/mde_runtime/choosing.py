@@ -9,7 +9,7 @@ from mde_runtime.backends import BACKENDS, Graph, Session, open_session
 from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_ranking
 from mde_runtime.certificate import PRECISIONS, Precision
-from mde_runtime.errors import BadInputError, MachineError, UsageError, VerdictError
+from mde_runtime.errors import BadInputError, MachineError, UsageError, VerdictError, one_line
 from mde_runtime.verify import Verification
 
 AUTO = "auto"
@@ -44,7 +44,7 @@ class Choice:
         ]
         if self.not_here:
             lines.append(f"not here: {', '.join(self.not_here)} (mde-doctor says why)")
-        return "\n".join(lines)
+        return "\n".join(map(one_line, lines))
 
 
 def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None) -> tuple[Session, Choice]:

@@ -3,11 +3,18 @@
 A message is one line: what is wrong, where, and what to do.
 """
 
+import re
+
+LINE_ENDS = re.compile(r"\s*[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]\s*")
+
 
 class MdeError(Exception):
     """Anything that this project refuses or fails to do. Never raised itself: its children say whose turn it is."""
 
     exit_code = 3
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())  # names and texts of hostile files are in many messages
 
 
 class VerdictError(MdeError):
@@ -41,3 +48,9 @@ class MeasurementError(MdeError):
 
 
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C (128 + SIGINT)
+
+
+def one_line(text: str) -> str:
+    """Text from anywhere as one line that no terminal takes for a command: what cannot be printed is escaped."""
+    joined = LINE_ENDS.sub(" ", text)
+    return joined if joined.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in joined)
