@@ -71,8 +71,12 @@ def check_regular(path: Path) -> None:
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
-        kind = next((words for is_kind, words in KINDS if is_kind(mode)), "no file")
-        raise BadInputError(f"{path}: is {kind}, which is not read; name a file")
+        raise BadInputError(f"{path}: is {kind_of(mode)}, which is not read; name a file")
+
+
+def kind_of(mode: int) -> str:
+    """In words, what a path of this mode is that is no regular file."""
+    return next((words for is_kind, words in KINDS if is_kind(mode)), "no file")
 
 
 def is_stream(target: Path) -> bool:

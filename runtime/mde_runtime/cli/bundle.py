@@ -77,6 +77,7 @@ def verify(bundle: Path, as_json: bool) -> int:
     """
     from mde_runtime import records
     from mde_runtime.bundle import read_bundle
+    from mde_runtime.cache import take_ignored
     from mde_runtime.progress import progress
     from mde_runtime.verify import pairs, verify_everywhere, without_backend
 
@@ -88,6 +89,8 @@ def verify(bundle: Path, as_json: bool) -> int:
     else:
         header = ("backend", "precision", "verdict", "worst RMSE", "p99.9", "bias", "worst SSIM", "executor or reason")
         click.echo(table(header, _verification_rows(rows)))
+    for line in take_ignored():
+        say(line)
     left = without_backend(rows)
     if left:
         say(f"no backend here is verified with {', '.join(left)}")
