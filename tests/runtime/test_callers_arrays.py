@@ -6,9 +6,10 @@ import numpy as np
 import onnx
 import pytest
 
-from mde_runtime import DepthEstimator, MachineError
+from mde_runtime import DepthEstimator
 from mde_runtime.backends import BACKENDS, open_session
 from mde_runtime.backends.null import FAR_M, NEAR_M
+from mde_runtime.machine import this_machine
 
 FLOAT32_STEP_AT_20_M = 4e-6
 TOLERANCES_M = {"openvino-bf16": 0.12}  # 8 bits of mantissa at 20 m, and half of that once more for the sum before
@@ -25,7 +26,11 @@ def with_a_batch_of_one(graph: bytes) -> bytes:
     return content
 
 
-@pytest.fixture(params=[name for name, row in BACKENDS.items() if row.device != "cuda"])
+HAS_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"} & set(this_machine().instruction_set)
+HERE = [name for name, row in BACKENDS.items() if row.device != "cuda" and (name != "openvino-bf16" or HAS_BFLOAT16)]
+
+
+@pytest.fixture(params=HERE)
 def backend(request):
     return request.param
 
@@ -37,10 +42,7 @@ def graph(request, tiny_graph):
 
 @pytest.fixture
 def session(backend, graph):
-    try:
-        opened = open_session(backend, graph, num_threads=1)
-    except MachineError as error:
-        pytest.skip(str(error))
+    opened = open_session(backend, graph, num_threads=1)
     yield opened
     opened.close()
 
@@ -126,9 +128,7 @@ def test_frames_that_are_read_only_or_every_second_of_a_film_are_taken(estimate,
 
 @pytest.mark.parametrize("num_frames", [1, 3])
 def test_several_frames_at_once_are_read_and_never_written(session, backend, expected, num_frames):
-    if session.max_batch is not None and num_frames > session.max_batch:
-        pytest.skip("the graph takes one frame at a time")
-    frames = drawn(np.random.default_rng(8), num_frames)
+    frames = drawn(np.random.default_rng(8), min(num_frames, session.max_batch or num_frames))
     before = frames.copy()
     for _ in range(3):
         answer = session.run({"frame": frames})["depth_m"]
