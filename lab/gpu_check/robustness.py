@@ -81,13 +81,13 @@ def lines_of_bundle(bundle: Path, data: Path, name: str) -> Iterator[Line]:
     """A line for every change, in FP32."""
     frames, model = held_out(data, None), open_chosen(bundle, "auto", "fp32")
     unchanged_m = 0.0
-    with progress(f"{name}: judging", len(CHANGES) * len(frames)) as moved_on:
+    with progress(f"{name}: judging", len(CHANGES) * len(frames)) as advance:
         for change_name, change in CHANGES.items():
             judge, chance = open_protocol(PROTOCOL), np.random.default_rng(0)
             for sample in frames:
                 frame = np.ascontiguousarray(change(as_the_camera_gives_it(sample, model.contract.source), chance))
                 judge.add(_as_seen(model.answer(frame).depth_m, change), sample.depth_m)
-                moved_on()
+                advance()
             values = judge.result().values
             unchanged_m = unchanged_m or values["rmse_m"]
             figures = {name: values[name] for name in ("rmse_m", "ssim")}

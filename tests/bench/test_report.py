@@ -17,20 +17,19 @@ from mde_bench.report.page import page, write_report
 from mde_bench.report.svg import TEXT_WIDTH, WIDTH, Axis, Mark, axis_over, marks
 from mde_bench.result.verdict import headline
 from mde_bench.run import carry_out
-from mde_bench.timing.interleave import Effort
+from mde_bench.timing.effort import EFFORTS
 
-BRIEF = Effort(num_rounds=5, block_s=0.002, min_calls=2, max_windows=1, max_warm_up_s=0.05)
 SECTIONS = ("verdict", "speed", "parity", "pictures", "conditions", "provenance")
 
 
 @pytest.fixture
 def written(tiny_bundle, tiny_data, badly, tmp_path):
     """A report of one that is right, one that is wrong and one that crashes."""
-    plan = plan_run(tiny_bundle, None, Excerpt(tiny_data, None, 8), "seed", 1, BRIEF)
+    excerpt = Excerpt(tiny_data, None, 8)
+    plan = plan_run(tiny_bundle, None, excerpt, "seed", 1, EFFORTS["brief"], only=("onnxruntime-cpu *",))
     wrong = dataclasses.replace(badly("steady", fault="wrong_depth"), name="wrong <b>depth</b>")
     crash = dataclasses.replace(badly("steady", fault="crash"), name="crash")
-    here = [candidate for candidate in plan.candidates if "cuda" not in candidate.name]
-    plan = dataclasses.replace(plan, candidates=(*here, wrong, crash))
+    plan = dataclasses.replace(plan, candidates=(*plan.candidates, wrong, crash))
     outcome = carry_out(plan)
     write_report(outcome, plan.scene, tmp_path / "report.html")
     return tmp_path / "report.html", outcome, plan

@@ -83,7 +83,7 @@ def judge_file(
     flicker, rmse_m = Flicker(), list[float]()
     model = _open(path, protocol, backend, precision)
     wanted = model.contract.from_network
-    with progress("judging", len(frames)) as moved_on:
+    with progress("judging", len(frames)) as advance:
         for sample in frames:
             depth_m = model.answer(as_the_camera_gives_it(sample, model.contract.source)).depth_m
             accumulator.add(depth_m, sample.depth_m)
@@ -97,7 +97,7 @@ def judge_file(
                 raise UsageError(f"{sample.name}: its truth is of another size than its depth; leave --picture out")
             if beside:
                 beside.add(depth_m, sample.depth_m)
-            moved_on()
+            advance()
     if show:
         show(_shots(model, frames, rmse_m), wanted)
     model.close()

@@ -39,6 +39,7 @@ def comparison_summary(compared: Comparisons, found: Sequence[Check], title: str
         low, high = it.ratio.interval.low, it.ratio.interval.high
         cells = (f"{it.ratio.value:.4f}", f"{low:.4f} to {high:.4f}", f"{it.smallest_seen:.1%}")
         lines.append(_markdown_row([it.name, it.verdict, *cells]))
+    lines += ["", f"<sub>{_escaped(compared.stated)}</sub>"]
     return "\n".join(lines) + "\n"
 
 

@@ -9,11 +9,7 @@ from mde_bench import cli
 from mde_bench.report.ci import benchmark, junit, summary
 from mde_bench.result.gate import Check, checks, read_gate
 from mde_bench.run import carry_out
-from mde_bench.timing import interleave
-from mde_bench.timing.interleave import Effort
 from mde_runtime.errors import BadInputError
-
-BRIEF = Effort(num_rounds=4, block_s=0.002, min_calls=2, max_windows=1, max_warm_up_s=0.05)
 
 
 @pytest.fixture
@@ -117,11 +113,11 @@ def test_the_benchmark_json_is_what_the_action_reads(result):
     assert all(entry["unit"] == "ms" and entry["value"] > 0 for entry in entries)
 
 
-def test_a_breach_ends_the_command_with_1_and_one_line_each(tiny_bundle, tiny_data, tmp_path, monkeypatch):
-    monkeypatch.setattr(interleave, "Effort", lambda: BRIEF)
+def test_a_breach_ends_the_command_with_1_and_one_line_each(tiny_bundle, tiny_data, tmp_path):
     (tmp_path / "gate.toml").write_text('["onnxruntime-cpu *"]\np50_ms = 1e-6\n')
     arguments = ["run", tiny_bundle, "--data", tiny_data, "--gate", tmp_path / "gate.toml", "--ci", tmp_path / "ci"]
-    ended = CliRunner().invoke(cli.main, [*map(str, arguments), "--allow-noisy"])
+    arguments += ["--effort", "brief", "--only", "onnxruntime-cpu *", "--allow-noisy"]
+    ended = CliRunner().invoke(cli.main, list(map(str, arguments)))
     assert ended.exit_code == 1
     assert sum("over 1e-06" in line for line in ended.stderr.splitlines()) == 2
     assert {path.name for path in (tmp_path / "ci").iterdir()} == {"junit.xml", "summary.md", "benchmark.json"}
