@@ -58,8 +58,8 @@ def main(
 
     Without a GPU the exit code is 4; it is 1 where something failed or an aim was missed.
     """
-    from lab.gpu_check.gpu import gpu_name
     from lab.gpu_check.plan import plan_of
+    from mde_bench.machine.nvidia import gpu_name
 
     parts = (only,) if only else DEFAULT_PARTS
     if plan:

@@ -10,7 +10,7 @@ from lab.gpu_check.clock import Clock
 from lab.gpu_check.request import Asked
 from lab.gpu_check.robustness import CHANGES, lines_of_bundle
 from lab.gpu_check.train.jobs import JOBS, SEED_MODEL, SEEDS, VARIANTS, jobs_of
-from lab.gpu_check.train.pareto import Point, front, picture
+from lab.gpu_check.train.pareto import Point, picture
 from lab.gpu_check.train.part import Place, train_lines
 from mde_runtime.errors import MachineError, UsageError
 from mde_train.recipe import NOTHING, with_settings
@@ -107,10 +107,6 @@ def test_training_without_data_says_what_to_give(tmp_path):
 
 
 POINTS = [Point(SEED_MODEL, "seed", 8.0, 2.8), Point("fast", "fast", 1.0, 2.9), Point("slow", "slow", 9.0, 3.0)]
-
-
-def test_the_front_holds_what_no_other_beats_in_both():
-    assert [point.name for point in front(POINTS)] == ["fast", "seed"]
 
 
 def test_the_seed_is_marked_in_the_picture():

@@ -8,6 +8,7 @@ import numpy as np
 from mde_bench.accuracy.frames import Scene
 from mde_bench.report import colour
 from mde_bench.result.result import Row
+from mde_runtime.colours import round_up
 from mde_runtime.contract import FromNetwork
 
 
@@ -28,7 +29,7 @@ def panels(shown: Shown) -> str:
     by_error = np.argsort([frame.truth_rmse_m for frame in shown.row.frames])
     chosen = {"Best": by_error[0], "Median": by_error[len(by_error) // 2], "Worst": by_error[-1]}
     error_m = shown.depth_m - truth_m
-    limit_m = _round_up(float(np.quantile(np.abs(error_m)[scene.valid], 0.95)))
+    limit_m = round_up(max(float(np.quantile(np.abs(error_m)[scene.valid], 0.95)), 1e-6))
     depth_marks = tuple(f"{metres:.3g} m" for metres in np.linspace(wanted.near_m, wanted.far_m, 5))
     parts = [
         _scales(("Depth", colour.scale(colour.NEAR_TO_FAR, depth_marks)), ("Error", _error_scale(limit_m, 1, "m")))
@@ -44,7 +45,7 @@ def _least_faithful(shown: Shown) -> str:
         return ""
     index = int(np.argmax([frame.reference_rmse_m for frame in shown.row.frames]))
     difference_m = shown.depth_m[index] - shown.reference_m[index]
-    limit_m = _round_up(max(float(np.abs(difference_m).max()), 1e-6))
+    limit_m = round_up(max(float(np.abs(difference_m).max()), 1e-6))
     difference = colour.error_colours(difference_m, limit_m, np.ones(difference_m.shape, bool))
     reference = ("Reference", shown.reference_m[index])
     return _strip("Least faithful frame", shown, index, reference, ("Difference", difference)) + _scales(
@@ -78,8 +79,3 @@ def _error_scale(limit_m: float, factor: float, unit: str) -> str:
     end = f"{limit_m * factor:.3g} {unit}"
     return colour.scale(colour.TOO_NEAR_TO_TOO_FAR, (f"{end} too near", "0", f"{end} too far"))
 
-
-def _round_up(value: float) -> float:
-    """The next of 1, 2, 5, 10 ... that is no smaller."""
-    magnitude = 10.0 ** np.floor(np.log10(max(value, 1e-6)))
-    return float(next(digit * magnitude for digit in (1, 2, 5, 10) if digit * magnitude >= value * (1 - 1e-9)))

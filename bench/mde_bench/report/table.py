@@ -12,7 +12,6 @@ from mde_bench.timing.effort import EFFORTS
 DASH = "–"
 SPEED = ("p50 ms", "p90", "p99", "mean", "min", "backend p50", "host p50", "× ref.")
 PARITY = ("RMSE to ref. mm", "max mm", "SSIM", "δ1")
-NUM_COLUMNS = 1 + len(SPEED) + len(PARITY) + 2
 
 
 def table_of(result: Result) -> Group:
