@@ -75,7 +75,7 @@ def of_backend(bundle_path: Path, backend: str, frame: np.ndarray, macs: int) ->
     bundle = read_bundle(bundle_path)
     session = open_session(backend, bundle.graph("fp32"), num_threads=1)
     verification = recorded(bundle, "fp32", session) or verify(bundle, backend, "fp32", session)
-    choice = Choice(backend, "fp32", "asked for", verification, False, (), {})
+    choice = Choice.asked_for(backend, "fp32", verification, is_newly_verified=False)
     estimate = DepthEstimator(session, bundle.contract, choice)
     feeds = {"frame": frame[None]}
     inside = session.__dict__  # the library's own objects: what a call costs without this project around it

@@ -15,14 +15,14 @@ import click
 from mde_bench.compare.bundles import compare, processor, wall
 from mde_bench.timing.candidates import bundle_candidate
 from mde_runtime.bundle import read_bundle
-from mde_runtime.command import PATH, Command
+from mde_runtime.command import PATH, Command, Whole
 
 
 @click.command(cls=Command)
 @click.argument("bundle", type=PATH)
 @click.option("--backend", default="onnxruntime-cpu", show_default=True)
-@click.option("--num-comparisons", default=100, show_default=True)
-@click.option("--slower-permille", type=click.IntRange(min=0), default=0, show_default=True, help="0: against itself.")
+@click.option("--num-comparisons", type=Whole(1), default=100, show_default=True)
+@click.option("--slower-permille", type=Whole(0), default=0, show_default=True, help="0: against itself.")
 @click.option(
     "--rule-out-percent",
     type=click.FloatRange(min=0.1),
@@ -30,7 +30,7 @@ from mde_runtime.command import PATH, Command
     show_default=True,
     help="As of mde-bench compare.",
 )
-@click.option("--threads", "num_threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--threads", "num_threads", type=Whole(1), default=1, show_default=True)
 @click.option("--cpu-time", is_flag=True, help="Decide by processor time.")
 def main(
     bundle: Path,

@@ -29,12 +29,29 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 def tiny_contract() -> Contract:
     """The contract of `tiny_bundle`: 24x32 px frames, 0 to 20 m."""
     return Contract(
-        source=SourceFrame(HEIGHT_PX, WIDTH_PX, "rgb", "uint8", "NHWC"),
+        source=SourceFrame(height_px=HEIGHT_PX, width_px=WIDTH_PX, colour="rgb", dtype="uint8", layout="NHWC"),
         to_network=ToNetwork(
-            HEIGHT_PX, WIDTH_PX, 8, "stretch", "bilinear", False, 1 / 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+            height_px=HEIGHT_PX,
+            width_px=WIDTH_PX,
+            multiple_of_px=8,
+            resize="stretch",
+            interpolation="bilinear",
+            antialias=False,
+            scale=1 / 255,
+            mean=(0.0, 0.0, 0.0),
+            std=(1.0, 1.0, 1.0),
         ),
         from_network=FromNetwork(
-            "metric_depth", "m", 0.0, 20.0, "z", (0, 0, HEIGHT_PX, WIDTH_PX), "bilinear", False, 1.0, 0.0
+            kind="metric_depth",
+            unit="m",
+            near_m=0.0,
+            far_m=20.0,
+            distance="z",
+            covers=(0, 0, HEIGHT_PX, WIDTH_PX),
+            interpolation="bilinear",
+            antialias=False,
+            scale=1.0,
+            shift=0.0,
         ),
         intrinsics=None,
     )

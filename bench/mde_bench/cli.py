@@ -1,6 +1,7 @@
 """`mde-bench`: how fast, how faithful, how right."""
 
 import functools
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +12,14 @@ from click.core import ParameterSource
 
 from mde_bench.timing.effort import EFFORTS, NORMAL, Effort
 from mde_bench.timing.modes import MODES, Mode, ModeSettings
-from mde_runtime.command import OUTPUT, PATH, Group, say
+from mde_runtime.command import OUTPUT, PATH, Group, Real, Whole, say
 from mde_runtime.errors import MeasurementError, UsageError, VerdictError
 
 if TYPE_CHECKING:
     from mde_bench.result.result import Result
 
-POSITIVE = click.FloatRange(min=0, min_open=True)
+POSITIVE = Real(0, min_open=True)
+CORES = Whole(1, os.cpu_count())
 
 
 def _helps(rows: Mapping[str, Effort | Mode]) -> str:
@@ -51,9 +53,16 @@ def main() -> None:
 @click.option("--data", type=PATH, required=True, help="Data set of frames with depth.")
 @click.option("--checkpoint", type=PATH, help="The checkpoint of the bundle: parity is then against PyTorch itself.")
 @click.option("--split", help="Split of the data set.  [default: the last, which training does not see]")
-@click.option("--frames", "num_frames", default=50, show_default=True, help="How many, evenly spaced over the split.")
+@click.option(
+    "--frames",
+    "num_frames",
+    type=Whole(1),
+    default=50,
+    show_default=True,
+    help="How many, evenly spaced over the split.",
+)
 @click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged.")
-@click.option("--threads", "num_threads", type=click.IntRange(min=1), help="On a CPU.  [default: all cores]")
+@click.option("--threads", "num_threads", type=CORES, help="On a CPU.  [default: all cores]")
 @click.option(
     "--mode",
     "modes",
@@ -184,12 +193,10 @@ def accuracy(
 @click.argument("new", type=PATH)
 @click.option("--against", "old", type=PATH, help="The bundle to compare with, in one interleaved run.")
 @click.option("--baseline", type=PATH, help="Or a JSON of `mde-bench run` on this machine: quicker, but less sharp.")
-@click.option(
-    "--threads", "num_threads", type=click.IntRange(min=1), help="With --against, on a CPU.  [default: all cores]"
-)
+@click.option("--threads", "num_threads", type=CORES, help="With --against, on a CPU.  [default: all cores]")
 @click.option(
     "--rule-out-percent",
-    type=click.FloatRange(min=0.1),
+    type=Real(0.1, 100),
     default=5.0,
     show_default=True,
     help="With --against: go on until a change of more is ruled out. Smaller takes longer.",

@@ -15,7 +15,7 @@ from lab.gpu_check.clock import Clock
 from lab.gpu_check.lines import SCHEMA, GpuCheck, Line, as_markdown
 from lab.gpu_check.request import Asked
 from mde_runtime import __version__, files, records
-from mde_runtime.command import PATH, Command, say
+from mde_runtime.command import PATH, Command, Real, say
 from mde_runtime.errors import MachineError, MdeError, UsageError, VerdictError
 from mde_runtime.machine import this_machine
 
@@ -33,7 +33,9 @@ DEFAULT_PARTS = ("tests", "bench")  # the others take what has to be given
 
 @click.command(cls=Command)
 @click.option("--only", type=click.Choice(tuple(PARTS)), help="One part.  [default: tests and bench]")
-@click.option("--minutes", default=8.0, show_default=True, help="For everything; training goes on at the next call.")
+@click.option(
+    "--minutes", type=Real(0), default=8.0, show_default=True, help="For everything; training goes on at the next call."
+)
 @click.option("--models", type=PATH, help="bench: checkpoints NAME.ckpt; the others get random weights.")
 @click.option("--bundle", type=PATH, help="bundle, robustness: what is judged.")
 @click.option("--data", type=PATH, help="train, bundle, robustness: frames with depth.")

@@ -30,7 +30,7 @@ def open_subject(model: str, device: str, backend: str, precision: Precision) ->
 
     single = TimedSession(session_for(1))
     verification = verify.verify(bundle, name, precision, single)
-    choice = Choice(name, precision, "asked for", verification, True, (), {})
+    choice = Choice.asked_for(name, precision, verification, is_newly_verified=True)
     many = ByBatch(lambda size: DepthEstimator(session_for(size), bundle.contract, choice))
     return EstimatorOnDevice(DepthEstimator(single, bundle.contract, choice), single, many, verification)
 

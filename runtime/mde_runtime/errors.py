@@ -40,4 +40,14 @@ class MeasurementError(MdeError):
     exit_code = 5
 
 
+REASON_LENGTH = 300  # of another library's words in a message of ours
+
+
+def one_line(error: BaseException) -> str:
+    """Another library's words for a failure, as part of a message of one line; its kind where it has no words."""
+    return " ".join(str(error).split())[:REASON_LENGTH] or type(error).__name__
+
+
+BUG = 70  # of an exception that nobody foresaw: EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C (128 + SIGINT)
+TERMINATED = 143  # by SIGTERM (128 + SIGTERM)

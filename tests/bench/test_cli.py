@@ -170,7 +170,7 @@ def test_frames_of_another_size_are_refused_with_the_remedy(make_bundle, tiny_co
     [
         (("--protocol", "nonsense"), 2, "protocol 'nonsense'"),
         (("--split", "nonsense"), 3, "no split 'nonsense'"),
-        (("--frames", "0"), 2, "give 1 or more"),
+        (("--frames", "0"), 2, "'--frames'"),
         (("--threads", "0"), 2, "'--threads'"),
         (("--mode", "paced", "--fps", "0"), 2, "'--fps'"),
         (("--mode", "sustained", "--minutes", "0"), 2, "'--minutes'"),

@@ -11,6 +11,7 @@ from mde_bench.timing.worker_process import FRAMES
 from mde_runtime import files
 from mde_runtime.contract import FromNetwork, SourceFrame
 from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.evenly_spaced import evenly_spaced
 
 if TYPE_CHECKING:
     from mde_train.data import FrameSet, Sample
@@ -62,8 +63,7 @@ def open_scene(excerpt: Excerpt, source: SourceFrame, max_pixels: int = MAX_PIXE
             f"{num_frames} frames of {source.height_px}x{source.width_px} px are too many to hold at once; give "
             f"{most} or fewer, or judge all of a split with mde-bench accuracy, which holds one at a time"
         )
-    chosen = np.linspace(0, len(frame_set) - 1, num_frames).round().astype(int)
-    samples = [frame_set[int(index)] for index in chosen]
+    samples = [frame_set[index] for index in evenly_spaced(len(frame_set), num_frames)]
     return Scene(
         split=frame_set.split,
         num_frames_in_split=len(frame_set),

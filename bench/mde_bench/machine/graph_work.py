@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mde_runtime.errors import BadInputError
+from mde_runtime.multiply_adds import LAYERS, multiply_adds
 
 if TYPE_CHECKING:
     import onnx
 
 Shapes = dict[str, tuple[int, ...]]
-LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,8 @@ def _bytes(model: "onnx.ModelProto") -> dict[str, int]:
 
 def _macs(node: "onnx.NodeProto", shapes: Shapes) -> int:
     """Of one node; a shape that nobody knows counts as nothing, so the sum is a lower bound."""
-    if node.op_type not in LAYERS:
-        return 0
     first, second, result = (shapes.get(name, ()) for name in (node.input[0], node.input[1], node.output[0]))
-    if node.op_type == "Conv":  # every output value sums over the weights of its channel
-        return math.prod(result) * math.prod(second[1:])
-    if node.op_type == "ConvTranspose":  # every input value is spread by the weights of its channel
-        return math.prod(first) * math.prod(second[1:])
-    return math.prod(result) * (first[-2 if _is_first_transposed(node) else -1] if first else 0)
+    return multiply_adds(node.op_type, first, second, result, is_first_transposed=_is_first_transposed(node))
 
 
 def _is_first_transposed(node: "onnx.NodeProto") -> bool:

@@ -102,4 +102,3 @@ def _entries(figures: Iterable[tuple[str, str, float, str]]) -> str:
     """Name, unit, value and range of each as the action's JSON."""
     entries = [{"name": name, "unit": unit, "value": value, "range": spread} for name, unit, value, spread in figures]
     return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
-

@@ -99,7 +99,7 @@ def _pareto(result: Result) -> str:
     if not points:
         return ""
     wanted = result.judged.contract.from_network
-    drawn = pareto_plot(points, result.rows[0].speed, wanted.far_m - wanted.near_m)
+    drawn = pareto_plot(points, result.rows[0].speed, wanted.span_m)
     return (
         f"<figure>{drawn}<figcaption>Left is faster, low is more faithful; the line joins those that no other beats in "
         f"both. {save_button('svg', 'pareto', 'Save SVG')}</figcaption></figure>"

@@ -28,7 +28,11 @@ def open_subject(bundle: str, backend: str, precision: Precision, num_threads: i
     session = open_session(backend, read.graph(precision), num_threads=num_threads)
     known = verify.recorded(read, precision, session)
     verification = known or verify.verify(read, backend, precision, session)
-    return _estimator(read, session, Choice(backend, precision, "asked for", verification, known is None, (), {}))
+    return _estimator(
+        read,
+        session,
+        Choice.asked_for(backend, precision, verification, is_newly_verified=known is None),
+    )
 
 
 def open_chosen(bundle: Path, backend: str, precision: str) -> "Estimator":

@@ -65,4 +65,3 @@ def picture(points: list[Point]) -> str:
         ]
     )
     return plot("pareto", BOTTOM + 40, "Accuracy against latency", "".join(parts))
-

@@ -19,7 +19,7 @@ from mde_runtime.contract import SourceFrame
 from mde_runtime.cuda import open_cuda
 from mde_runtime.errors import MachineError
 
-SOURCE = SourceFrame(2, 4, "rgb", "uint8", "NHWC")
+SOURCE = SourceFrame(height_px=2, width_px=4, colour="rgb", dtype="uint8", layout="NHWC")
 
 
 @pytest.fixture
