@@ -1,4 +1,4 @@
-"""How often the interval of a ratio covers the truth: a bench run again and again, and the ratio of all runs together.
+"""The coverage of a ratio's interval: a bench run again and again, and the ratio of all runs together.
 
     .venv/bin/python -m lab.interval_coverage model.mde DATA 20
 

@@ -26,6 +26,12 @@ def _helps(rows: Mapping[str, Effort | Mode]) -> str:
     return "; ".join(f"{name}: {row.help}" for name, row in rows.items())
 
 
+DATA = click.option("--data", type=PATH, required=True, help="Data set of frames with depth.")
+SPLIT = click.option("--split", help="Split of the data set.  [default: the last, which training does not see]")
+PROTOCOL = click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged.")
+CI = click.option(
+    "--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) there."
+)
 EFFORT = click.option(
     "--effort",
     type=click.Choice(tuple(EFFORTS)),
@@ -50,9 +56,9 @@ def main() -> None:
 
 @main.command()
 @click.argument("bundle", type=PATH)
-@click.option("--data", type=PATH, required=True, help="Data set of frames with depth.")
+@DATA
 @click.option("--checkpoint", type=PATH, help="The checkpoint of the bundle: parity is then against PyTorch itself.")
-@click.option("--split", help="Split of the data set.  [default: the last, which training does not see]")
+@SPLIT
 @click.option(
     "--frames",
     "num_frames",
@@ -61,7 +67,7 @@ def main() -> None:
     show_default=True,
     help="How many, evenly spaced over the split.",
 )
-@click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged.")
+@PROTOCOL
 @click.option("--threads", "num_threads", type=CORES, help="On a CPU.  [default: all cores]")
 @click.option(
     "--mode",
@@ -81,7 +87,7 @@ def main() -> None:
 @click.option("--report", type=OUTPUT, help="Write one HTML page, complete in itself.")
 @click.option("--json", "json_path", type=OUTPUT, help="Write everything as JSON, the raw samples too.")
 @click.option("--gate", "gate_path", type=PATH, help="Limits in TOML; a breach makes the exit code 1.")
-@click.option("--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) there.")
+@CI
 @click.option("--allow-noisy", is_flag=True, help="Warn instead of failing when the measurement did not settle.")
 def run(
     bundle: Path,
@@ -142,9 +148,9 @@ def run(
 
 @main.command()
 @click.argument("model", type=PATH)
-@click.option("--data", type=PATH, required=True, help="Data set of frames with depth.")
-@click.option("--split", help="Split of the data set.  [default: the last, which training does not see]")
-@click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged.")
+@DATA
+@SPLIT
+@PROTOCOL
 @click.option(
     "--backend",
     default="auto",
@@ -205,7 +211,7 @@ def accuracy(
 @ONLY
 @EFFORT
 @click.option("--json", "json_path", type=OUTPUT, help="Write the comparison as JSON, the ratio of every launch too.")
-@click.option("--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) there.")
+@CI
 def compare(
     new: Path,
     old: Path | None,

@@ -10,7 +10,7 @@ from mde_bench.accuracy.frames import Excerpt, Scene, open_scene
 from mde_bench.accuracy.judge import accuracy_of
 from mde_bench.machine.graph_work import Work, work_of
 from mde_bench.machine.peaks import Peaks, peaks_here
-from mde_bench.result.result import Judged
+from mde_bench.result.result import RunInputs
 from mde_bench.timing.candidates import Candidate, bundle_candidates, named, torch_candidate
 from mde_bench.timing.effort import NORMAL, Effort
 from mde_bench.timing.modes import NO_MODES, ModeSettings
@@ -30,7 +30,7 @@ class Plan:
 
     candidates: tuple[Candidate, ...]
     scene: Scene
-    judged: Judged
+    judged: RunInputs
     work: dict[Precision, Work]  # of each graph; empty where it cannot be counted
     protocol: str  # of accuracy
     effort: Effort
@@ -72,7 +72,7 @@ def plan_run(
         reference = f"the PyTorch model of {checkpoint.name}, FP32"
     chosen = named(candidates, only)
     candidates = [candidates[0], *(candidate for candidate in chosen if candidate is not candidates[0])]
-    judged = Judged(
+    judged = RunInputs(
         bundle=bundle_path.name,
         bundle_sha256=files.sha256_of_file(bundle_path),
         fp32_sha256=bundle.manifest.members[graph_name("fp32")].sha256,

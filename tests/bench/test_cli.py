@@ -28,7 +28,7 @@ def bench(*arguments):
 
 
 def brief(*arguments):
-    return bench("run", *arguments, "--effort", "brief")
+    return bench("run", "--effort", "brief", *arguments)
 
 
 @pytest.fixture

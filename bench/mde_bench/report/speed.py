@@ -98,8 +98,8 @@ def _pareto(result: Result) -> str:
     points = [(row, row.speed, row.parity) for row in result.rows if row.speed and row.parity]
     if not points:
         return ""
-    wanted = result.judged.contract.from_network
-    drawn = pareto_plot(points, result.rows[0].speed, wanted.span_m)
+    from_network = result.judged.contract.from_network
+    drawn = pareto_plot(points, result.rows[0].speed, from_network.span_m)
     return (
         f"<figure>{drawn}<figcaption>Left is faster, low is more faithful; the line joins those that no other beats in "
         f"both. {save_button('svg', 'pareto', 'Save SVG')}</figcaption></figure>"

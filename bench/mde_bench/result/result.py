@@ -65,7 +65,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Judged:
+class RunInputs:
     """What was measured, and on what."""
 
     bundle: str  # file name, without its folder
@@ -93,7 +93,7 @@ class Result:
     seconds: float
     effort: str  # a row of `mde_bench.timing.effort`: how long was measured
     conditions: Conditions
-    judged: Judged
+    judged: RunInputs
     rows: tuple[Row, ...]  # the reference first
     absent: dict[str, str]  # candidates that this machine cannot run, and why
     invalid_because: tuple[str, ...]  # empty: the measurement is valid

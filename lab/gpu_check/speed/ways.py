@@ -1,4 +1,4 @@
-"""What the bench part measures: the networks, the ways to run them, and how long each may take."""
+"""The networks of the bench part, the ways to run them, and how long each may take."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

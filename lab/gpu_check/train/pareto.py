@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.gpu_check.train.jobs import SEED_MODEL
-from lab.gpu_check.train.judging import Judged, read_judged
+from lab.gpu_check.train.judging import FinishedJob, read_judged
 from mde_bench.report.pareto_plot import pareto_front
 from mde_bench.report.svg import WIDTH, Mark, axis_over, marks, plot, x_axis, y_axis
 from mde_runtime import files
@@ -34,7 +34,7 @@ def write_picture(folder: Path) -> None:
         files.write_text(folder / "pareto.svg", picture(points))
 
 
-def points_of(judged: Judged) -> list[Point]:
+def points_of(judged: FinishedJob) -> list[Point]:
     """A point for every precision that was timed; a row's name ends with its precision."""
     points = []
     for precision, found in judged.accuracy.items():

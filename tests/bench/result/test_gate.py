@@ -83,12 +83,17 @@ def test_limits_of_another_protocol_are_a_breach(result, gate):
         ("p50_ms = 3", "outside a table"),
         ("", "holds no limit"),
         ("[a", "not TOML"),
-        ("protocol = 3", "protocol is the name"),
+        ("protocol = 3", "protocol is a name"),
     ],
 )
 def test_a_gate_that_could_never_fail_is_refused(gate, text, said):
     with pytest.raises(BadInputError, match=said):
         gate(text)
+
+
+def test_a_gate_that_is_not_there_is_refused_with_what_to_write(tmp_path):
+    with pytest.raises(BadInputError, match="no such file; write limits in TOML"):
+        read_gate(tmp_path / "gate.toml")
 
 
 def test_junit_has_a_case_for_every_check_and_a_failure_for_every_breach():
