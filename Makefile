@@ -2,7 +2,7 @@
 # Another interpreter than python3: make PYTHON=python3.12 test
 
 PYTHON ?= python3
-ROOMS := runtime:train:export:bench
+ROOMS := .:runtime:train:export:bench
 
 .PHONY: help demo test gpu-check setup
 .DEFAULT_GOAL := help
@@ -11,7 +11,7 @@ help:
 	@echo "make demo        scenes, training, export, prediction, bench, report: the whole chain on this machine"
 	@echo "make test        lint, types, import contract, tests; ARGS='-k contract' goes to pytest"
 	@echo "make gpu-check   the tests and the bench that need an NVIDIA GPU; ONLY=tests|bench|bundle|train|robustness for a"
-	@echo "                 part, PLAN=1 for what it would do, REHEARSE=1 for the same path on a CPU; see CONTRIBUTING.md"
+	@echo "                 part, PLAN=1 for what it would do, REHEARSE=1 for the same path on a CPU; see lab/README.md"
 	@echo "make setup       .venv alone"
 
 setup:
@@ -25,7 +25,7 @@ test: setup
 
 # Runs on what the machine has (a Jetson's TensorRT belongs to its system Python), so it sets nothing up.
 gpu-check:
-	@PYTHONPATH=$(ROOMS) $(if $(wildcard .venv/bin/python),.venv/bin/python,$(PYTHON)) -m mde_bench.gpu_check \
+	@PYTHONPATH=$(ROOMS) $(if $(wildcard .venv/bin/python),.venv/bin/python,$(PYTHON)) -m lab.gpu_check \
 		$(if $(ONLY),--only $(ONLY)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(JOBS),--jobs $(JOBS)) \
 		$(if $(DATA),--data "$(DATA)") $(if $(MODELS),--models "$(MODELS)") $(if $(BUNDLE),--bundle "$(BUNDLE)") \
 		$(if $(WHEELS),--wheels "$(WHEELS)") $(if $(OUT),--out "$(OUT)") \

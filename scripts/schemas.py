@@ -14,7 +14,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from mde_bench.result import Result
+from mde_bench.result.result import Result
 from mde_runtime.bundle import Manifest
 from mde_runtime.certificate import Certificate
 from mde_runtime.contract import Contract

@@ -1,5 +1,6 @@
 """What every room's tests share: a cache of their own, and a bundle small enough to be made for each test."""
 
+import dataclasses
 import json
 import zipfile
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx.parser
 import pytest
+from PIL import Image
 
 from mde_runtime import files, parity
 from mde_runtime.bundle import MANIFEST, Golden, Provenance, stored_zip, write_bundle
@@ -29,12 +31,29 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 def tiny_contract() -> Contract:
     """The contract of `tiny_bundle`: 24x32 px frames, 0 to 20 m."""
     return Contract(
-        source=SourceFrame(HEIGHT_PX, WIDTH_PX, "rgb", "uint8", "NHWC"),
+        source=SourceFrame(height_px=HEIGHT_PX, width_px=WIDTH_PX, colour="rgb", dtype="uint8", layout="NHWC"),
         to_network=ToNetwork(
-            HEIGHT_PX, WIDTH_PX, 8, "stretch", "bilinear", False, 1 / 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+            height_px=HEIGHT_PX,
+            width_px=WIDTH_PX,
+            multiple_of_px=8,
+            resize="stretch",
+            interpolation="bilinear",
+            antialias=False,
+            scale=1 / 255,
+            mean=(0.0, 0.0, 0.0),
+            std=(1.0, 1.0, 1.0),
         ),
         from_network=FromNetwork(
-            "metric_depth", "m", 0.0, 20.0, "z", (0, 0, HEIGHT_PX, WIDTH_PX), "bilinear", False, 1.0, 0.0
+            kind="metric_depth",
+            unit="m",
+            near_m=0.0,
+            far_m=20.0,
+            distance="z",
+            covers=(0, 0, HEIGHT_PX, WIDTH_PX),
+            interpolation="bilinear",
+            antialias=False,
+            scale=1.0,
+            shift=0.0,
         ),
         intrinsics=None,
     )
@@ -154,3 +173,34 @@ def with_member() -> Callable[[Path, str, bytes], None]:
 def tiny_bundle(make_bundle: Callable[..., Path]) -> Path:
     """A bundle whose FP32 and FP16 graphs give the mean of the colours as depth, 0 to 20 m; about 30 kB."""
     return make_bundle()
+
+
+@pytest.fixture
+def tiny_data(tmp_path: Path, tiny_frames: np.ndarray) -> Path:
+    """The tiny frames as a data set in the layout of DepthEstimationUnreal; the truth is a little off the colours."""
+    root = tmp_path / "data"
+    for split in ("train", "val"):
+        for kind in ("rgb", "depth"):
+            (root / kind / split).mkdir(parents=True)
+        for number, frame in enumerate(tiny_frames):
+            Image.fromarray(frame).save(root / "rgb" / split / f"{number}.jpeg", quality=95)
+            truth_m = frame.mean(axis=-1) * (20 / 255) + 0.3 + 0.1 * number
+            np.save(root / "depth" / split / f"{number}.npy", truth_m.astype(np.float32))
+    return root
+
+
+@pytest.fixture
+def tiny_checkpoint(tmp_path: Path, tiny_frames: np.ndarray) -> Path:
+    """The `fast` network for the tiny frames, with fresh weights, scaled so that some of its depth is beyond 20 m."""
+    import torch
+
+    from mde_train.checkpoint import Checkpoint, write_checkpoint
+    from mde_train.models import build_model, model_named
+
+    torch.manual_seed(1)
+    contract = model_named("fast").contract(*tiny_frames.shape[1:3])
+    contract = dataclasses.replace(contract, from_network=dataclasses.replace(contract.from_network, scale=3.0))
+    truth_m = np.ones(tiny_frames.shape[:3], np.float32)
+    path = tmp_path / "tiny.ckpt"
+    write_checkpoint(path, Checkpoint(build_model("fast"), "fast", contract, {}, None, tiny_frames, truth_m))
+    return path

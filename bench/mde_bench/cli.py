@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,14 +10,15 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from mde_runtime.command import OUTPUT, PATH, Group, say
+from mde_runtime.command import OUTPUT, PATH, Group, Real, Whole, say
 from mde_runtime.errors import MeasurementError, UsageError, VerdictError
 
 if TYPE_CHECKING:
-    from mde_bench.modes import Mode
-    from mde_bench.result import Result
+    from mde_bench.result.result import Result
+    from mde_bench.timing.modes import Mode
 
-POSITIVE = click.FloatRange(min=0, min_open=True)
+POSITIVE = Real(0, min_open=True)
+CORES = Whole(1, os.cpu_count())
 
 
 @click.group(cls=Group)
@@ -32,9 +34,16 @@ def main() -> None:
 @click.option("--data", type=PATH, required=True, help="Data set of frames with depth.")
 @click.option("--checkpoint", type=PATH, help="The checkpoint of the bundle: parity is then against PyTorch itself.")
 @click.option("--split", help="Split of the data set.  [default: the last, which training does not see]")
-@click.option("--frames", "num_frames", default=50, show_default=True, help="How many, evenly spaced over the split.")
+@click.option(
+    "--frames",
+    "num_frames",
+    type=Whole(1),
+    default=50,
+    show_default=True,
+    help="How many, evenly spaced over the split.",
+)
 @click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged.")
-@click.option("--threads", "num_threads", type=click.IntRange(min=1), help="On a CPU.  [default: all cores]")
+@click.option("--threads", "num_threads", type=CORES, help="On a CPU.  [default: all cores]")
 @click.option(
     "--mode",
     "modes",
@@ -86,16 +95,16 @@ def run(
     \b
     mde-bench run model.mde --data data --checkpoint model.ckpt --report bench.html --json bench.json
     """
-    from mde_bench.ci import write_ci_files
-    from mde_bench.frames import Excerpt
-    from mde_bench.gate import checks, read_gate
-    from mde_bench.interleave import Effort
-    from mde_bench.modes import Asked
-    from mde_bench.peaks import peaks_here
+    from mde_bench.accuracy.frames import Excerpt
+    from mde_bench.machine.peaks import peaks_here
     from mde_bench.plan import plan_run
-    from mde_bench.ranking import keep_ranking
-    from mde_bench.result import save
+    from mde_bench.report.ci import write_ci_files
+    from mde_bench.result.gate import checks, read_gate
+    from mde_bench.result.ranking import keep_ranking
+    from mde_bench.result.result import save
     from mde_bench.run import carry_out
+    from mde_bench.timing.interleave import Effort
+    from mde_bench.timing.modes import Asked
 
     gate = read_gate(gate_path) if gate_path else None
     plan = plan_run(bundle, checkpoint, Excerpt(data, split, num_frames), protocol, num_threads, Effort())
@@ -150,8 +159,8 @@ def accuracy(
     mde-bench accuracy model.mde --data data --picture worst.png
     mde-bench accuracy model.ckpt --data data --protocol seed-raw
     """
-    from mde_bench.accuracy import judge_file
-    from mde_bench.report.sheet import check_format, write_sheet
+    from mde_bench.accuracy.judge import judge_file
+    from mde_bench.report.extremes import check_format, write_sheet
     from mde_runtime import files, records
 
     if picture:
@@ -170,12 +179,10 @@ def accuracy(
 @click.argument("new", type=PATH)
 @click.option("--against", "old", type=PATH, help="The bundle to compare with, in one interleaved run.")
 @click.option("--baseline", type=PATH, help="Or a JSON of `mde-bench run` on this machine: quicker, but less sharp.")
-@click.option(
-    "--threads", "num_threads", type=click.IntRange(min=1), help="With --against, on a CPU.  [default: all cores]"
-)
+@click.option("--threads", "num_threads", type=CORES, help="With --against, on a CPU.  [default: all cores]")
 @click.option(
     "--rule-out-percent",
-    type=click.FloatRange(min=0.1),
+    type=Real(0.1, 100),
     default=5.0,
     show_default=True,
     help="With --against: go on until a change of more is ruled out. Smaller takes longer.",
@@ -202,11 +209,11 @@ def compare(
     mde-bench compare new.mde --against old.mde
     mde-bench compare new.mde --baseline bench.json
     """
-    from mde_bench.baseline import compare_with_baseline
-    from mde_bench.ci import write_comparison_files
-    from mde_bench.compare import compare_bundles, processor, wall
-    from mde_bench.interleave import Effort
-    from mde_bench.table import by_reason
+    from mde_bench.compare.baseline import compare_with_baseline
+    from mde_bench.compare.bundles import compare_bundles, processor, wall
+    from mde_bench.report.ci import write_comparison_files
+    from mde_bench.report.table import by_reason
+    from mde_bench.timing.interleave import Effort
     from mde_runtime import files, records
 
     if old is not None and baseline is None:
@@ -257,6 +264,6 @@ def _conclude(result: "Result", breaches: list[str], allow_noisy: bool) -> None:
 def _print(result: "Result") -> None:
     from rich.console import Console
 
-    from mde_bench.table import table_of
+    from mde_bench.report.table import table_of
 
     Console(width=None if sys.stdout.isatty() else 200).print(table_of(result))

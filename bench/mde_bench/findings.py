@@ -8,16 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 import mde_runtime
-from mde_bench.accuracy import accuracy_of
-from mde_bench.anatomy import Anatomy, anatomy
-from mde_bench.candidates import Candidate, Opened
-from mde_bench.conditions import Moment, conditions, moment
-from mde_bench.interleave import Window
-from mde_bench.modes import ModeFigures
-from mde_bench.physics import Physics, Spent, physics
+from mde_bench.accuracy.anatomy import Anatomy, anatomy
+from mde_bench.accuracy.judge import accuracy_of
+from mde_bench.machine.conditions import Moment, conditions, moment
+from mde_bench.machine.roofline import Physics, Spent, physics
 from mde_bench.plan import Plan
-from mde_bench.result import SCHEMA, FrameError, OnGpu, Result, Row, Speed
-from mde_bench.statistics import latency, percentile, ratio
+from mde_bench.result.result import SCHEMA, FrameError, Result, Row, Speed
+from mde_bench.timing.candidates import Candidate, Opened
+from mde_bench.timing.interleave import Window
+from mde_bench.timing.modes import ModeFigures
+from mde_bench.timing.on_gpu import OnGpu
+from mde_bench.timing.statistics import latency, percentile, ratio
 from mde_runtime import metrics, parity
 from mde_runtime.parity import Limits, Parity
 from mde_runtime.protocols import Figures

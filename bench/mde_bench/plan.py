@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mde_bench.accuracy import accuracy_of
-from mde_bench.candidates import Candidate, bundle_candidate, bundle_pairs, torch_candidate
-from mde_bench.frames import Excerpt, Scene, open_scene
-from mde_bench.interleave import Effort
-from mde_bench.modes import Asked
-from mde_bench.peaks import Peaks, peaks_here
-from mde_bench.remote import CALL_TIMEOUT_S
-from mde_bench.result import Judged
-from mde_bench.work import Work, work_of
+from mde_bench.accuracy.frames import Excerpt, Scene, open_scene
+from mde_bench.accuracy.judge import accuracy_of
+from mde_bench.machine.graph_work import Work, work_of
+from mde_bench.machine.peaks import Peaks, peaks_here
+from mde_bench.result.result import Judged
+from mde_bench.timing.candidates import Candidate, bundle_candidate, bundle_pairs, torch_candidate
+from mde_bench.timing.interleave import Effort
+from mde_bench.timing.modes import Asked
+from mde_bench.timing.worker import CALL_TIMEOUT_S
 from mde_runtime import files
 from mde_runtime.bundle import graph_name, read_bundle
 from mde_runtime.certificate import Precision

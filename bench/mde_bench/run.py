@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mde_bench.conditions import moment
+from mde_bench.accuracy.frames import put_frames
 from mde_bench.findings import Findings, Predictions, judge
-from mde_bench.frames import put_frames
-from mde_bench.interleave import measure
-from mde_bench.modes import measure_modes
-from mde_bench.on_gpu import on_gpu
+from mde_bench.machine.conditions import moment
 from mde_bench.plan import Plan
-from mde_bench.remote import AbsentError, CandidateError, Worker
-from mde_bench.result import Result
+from mde_bench.result.result import Result
+from mde_bench.timing.interleave import measure
+from mde_bench.timing.modes import measure_modes
+from mde_bench.timing.on_gpu import on_gpu
+from mde_bench.timing.worker import AbsentError, CandidateError, Worker
 from mde_runtime.progress import progress
 
 SEED = 0  # of the candidates' order: a run can be repeated

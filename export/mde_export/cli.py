@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from mde_runtime.command import PATH, Command, say
+from mde_runtime.command import PATH, Command, Real, Several, Whole, say
+from mde_runtime.contract import MAX_FAR_M, MAX_SIDE_PX
+from mde_runtime.engines.build import MAX_BATCH
 from mde_runtime.errors import MachineError
 
 if TYPE_CHECKING:
@@ -21,46 +23,18 @@ KINDS = ("metric_depth", "inverse_depth", "relative_inverse_depth")
 ENGINES = ("auto", "none", "tensorrt", "tensorrt-rtx")
 
 
-def _size(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    """480x640 as height and width."""
-    if value is None:
-        return None
-    height, _, width = value.partition("x")
-    if not (height.isdigit() and width.isdigit()):
-        raise click.BadParameter(f"{value!r} is not a height and a width such as 480x640")
-    return int(height), int(width)
+SIZE = Several(Whole(1, MAX_SIDE_PX), "x", "480x640")  # height, width; px
+BATCH = Several(Whole(1, MAX_BATCH), ":", "1:4:16")  # fewest, usual, most frames at once
+COLOURS = Several(Real(), ",", "0.5,0.5,0.5")  # red, green, blue
+RANGE = Several(Real(0, MAX_FAR_M), ":", "0:20")  # near, far; m
 
 
-def _batch(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
-    """1:4:16 as fewest, usual and most."""
-    if value is None:
-        return None
-    numbers = [int(part) for part in value.split(":") if part.isdigit()]
-    if len(numbers) != 3 or not 1 <= numbers[0] <= numbers[1] <= numbers[2]:
-        raise click.BadParameter(f"{value!r} is not the fewest, usual and most frames, such as 1:4:16")
-    return numbers[0], numbers[1], numbers[2]
-
-
-def _colours(_context: click.Context, option: click.Parameter, value: str | None) -> tuple[float, float, float] | None:
-    """0.485,0.456,0.406 as red, green and blue."""
-    if value is None:
-        return None
-    try:
-        red, green, blue = map(float, value.split(","))
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not red, green and blue such as 0.5,0.5,0.5", param=option) from error
-    return red, green, blue
-
-
-def _range(_context: click.Context, option: click.Parameter, value: str | None) -> tuple[float, float] | None:
-    """0:20 as near and far."""
-    if value is None:
-        return None
-    try:
-        near, far = map(float, value.split(":"))
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not near and far such as 0:20", param=option) from error
-    return near, far
+def _in_order(
+    _context: click.Context, option: click.Parameter, value: tuple[int, int, int] | None
+) -> tuple[int, int, int] | None:
+    if value is not None and not value[0] <= value[1] <= value[2]:
+        raise click.BadParameter(f"{value} is not the fewest, usual and most frames, such as 1:4:16", param=option)
+    return value
 
 
 @click.command(cls=Command)
@@ -70,32 +44,38 @@ def _range(_context: click.Context, option: click.Parameter, value: str | None) 
 @click.option("--int8", is_flag=True, help="Add an INT8 graph: a quarter of the size, less accurate; see its figure.")
 @click.option("--frames", type=PATH, metavar="DIR", help="Judge on these: a data set or pictures, 64 or more.")
 @click.option("--contract", type=PATH, metavar="FILE", help="What the network expects and gives, as contract.json.")
-@click.option("--network-size", callback=_size, metavar="HxW", help="In place of --contract: the network's input, px.")
+@click.option("--network-size", type=SIZE, metavar="HxW", help="In place of --contract: the network's input, px.")
 @click.option("--colour", type=click.Choice(("rgb", "bgr")), help="Likewise: the camera's order of colours.")
 @click.option(
     "--resize", type=click.Choice(("stretch", "letterbox", "crop")), help="Likewise: how frames come to size."
 )
 @click.option("--interpolation", type=click.Choice(("bilinear", "bicubic")), help="Likewise, to the network and back.")
 @click.option("--antialias/--no-antialias", default=None, help="Likewise: whether resizing averages when it shrinks.")
-@click.option("--mean", callback=_colours, metavar="R,G,B", help="Likewise: of colours from 0 to 1.")
-@click.option("--std", callback=_colours, metavar="R,G,B", help="Likewise: standard deviation of colours from 0 to 1.")
+@click.option("--mean", type=COLOURS, metavar="R,G,B", help="Likewise: of colours from 0 to 1.")
+@click.option("--std", type=COLOURS, metavar="R,G,B", help="Likewise: standard deviation of colours from 0 to 1.")
 @click.option("--kind", type=click.Choice(KINDS), help="Likewise: what the map holds.")
-@click.option("--range", "range_m", callback=_range, metavar="NEAR:FAR", help="Likewise: depths to clip to, metres.")
+@click.option("--range", "range_m", type=RANGE, metavar="NEAR:FAR", help="Likewise: depths to clip to, metres.")
 @click.option(
     "--distance", type=click.Choice(("z", "ray")), help="Likewise: along the optical axis, or the pixel's ray."
 )
 @click.option("--weights", type=PATH, metavar="FILE", help="Weights for package.module:build.")
 @click.option("--output", metavar="NAME", help="Which output of an ONNX graph is the map.")
-@click.option("--source-size", callback=_size, metavar="HxW", help="For camera frames of another size, px.")
-@click.option("--scale", type=float, help="Multiply the network's quantity: fitted to your camera.")
-@click.option("--shift", type=float, help="Add to the network's quantity, after --scale.")
+@click.option("--source-size", type=SIZE, metavar="HxW", help="For camera frames of another size, px.")
+@click.option("--scale", type=Real(), help="Multiply the network's quantity: fitted to your camera.")
+@click.option("--shift", type=Real(), help="Add to the network's quantity, after --scale.")
 @click.option(
     "--measured",
     type=PATH,
     metavar="FILE|DIR",
     help="Fit scale and shift to distances: a CSV of image,x,y,metres (px, m), or a data set with depth.",
 )
-@click.option("--batch", callback=_batch, metavar="MIN:OPT:MAX", help="Take several frames at once, such as 1:4:16.")
+@click.option(
+    "--batch",
+    type=BATCH,
+    callback=_in_order,
+    metavar="MIN:OPT:MAX",
+    help="Take several frames at once, such as 1:4:16.",
+)
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),

@@ -1,6 +1,5 @@
 """What an export made of a network, in numbers: nodes, casts, multiply-adds and in which precision, weights."""
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from mde_export.graph.canonical import from_bytes, stripped
 from mde_export.judge.certify import Trial
 from mde_export.precision.half import HALF
 from mde_export.precision.islands import names_in, was_repaired
+from mde_runtime.multiply_adds import multiply_adds
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,13 @@ def figures_of(network: ir.Model, trials: Sequence[Trial]) -> tuple[GraphFigures
     )
 
 
-def multiply_adds(node: ir.Node) -> int:
+def multiply_adds_of(node: ir.Node) -> int:
     """The multiply-adds of a node for one frame; 0 for what is no sum of products."""
-    sizes = [value.shape.dims if value is not None and value.shape is not None else () for value in node.inputs[:2]]
-    output = node.outputs[0].shape
-    if node.op_type not in ("Conv", "ConvTranspose", "MatMul", "Gemm") or output is None or len(sizes) < 2:
+    if len(node.inputs) < 2:
         return 0
-    if node.op_type == "Conv":
-        return _product(output.dims) * _product(sizes[1][1:])
-    if node.op_type == "ConvTranspose":
-        return _product(sizes[0]) * _product(sizes[1][1:])
-    is_transposed = node.op_type == "Gemm" and "transA" in node.attributes and node.attributes["transA"].as_int()
-    return _product(output.dims) * _product([sizes[0][-2 if is_transposed else -1]])
+    is_first_transposed = "transA" in node.attributes and bool(node.attributes["transA"].as_int())
+    shapes = [_shape(value) for value in (*node.inputs[:2], node.outputs[0])]
+    return multiply_adds(node.op_type, *shapes, is_first_transposed=is_first_transposed)
 
 
 def as_table(figures: Sequence[GraphFigures]) -> str:
@@ -70,9 +65,9 @@ def as_table(figures: Sequence[GraphFigures]) -> str:
 
 def _figures(name: str, model: ir.Model, file_bytes: int | None, repaired: Collection[str]) -> GraphFigures:
     nodes = list(model.graph)
-    total = sum(map(multiply_adds, nodes))
-    lowered = sum(multiply_adds(node) for node in nodes if _is_lowered(node))
-    kept = sum(multiply_adds(node) for node in nodes if node.name in repaired)
+    total = sum(map(multiply_adds_of, nodes))
+    lowered = sum(multiply_adds_of(node) for node in nodes if _is_lowered(node))
+    kept = sum(multiply_adds_of(node) for node in nodes if node.name in repaired)
     tensors = [value.const_value for value in model.graph.initializers.values()]
     return GraphFigures(
         name=name,
@@ -99,6 +94,8 @@ def _is_cast(node: ir.Node) -> bool:
     return node.op_type in ("Cast", "QuantizeLinear", "DequantizeLinear") and not is_of_weight
 
 
-def _product(dims: Sequence[int | ir.SymbolicDim]) -> int:
-    """An open batch counts as one frame."""
-    return math.prod(dim if isinstance(dim, int) else 1 for dim in dims)
+def _shape(value: ir.Value | None) -> tuple[int, ...]:
+    """An open batch counts as one frame; a shape that nobody knows is empty."""
+    if value is None or value.shape is None:
+        return ()
+    return tuple(dim if isinstance(dim, int) else 1 for dim in value.shape.dims)

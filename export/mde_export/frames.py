@@ -1,12 +1,12 @@
 """Frames: to judge a graph with, and the golden ones that a bundle carries to verify a device."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mde_export.judge.certify import Trial, attempt
 from mde_export.judge.evidence import MIN_FRAMES, Evidence, Frames, Pictures
 from mde_export.request import Request, Size
 from mde_export.sources import Source
@@ -14,6 +14,7 @@ from mde_export.steps import Step
 from mde_runtime.bundle import Golden
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, UsageError, VerdictError
+from mde_runtime.evenly_spaced import evenly_spaced
 from mde_runtime.fitting import Frame, frame_of
 from mde_runtime.sources import open_sources
 
@@ -21,20 +22,28 @@ NUM_GOLDEN = 8
 SYNTH_SEED = 0  # any will do, but the same bundle has the same bytes
 
 
-def golden_of(source: Source, evidence: Evidence, request: Request, step: Step) -> Golden:
-    """Frames spread evenly over the evidence, or rendered ones, and the original model's depth for them."""
+def golden_of(source: Source, trials: Sequence[Trial], evidence: Evidence, request: Request, step: Step) -> Golden:
+    """The hardest frames: for each precision the one with the worst RMSE; the rest evenly spaced.
+
+    So a device meets what the certificates call the worst. synth: of rendered frames, the worst of those.
+    """
     if request.golden == "synth":
-        return _rendered(source, step)
-    spread = np.unique(np.linspace(0, len(evidence.depth_m) - 1, NUM_GOLDEN).astype(int))
-    return Golden(evidence.pictures.frames[spread], evidence.depth_m[spread])
+        evidence = _rendered(source, step)
+        with step("golden frames: every graph on them", len(trials)) as moved_on:
+            trials = [_tried_on(evidence, trial, moved_on) for trial in trials]
+    worst = sorted({trial.parity.worst_frame for trial in trials})
+    others = [index for index in range(len(evidence.depth_m)) if index not in worst]
+    spaced = [others[index] for index in evenly_spaced(len(others), NUM_GOLDEN - len(worst))]
+    picked = sorted([*worst, *spaced])
+    return Golden(evidence.pictures.frames[picked], evidence.depth_m[picked])
 
 
-def _rendered(source: Source, step: Step) -> Golden:
+def _rendered(source: Source, step: Step) -> Evidence:
     """Nothing of anybody's data goes into the bundle. Raises VerdictError where the model gives NaN or Inf on them."""
     from mde_train.data.synth.frames import make_frame
 
-    with step("golden frames: rendered", NUM_GOLDEN) as moved_on:
-        pictures = [make_frame(SYNTH_SEED, index).frame for index in range(NUM_GOLDEN)]
+    with step("golden frames: rendered", MIN_FRAMES) as moved_on:
+        pictures = [make_frame(SYNTH_SEED, index).frame for index in range(MIN_FRAMES)]
         frames = np.stack([frame_of(picture, source.contract) for picture in pictures])
         depth_m, num_nonfinite = source.depth_by(source.contract)(frames, moved_on)
     if num_nonfinite:
@@ -42,7 +51,13 @@ def _rendered(source: Source, step: Step) -> Golden:
             f"{source.reference} gives {num_nonfinite} values that are NaN or Inf on the rendered golden frames; "
             "leave --golden synth out, or train on rendered scenes, too"
         )
-    return Golden(frames, depth_m)
+    return Evidence(Pictures(frames, None, "rendered"), depth_m, source.reference, source.contract)
+
+
+def _tried_on(evidence: Evidence, trial: Trial, moved_on: Callable[[], None]) -> Trial:
+    """The same graph on other frames."""
+    moved_on()
+    return trial.lowering(trial.kept_fp32, evidence) if trial.lowering else attempt("fp32", trial.graph, evidence)
 
 
 def pictures_of(source: Source, request: Request) -> Pictures:
@@ -73,11 +88,11 @@ def pictures_from(folder: Path, contract: Contract) -> Pictures:
         layout_of(folder)
     except BadInputError:
         frames = [frame for source in open_sources([str(folder)]) for frame in source.frames()]
-        chosen = _fitted((frames[index].read() for index in spread(len(frames))), contract, folder)
+        chosen = _fitted((frames[index].read() for index in evenly_spaced(len(frames), MIN_FRAMES)), contract, folder)
         return Pictures(chosen, None, f"{len(chosen)} pictures of {folder.name}")
     split = splits_of(folder)[-1]
     samples = open_split(folder, split)
-    picked = [samples[int(index)] for index in spread(len(samples))]
+    picked = [samples[index] for index in evenly_spaced(len(samples), MIN_FRAMES)]
     chosen = _fitted((sample.frame for sample in picked), contract, folder)
     fits = all(sample.depth_m.shape == chosen.shape[1:3] for sample in picked)
     truth_m = np.stack([np.where(sample.valid, sample.depth_m, 0) for sample in picked]) if fits else None
@@ -104,8 +119,3 @@ def _is_swapped(size: Size, picture: Size) -> bool:
     """Whether a picture's shape is that of `size` on its side: as a size of it, it fits at least twice as well."""
     ours, theirs = (math.log(width / height) for height, width in (size, picture))
     return ours != 0 and abs(theirs + ours) <= abs(theirs - ours) / 2
-
-
-def spread(count: int) -> npt.NDArray[np.int_]:
-    """MIN_FRAMES indices spread evenly over `count`, or all of them where there are fewer."""
-    return np.unique(np.linspace(0, count - 1, min(MIN_FRAMES, count)).astype(int))

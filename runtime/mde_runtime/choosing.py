@@ -21,7 +21,7 @@ AUTO_PRECISIONS: dict[str, tuple[Precision, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """What runs, and why that."""
 
@@ -33,6 +33,21 @@ class Choice:
     failed: tuple[str, ...]  # what would have come first, but failed verification
     not_here: dict[str, str]  # the backends that would have come first, and why this machine cannot open them
     ignored: tuple[str, ...] = ()  # entries of the cache that counted as none, and why
+
+    @classmethod
+    def asked_for(
+        cls, backend: str, precision: Precision, verification: Verification, *, is_newly_verified: bool
+    ) -> "Choice":
+        """A backend and a precision that were named, with nothing before them."""
+        return cls(
+            backend=backend,
+            precision=precision,
+            why="asked for",
+            verification=verification,
+            is_newly_verified=is_newly_verified,
+            failed=(),
+            not_here={},
+        )
 
     def __str__(self) -> str:
         """For a person: what runs, and what does not."""
@@ -74,7 +89,16 @@ def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None
         except VerdictError as error:
             failed.append(f"{name} {candidate}: {error}")
         else:
-            return session, Choice(name, candidate, why, verification, is_new, tuple(failed), not_here, take_ignored())
+            return session, Choice(
+                backend=name,
+                precision=candidate,
+                why=why,
+                verification=verification,
+                is_newly_verified=is_new,
+                failed=tuple(failed),
+                not_here=not_here,
+                ignored=take_ignored(),
+            )
     reasons = "; ".join([*failed, *(f"{name}: {reason}" for name, reason in not_here.items())])
     kind = VerdictError if failed else MachineError
     raise kind(f"{bundle.path}: nothing verified runs it on this machine: {reasons}; look into mde-doctor")

@@ -1,6 +1,6 @@
 """What the commands share: one line for an error, one exit code for whose turn it is, `--debug` for the traceback."""
 
-import errno
+import contextlib
 import os
 import sys
 import traceback
@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
-from mde_runtime import files
-from mde_runtime.errors import INTERRUPTED, BadInputError, MachineError, MdeError, UsageError
+from mde_runtime import failures, files, numbers, process
+from mde_runtime.errors import BUG, INTERRUPTED, TERMINATED, UsageError
 
 PATH = click.Path(
     path_type=Path
@@ -31,74 +31,143 @@ class _Output(click.Path):
 OUTPUT = _Output()
 
 
+class Whole(click.IntRange):
+    """A whole number of a range; without an upper end, one that 32 bits hold."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # Any: click's own
+        """The number. Ends the command as wrong usage where it is none, or out of range."""
+        try:
+            number = numbers.whole(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if self.max is None and number > numbers.MOST_WHOLE:
+            self.fail(f"{number} is more than {numbers.MOST_WHOLE}", param, ctx)
+        return super().convert(number, param, ctx)
+
+
+class Real(click.FloatRange):
+    """A finite number of a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # Any: click's own
+        """The number. Ends the command as wrong usage where it is none, or out of range."""
+        try:
+            number = numbers.real(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(number, param, ctx)
+
+
+class Several(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 takes none
+    """Numbers with a separator between them, as many as in the example: 480x640."""
+
+    name = "numbers"
+
+    def __init__(self, of: Whole | Real, separator: str, example: str):
+        self.of, self.separator, self.example = of, separator, example
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # Any: click's own
+        """The numbers, as a tuple. Ends the command as wrong usage where they are none, or out of range."""
+        if not isinstance(value, str):
+            return value
+        parts = value.split(self.separator)
+        if len(parts) != self.example.count(self.separator) + 1:
+            self.fail(f"{numbers.shown(value)} is not of the form {self.example}", param, ctx)
+        return tuple(self.of.convert(part, param, ctx) for part in parts)
+
+
 def say(text: str) -> None:
-    """Talk to the person at the terminal: stderr, so that stdout holds results alone."""
-    click.echo(text, err=True)
+    """Talk to the person at the terminal: stderr, so that stdout holds results alone. Where it is gone nobody hears."""
+    with contextlib.suppress(OSError):
+        click.echo(text, file=sys.stderr)  # err=True would write past a progress bar, into its line
 
 
-def _end(run: Callable[[], object], program: str, *, debug: bool) -> NoReturn:
-    """Run a command and exit: how it ended becomes one line on stderr and an exit code."""
-    try:
-        code = run()
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(UsageError.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        say(f"{program}: interrupted")
-        sys.exit(INTERRUPTED)
-    except (MdeError, OSError) as error:
+def _ended(run: Callable[[], object], program: str, *, debug: bool) -> int:
+    """Run a command: how it ended becomes one line on stderr and an exit code."""
+
+    def tell(error: BaseException) -> None:
         if debug:
-            traceback.print_exc()
-        problem = error if isinstance(error, MdeError) else _in_our_words(error)
-        say(f"{program}: {problem}")
-        sys.exit(problem.exit_code)
+            say("".join(traceback.format_exception(error)).rstrip())
+        say(f"{program}: {failures.bug_report(error, has_traceback=debug)}")
+
+    quiet = contextlib.nullcontext() if debug else process.without_tracebacks(tell)
+    with quiet, process.terminating_by_ctrl_c() as was_terminated, process.remembering_ctrl_c() as was_interrupted:
+        try:
+            code = _result(run)
+            if was_interrupted():
+                raise KeyboardInterrupt
+            return code if isinstance(code, int) else 0
+        except click.ClickException as error:
+            with contextlib.suppress(OSError):
+                error.show()
+            return UsageError.exit_code
+        except (KeyboardInterrupt, click.Abort):
+            say(f"{program}: {'terminated' if was_terminated() else 'interrupted'}")
+            return TERMINATED if was_terminated() else INTERRUPTED
+        except Exception as error:  # noqa: BLE001  this is where no exception gets past
+            if was_interrupted():  # and a library made another exception of it
+                say(f"{program}: interrupted")
+                return INTERRUPTED
+            if isinstance(error, BrokenPipeError) and process.is_reader_gone():
+                return 0  # `| head` has read what it wanted
+            problem = failures.problem_of(error)
+            if problem is None:
+                tell(error)
+                return BUG
+            if debug:
+                say("".join(traceback.format_exception(error)).rstrip())
+            say(f"{program}: {problem}")
+            return problem.exit_code
 
 
-def _in_our_words(error: OSError) -> MdeError:
-    where = f"{error.filename}: " if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return MachineError(f"{where}the disk is full; free some space and run the same command again")
-    return BadInputError(f"{where}{error.strerror or error}; look at the file and its folder")
+def _result(run: Callable[[], object]) -> object:
+    """What a command returns, once stdout has taken all of it."""
+    try:
+        result = run()
+    except click.exceptions.Exit as end:  # --help, --version
+        result = end.exit_code
+    with contextlib.suppress(ValueError):  # closed by whoever runs the command in its own process
+        sys.stdout.flush()
+    return result
 
 
-def _debug_option() -> click.Option:
-    return click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
+class _Ends:
+    """How commands and groups end. A mixin of click's two classes."""
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: Any, **extra: Any) -> NoReturn:
+        """Run and exit. Of click's further keywords only those that its test runner sets are kept, for the context."""
+        arguments, program = list(sys.argv[1:] if args is None else args), prog_name or Path(sys.argv[0]).name
+        process.prepare()
+
+        def run() -> object:
+            _complete(self, program)  # type: ignore[arg-type]  # a mixin of click.Command
+            with self.make_context(program, arguments, **extra) as context:  # type: ignore[attr-defined]
+                return self.invoke(context)  # type: ignore[attr-defined]
+
+        code = _ended(run, program, debug="--debug" in arguments)
+        process.finish_streams()
+        sys.exit(code)
 
 
-class Command(click.Command):
+def _complete(command: click.Command, program: str) -> None:
+    """Answer a shell that asks for completion, and exit: click does so in the `main` that ours replaces."""
+    variable = f"_{program}_COMPLETE".replace("-", "_").replace(".", "_").upper()
+    if instruction := os.environ.get(variable):
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(command, {}, program, variable, instruction))
+
+
+class Command(_Ends, click.Command):
     """A click command that ends in one line and an exit code of `mde_runtime.errors`."""
 
     def __init__(self, *args: Any, **extra: Any):  # Any: click's own signature
         super().__init__(*args, **extra)
-        self.params.append(_debug_option())
-
-    def invoke(self, ctx: click.Context) -> Any:  # Any: click's own signature
-        """Run the command. A reader of our stdout that goes away (`| head`) is no error; click would exit with 1."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: Any, **extra: Any) -> NoReturn:
-        """Run the command and exit. Of click's further keywords only those that its test runner sets are kept."""
-        arguments, program = _call(args, prog_name)
-        extra["standalone_mode"] = False
-        _end(lambda: click.Command.main(self, arguments, program, **extra), program, debug="--debug" in arguments)
+        self.params.append(
+            click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
+        )
 
 
-class Group(click.Group):
+class Group(_Ends, click.Group):
     """A click group whose commands end as `Command` says."""
 
     command_class = Command
-
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: Any, **extra: Any) -> NoReturn:
-        """Run the group and exit; see `Command.main`."""
-        arguments, program = _call(args, prog_name)
-        extra["standalone_mode"] = False
-        _end(lambda: click.Group.main(self, arguments, program, **extra), program, debug="--debug" in arguments)
-
-
-def _call(args: Sequence[str] | None, prog_name: str | None) -> tuple[list[str], str]:
-    return list(sys.argv[1:] if args is None else args), prog_name or Path(sys.argv[0]).name

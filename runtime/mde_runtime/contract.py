@@ -19,7 +19,7 @@ MAX_SIDE_PX = 16384  # a frame side beyond this is a corrupt file, not a camera:
 Interpolation = Literal["bilinear", "bicubic"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceFrame:
     """The frame as the camera gives it."""
 
@@ -33,7 +33,7 @@ class SourceFrame:
         _check_sides("contract.source", self.height_px, self.width_px)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ToNetwork:
     """What the network takes: (N, 3, height_px, width_px) float32 RGB, value = (frame * scale - mean) / std.
 
@@ -67,7 +67,7 @@ class ToNetwork:
         _check_normalisation(self.scale, self.mean, self.std)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FromNetwork:
     """What the network gives, (N, 1, h, w) or (N, h, w), and how it becomes z-depth or ray distance in metres.
 
@@ -100,12 +100,17 @@ class FromNetwork:
             raise BadInputError("contract.from_network.scale: 0 would give the same depth everywhere; write 1 for none")
 
     @property
+    def span_m(self) -> float:
+        """far - near, metres: what tolerances and SSIM's constants go by."""
+        return self.far_m - self.near_m
+
+    @property
     def is_metric(self) -> bool:
         """Whether the output can be brought to metres: relative depth cannot until scale and shift were fitted."""
         return self.kind != "relative_inverse_depth" or (self.scale, self.shift) != (1.0, 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Intrinsics:
     """A pinhole camera at the source size: focal lengths and principal point, px (pixel centres at whole numbers)."""
 
@@ -119,7 +124,7 @@ class Intrinsics:
             raise BadInputError("contract.intrinsics: focal lengths must be greater than 0 px; write the camera's")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Placement:
     """Where the frame lies in the network's input: its size after the resize, and its corner (negative: cut off)."""
 
@@ -129,7 +134,7 @@ class Placement:
     left_px: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """From the camera's frame to the network, and from the network to metres at the frame's size."""
 
@@ -165,7 +170,12 @@ class Contract:
             choose = min if to_network.resize == "letterbox" else max
             factor = choose(height / source.height_px, width / source.width_px)
             height, width = (max(1, round(side * factor)) for side in (source.height_px, source.width_px))
-        return Placement(height, width, _centred(to_network.height_px, height), _centred(to_network.width_px, width))
+        return Placement(
+            height_px=height,
+            width_px=width,
+            top_px=_centred(to_network.height_px, height),
+            left_px=_centred(to_network.width_px, width),
+        )
 
     @property
     def seen(self) -> tuple[slice, slice]:

@@ -47,10 +47,21 @@ class MeasurementError(MdeError):
     exit_code = 5
 
 
+BUG = 70  # of an exception that nobody foresaw: EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C (128 + SIGINT)
+TERMINATED = 143  # by SIGTERM (128 + SIGTERM)
 
 
 def one_line(text: str) -> str:
     """Text from anywhere as one line that no terminal takes for a command: what cannot be printed is escaped."""
     joined = LINE_ENDS.sub(" ", text)
     return joined if joined.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in joined)
+
+
+REASON_LENGTH = 300  # of another library's words in a message of ours
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception's own words on one line, as part of a message of ours, cut short; its type where it has none."""
+    text = " ".join(one_line(str(error)).split()) or type(error).__name__
+    return text if len(text) <= REASON_LENGTH else f"{text[: REASON_LENGTH - 3]}..."

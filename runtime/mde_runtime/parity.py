@@ -82,7 +82,7 @@ class Parity:
 
 def tolerance(contract: FromNetwork) -> float:
     """T, metres: the RMSE that FP32 and FP16 may have, 1 cm over 0-20 m."""
-    return TOLERANCE_SHARE * (contract.far_m - contract.near_m)
+    return TOLERANCE_SHARE * contract.span_m
 
 
 def measure(depth_m: Depth, reference_m: Depth, num_nonfinite: int, contract: Contract) -> Parity:
@@ -97,10 +97,11 @@ def measure(depth_m: Depth, reference_m: Depth, num_nonfinite: int, contract: Co
         )
     seen = (slice(None), *contract.seen)
     depth_m, reference_m = depth_m[seen], reference_m[seen]
-    data_range_m = contract.from_network.far_m - contract.from_network.near_m
     difference = depth_m.astype(np.float64) - reference_m.astype(np.float64)
     rmse_by_frame = np.sqrt(np.mean(difference**2, axis=(1, 2)))
-    ssim_by_frame = [metrics.ssim(d, r, data_range_m) for d, r in zip(depth_m, reference_m, strict=True)]
+    ssim_by_frame = [
+        metrics.ssim(d, r, contract.from_network.span_m) for d, r in zip(depth_m, reference_m, strict=True)
+    ]
     worst = int(np.argmax(np.nan_to_num(rmse_by_frame, nan=np.inf)))
     magnitude = np.abs(difference)
     is_far = reference_m > 0

@@ -1,32 +1,16 @@
-"""A data set as small as the tiny bundle, and candidates that behave as badly as they are told to."""
+"""Candidates that behave as badly as they are told to, and runs that are over soon."""
 
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from mde_bench.candidates import Candidate
-from mde_bench.frames import Excerpt
-from mde_bench.interleave import Effort
+from mde_bench.accuracy.frames import Excerpt
 from mde_bench.plan import Plan, plan_run
+from mde_bench.timing.candidates import Candidate
+from mde_bench.timing.interleave import Effort
 from mde_runtime.backends import BACKENDS
-
-
-@pytest.fixture
-def tiny_data(tmp_path: Path, tiny_frames: np.ndarray) -> Path:
-    """The tiny frames as a data set in the layout of DepthEstimationUnreal; the truth is a little off the colours."""
-    root = tmp_path / "data"
-    for split in ("train", "val"):
-        for kind in ("rgb", "depth"):
-            (root / kind / split).mkdir(parents=True)
-        for number, frame in enumerate(tiny_frames):
-            Image.fromarray(frame).save(root / "rgb" / split / f"{number}.jpeg", quality=95)
-            truth_m = frame.mean(axis=-1) * (20 / 255) + 0.3 + 0.1 * number
-            np.save(root / "depth" / split / f"{number}.npy", truth_m.astype(np.float32))
-    return root
 
 
 @pytest.fixture
@@ -38,23 +22,6 @@ def badly(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Candidate]:
         return Candidate(behaviour, "test", "fp32", f"subjects_for_tests:{behaviour}", options)
 
     return make
-
-
-@pytest.fixture
-def tiny_checkpoint(tmp_path: Path, tiny_frames: np.ndarray) -> Path:
-    """The `fast` network for the tiny frames, with fresh weights, scaled so that some of its depth is beyond 20 m."""
-    import torch
-
-    from mde_train.checkpoint import Checkpoint, write_checkpoint
-    from mde_train.models import build_model, model_named
-
-    torch.manual_seed(1)
-    contract = model_named("fast").contract(*tiny_frames.shape[1:3])
-    contract = dataclasses.replace(contract, from_network=dataclasses.replace(contract.from_network, scale=3.0))
-    truth_m = np.ones(tiny_frames.shape[:3], np.float32)
-    path = tmp_path / "tiny.ckpt"
-    write_checkpoint(path, Checkpoint(build_model("fast"), "fast", contract, {}, None, tiny_frames, truth_m))
-    return path
 
 
 @pytest.fixture(autouse=True)

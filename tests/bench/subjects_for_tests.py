@@ -7,8 +7,8 @@ import time
 
 import numpy as np
 
-from mde_bench.candidates import Answer
-from mde_bench.device_times import DeviceTimes
+from mde_bench.timing.candidates import Answer
+from mde_bench.timing.device_times import DeviceTimes
 from mde_runtime.errors import MachineError
 
 

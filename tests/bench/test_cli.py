@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mde_bench import cli, frames, interleave, run
-from mde_bench.conditions import Conditions
-from mde_bench.result import read_result
+from mde_bench import cli, run
+from mde_bench.accuracy import frames
+from mde_bench.machine.conditions import Conditions
+from mde_bench.result.result import read_result
+from mde_bench.timing import interleave
 from mde_runtime import records
 from mde_runtime.backends import BACKENDS
 from mde_runtime.bundle import read_bundle
@@ -161,7 +163,7 @@ def _never_carried_out(monkeypatch):
     [
         (("--protocol", "nonsense"), 2, "protocol 'nonsense'"),
         (("--split", "nonsense"), 3, "no split 'nonsense'"),
-        (("--frames", "0"), 2, "give 1 or more"),
+        (("--frames", "0"), 2, "'--frames'"),
         (("--threads", "0"), 2, "'--threads'"),
         (("--mode", "paced", "--fps", "0"), 2, "'--fps'"),
         (("--mode", "sustained", "--minutes", "0"), 2, "'--minutes'"),

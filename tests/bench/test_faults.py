@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from mde_bench import run
-from mde_bench.interleave import measure
-from mde_bench.result import read_result, save
+from mde_bench.result.result import read_result, save
 from mde_bench.run import carry_out
+from mde_bench.timing.interleave import measure
 
 PREDICTED = 8  # the tiny data's frames: a fault after so many calls strikes in the middle of the measurement
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mde_bench.frames import Excerpt
-from mde_bench.interleave import Effort
+from mde_bench.accuracy.frames import Excerpt
 from mde_bench.plan import plan_run
 from mde_bench.report.page import page, write_report
 from mde_bench.report.svg import TEXT_WIDTH, WIDTH, Axis, Mark, axis_over, marks
+from mde_bench.result.verdict import headline
 from mde_bench.run import carry_out
-from mde_bench.verdict import headline
+from mde_bench.timing.interleave import Effort
 
 BRIEF = Effort(num_rounds=5, block_s=0.002, min_calls=2, max_windows=1, max_warm_up_s=0.05)
 SECTIONS = ("verdict", "speed", "parity", "pictures", "conditions", "provenance")

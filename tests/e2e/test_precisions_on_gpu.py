@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mde_bench.gpu_check.commands import Invocation
-from mde_bench.gpu_check.networks import write_random_checkpoint
+from lab.gpu_check.commands import Invocation
+from lab.gpu_check.speed.networks import write_random_checkpoint
 from mde_runtime import MachineError
 from mde_runtime.backends import BACKENDS, open_session
 from mde_runtime.bundle import Bundle, read_bundle

@@ -35,10 +35,29 @@ def one_convolution() -> Callable[..., tuple[nn.Module, ir.Model]]:
 
 def make_contract(**changes):
     """A 12x20 frame, stretched to 8x16, metres 0 to 20. Changes go to the part that has a field of that name."""
-    source = SourceFrame(12, 20, "rgb", "uint8", "NHWC")
-    to_network = ToNetwork(8, 16, 4, "stretch", "bilinear", False, 1 / 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    source = SourceFrame(height_px=12, width_px=20, colour="rgb", dtype="uint8", layout="NHWC")
+    to_network = ToNetwork(
+        height_px=8,
+        width_px=16,
+        multiple_of_px=4,
+        resize="stretch",
+        interpolation="bilinear",
+        antialias=False,
+        scale=1 / 255,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    )
     from_network = FromNetwork(
-        "metric_depth", "m", 0.0, 20.0, "z", (0, 0, 8, 16), "bilinear", False, scale=1.0, shift=0.0
+        kind="metric_depth",
+        unit="m",
+        near_m=0.0,
+        far_m=20.0,
+        distance="z",
+        covers=(0, 0, 8, 16),
+        interpolation="bilinear",
+        antialias=False,
+        scale=1.0,
+        shift=0.0,
     )
     parts: dict = {"source": source, "to_network": to_network, "from_network": from_network}
     owners = {"height_px": "to_network", "width_px": "to_network", "antialias": "to_network"}
@@ -121,7 +140,7 @@ def make_checkpoint(tiny_model: str) -> Callable[..., Path]:
     ) -> Path:
         torch.manual_seed(5)
         chance = np.random.default_rng(5)
-        levels = chance.integers(20, 235, (num_frames, 1, 1, 3))
+        levels = chance.integers(20, 235, (num_frames, 4, 5, 3)).repeat(3, axis=1).repeat(4, axis=2)
         frames = np.clip(levels + chance.integers(-20, 21, (num_frames, 12, 20, 3)), 0, 255).astype(np.uint8)
         network = Tiny().eval()
         contract = make_contract(resize="pad", height_px=12, multiple_of_px=4, width_px=20, covers=(0, 0, 12, 20))

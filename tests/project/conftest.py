@@ -13,7 +13,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SETTINGS = configparser.ConfigParser()
 SETTINGS.read(ROOT / "setup.cfg")
-COMMANDS = re.findall(r"^(mde-\w+) =", SETTINGS["options.entry_points"]["console_scripts"], flags=re.MULTILINE)
+MODULES = dict(
+    re.findall(r"^(mde-\w+) = ([\w.]+):main$", SETTINGS["options.entry_points"]["console_scripts"], flags=re.MULTILINE)
+)
+COMMANDS = list(MODULES)
 
 
 @pytest.fixture
@@ -32,6 +35,12 @@ def settings() -> configparser.ConfigParser:
 def command(request: pytest.FixtureRequest) -> str:
     """Each command in turn."""
     return str(request.param)
+
+
+@pytest.fixture
+def command_module(command: str) -> str:
+    """The module whose `main` the command is."""
+    return MODULES[command]
 
 
 @pytest.fixture(params=[name for name in COMMANDS if name != "mde-doctor"])

@@ -3,8 +3,8 @@
 import onnx
 import pytest
 
-from mde_bench.work import work_of
-from mde_export.explain import multiply_adds
+from mde_bench.machine.graph_work import work_of
+from mde_export.explain import multiply_adds_of
 from mde_export.graph.canonical import from_bytes, stripped
 
 
@@ -15,7 +15,7 @@ def layer(body, inputs, output):
 
 
 def both_counts(graph):
-    return work_of(graph).num_macs, sum(map(multiply_adds, stripped(from_bytes(graph)).graph))
+    return work_of(graph).num_macs, sum(map(multiply_adds_of, stripped(from_bytes(graph)).graph))
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import signal
+import subprocess
 import sys
 import traceback
 
@@ -38,6 +40,52 @@ def test_ctrl_c_ends_a_build(tiny_graph):
         build_engine(tiny_graph(), "tensorrt-rtx", moved_on=interrupt)
 
 
+def test_whatever_a_step_raises_ends_a_build_and_is_raised(tiny_graph):
+    steps = []
+
+    def fail() -> None:
+        steps.append(1)
+        raise OSError("the terminal is gone")
+
+    with pytest.raises(OSError, match="the terminal is gone"):
+        build_engine(tiny_graph(), "tensorrt-rtx", moved_on=fail)
+    assert len(steps) < 5  # it did not go on
+
+
+# Python's signal handlers run between any two bytecodes: here in each callback of the library, at its first line.
+INTERRUPTING = """
+import pathlib, signal, sys
+from mde_runtime.engines import listening
+from mde_runtime.engines.build import build_engine
+def interrupt(frame, event, argument):
+    name = frame.f_code.co_name
+    if event == "call" and frame.f_code.co_filename == listening.__file__ and name == sys.argv[1]:
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGINT)
+sys.setprofile(interrupt)
+try:
+    build_engine(pathlib.Path(sys.argv[2]).read_bytes(), "tensorrt-rtx")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("callback", ["log", "phase_start", "phase_finish", "step_complete"])
+def test_ctrl_c_in_any_callback_ends_a_build(tiny_graph, tmp_path, callback):
+    (tmp_path / "tiny.onnx").write_bytes(tiny_graph())
+    arguments = [callback, tmp_path / "tiny.onnx"]
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTING, *arguments], capture_output=True, text=True, check=False
+    )
+    assert (ended.stdout, ended.returncode) == ("interrupted\n", 0), ended.stderr
+
+
+def test_ctrl_c_is_what_it_was_after_a_build(tiny_graph):
+    before = signal.getsignal(signal.SIGINT)
+    build_engine(tiny_graph(), "tensorrt-rtx")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_a_graph_that_the_parser_refuses_is_one_line_with_node_and_cause(tmp_path):
     transpose_of_bytes = onnx.parser.parse_model("""
         <ir_version: 10, opset_import: ["": 20]>
@@ -74,6 +122,12 @@ def test_an_error_keeps_no_builder_alive():  # one that dies inside the next bui
 def test_a_gpu_that_the_library_does_not_know_is_refused_with_those_it_knows(tiny_graph):
     with pytest.raises(UsageError, match=r"no compute capability '8.7' in this tensorrt-rtx; it has 7\.5, 8\.0"):
         build_engine(tiny_graph(), "tensorrt-rtx", BuildOptions(compute_capabilities=("8.7",)))
+
+
+@pytest.mark.parametrize("capability", ["8..6", "86", "8.6.", ".8.6", "nan", ""])
+def test_a_capability_with_a_slip_is_not_taken_for_another(tiny_graph, capability):
+    with pytest.raises(UsageError, match="no compute capability"):
+        build_engine(tiny_graph(), "tensorrt-rtx", BuildOptions(compute_capabilities=(capability,)))
 
 
 @pytest.mark.parametrize(

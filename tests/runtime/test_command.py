@@ -3,7 +3,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import click
 import pytest
@@ -38,6 +40,13 @@ def raising(error: BaseException):
         (KeyboardInterrupt(), 130),
         (OSError(errno.ENOSPC, "No space left on device", "out.mde"), 4),
         (FileNotFoundError(errno.ENOENT, "No such file", "in.mde"), 3),
+        (MemoryError(), 4),
+        (RuntimeError("can't start new thread"), 4),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), 4),
+        (AssertionError("a bug\non two lines"), 70),
+        (EOFError(), 70),
+        (BrokenPipeError(errno.EPIPE, "a worker's pipe"), 70),
+        (RecursionError("maximum recursion depth exceeded"), 70),
     ],
 )
 def test_an_error_is_one_line_and_one_exit_code(command, error, exit_code):
@@ -55,8 +64,29 @@ def test_a_command_that_ends_well_gives_its_verdict(command, returned, exit_code
     assert command(command_that(lambda: returned)).exit_code == exit_code
 
 
-def test_a_bug_of_ours_keeps_its_traceback(command):
-    assert isinstance(command(command_that(raising(AssertionError("bug")))).exception, AssertionError)
+def test_a_bug_of_ours_says_what_to_send(command):
+    said = command(command_that(raising(AssertionError("x is None")))).stderr
+    assert "a bug of mde-toolchain (AssertionError: x is None at test_command.py:" in said
+    assert "please report it: send the command, the version (" in said
+    assert "the traceback that --debug adds" in said
+    assert "Traceback" not in said
+
+
+def test_debug_adds_the_traceback_of_a_bug(command):
+    ended = command(command_that(raising(AssertionError("x is None"))), "--debug")
+    assert ended.exit_code == 70
+    assert "Traceback" in ended.stderr
+    assert "the traceback above" in ended.stderr.splitlines()[-1]
+
+
+def test_an_exception_of_a_thread_is_one_line(command):
+    def in_a_thread() -> None:
+        thread = threading.Thread(target=raising(KeyError("lost")))
+        thread.start()
+        thread.join()
+
+    ended = command(command_that(in_a_thread))
+    assert (len(ended.stderr.splitlines()), "KeyError: 'lost'" in ended.stderr) == (1, True)
 
 
 def test_debug_adds_the_traceback(command):
@@ -82,41 +112,143 @@ def test_the_commands_of_a_group_end_alike(command):
     assert (ended.exit_code, ended.stderr.splitlines()[0].endswith(": no GPU")) == (4, True)
 
 
-def test_ctrl_c_ends_a_running_command_with_130():
-    program = """
-import click, time
-from mde_runtime.command import Command
+COMMAND_THAT = """
+import click, os, sys, time
+from mde_runtime.command import Command, say
 @click.command(cls=Command)
 def main():
-    click.echo("started")
-    time.sleep(60)
+    {body}
 main()
 """
-    running = subprocess.Popen(
-        [sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+WAIT = 'click.echo("started"); time.sleep(60)'
+SWALLOW = """click.echo("started")
+    class Freed:
+        def __del__(self):
+            time.sleep(60)
+    Freed()"""
+
+
+def started(body: str, **extra) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", COMMAND_THAT.format(body=body)],
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **extra},
     )
-    assert running.stdout is not None
+
+
+def ended_with(body: str, **extra) -> tuple[int, str]:
+    running = started(body, **extra)
+    said = running.communicate(timeout=30)[1]
+    return running.returncode, said
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+    ids=["ctrl-c", "sigterm"],
+)
+@pytest.mark.parametrize("body", [WAIT, SWALLOW], ids=["sleeping", "where Python drops exceptions"])
+def test_a_signal_ends_a_running_command_in_one_line(body, number, exit_code, word):
+    running = started(body)
     assert running.stdout.readline() == "started\n"
     time.sleep(0.05)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, said = running.communicate(timeout=30)
-    assert (running.returncode, said.strip().endswith("interrupted")) == (130, True)
+    assert (running.returncode, said) == (exit_code, f"-c: {word}\n")
 
 
-def test_a_reader_that_goes_away_is_no_error():
-    program = """
-import click
-from mde_runtime.command import Command
-@click.command(cls=Command)
-def main():
-    for _ in range(100000):
-        click.echo("line")
-main()
-"""
+def test_sigterm_removes_what_is_half_done(tmp_path):
+    target = tmp_path / "out.txt"
+    running = started(
+        f"""from pathlib import Path; from mde_runtime import files
+    with files.replacing(Path({str(target)!r})) as draft:
+        draft.write_text("half"); click.echo("started"); time.sleep(60)"""
+    )
+    assert running.stdout.readline() == "started\n"
+    running.send_signal(signal.SIGTERM)
+    running.communicate(timeout=30)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_still_ends_a_command_that_ctrl_c_cannot_reach():
+    running = started(WAIT, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))  # a background job's
+    assert running.stdout.readline() == "started\n"
+    running.send_signal(signal.SIGTERM)
+    running.communicate(timeout=30)
+    assert running.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("body", ['click.echo("line " * 9999)', 'print("line")'], ids=["at once", "at the end"])
+def test_a_reader_that_goes_away_is_no_error(body):
     read, write = os.pipe()
-    running = subprocess.Popen([sys.executable, "-c", program], stdout=write, stderr=subprocess.PIPE, text=True)
-    os.close(write)
-    os.read(read, 10)
     os.close(read)
-    _, said = running.communicate(timeout=30)
-    assert (running.returncode, said) == (0, "")
+    try:
+        assert ended_with(body, stdout=write) == (0, "")
+    finally:
+        os.close(write)
+
+
+@pytest.mark.parametrize("body", ['click.echo("line")', 'print("line")'], ids=["at once", "at the end"])
+def test_a_result_that_finds_no_place_is_an_error(body):
+    with Path("/dev/full").open("w") as full:
+        assert ended_with(body, stdout=full) == (
+            4,
+            "-c: the disk is full; free some space and run the same command again\n",
+        )
+
+
+def test_talk_that_nobody_hears_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        with Path("/dev/full").open("w") as full:
+            for deaf in (write, full):
+                running = started('say("talk"); click.echo("result"); say("talk")', stderr=deaf)
+                assert (running.communicate(timeout=30)[0], running.returncode) == ("result\n", 0)
+                running = started('raise KeyError("a bug")', stderr=deaf)
+                assert (running.communicate(timeout=30)[0], running.returncode) == ("", 70)
+    finally:
+        os.close(write)
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_a_closed_stream_is_never_taken_for_another_file(tmp_path, closed):
+    target = tmp_path / "out.txt"
+    body = f"""
+    with open({str(target)!r}, "w") as file:
+        os.write(1, b"result"); os.write(2, b"talk"); click.echo("result"); say("talk"); sys.stdin.read()
+        file.write("content")"""
+    code, _ = ended_with(body, stdin=subprocess.DEVNULL, preexec_fn=lambda: [os.close(number) for number in closed])
+    assert (code, target.read_text()) == (0, "content")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_that_an_encoding_lacks_are_escaped(encoding):
+    running = started(
+        r'click.echo("\udce9\u6df1.png"); print("\udce9\u6df1.png"); say("\udce9\u6df1.png")',
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        text=False,
+    )
+    out, said = running.communicate(timeout=30)
+    assert (running.returncode, out.count(b".png"), said.count(b".png")) == (0, 2, 1)
+
+
+WITHOUT_ACCOUNT = """import pwd
+    def unknown(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+    pwd.getpwuid = unknown
+    for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME"):
+        os.environ.pop(name, None)
+    main.callback = lambda: click.echo(ask())
+    main()
+    """
+
+
+@pytest.mark.parametrize(
+    ("question", "exit_code"),
+    [("__import__('getpass').getuser()", 0), ("__import__('pathlib').Path.home()", 4), ("pwd.getpwuid(5)", 4)],
+    ids=["a name", "a home folder", "an entry"],
+)
+def test_a_user_without_a_name_works_or_is_told_what_to_set(question, exit_code):
+    code, said = ended_with(f"ask = lambda: {question}\n    {WITHOUT_ACCOUNT}")
+    assert code == exit_code
+    assert said == "" or (said.count("\n"), "set USER and HOME, and MDE_CACHE" in said) == (1, True)

@@ -8,10 +8,31 @@ from mde_runtime import BadInputError, records
 from mde_runtime.contract import Contract, FromNetwork, Intrinsics, Placement, SourceFrame, ToNetwork
 
 SEED_A = Contract(
-    source=SourceFrame(144, 256, "rgb", "uint8", "NHWC"),
-    to_network=ToNetwork(224, 224, 32, "stretch", "bilinear", True, 1 / 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-    from_network=FromNetwork("metric_depth", "m", 0.0, 20.0, "z", (0, 0, 224, 224), "bilinear", True, 1.0, 0.0),
-    intrinsics=Intrinsics(200.0, 200.0, 127.5, 71.5),
+    source=SourceFrame(height_px=144, width_px=256, colour="rgb", dtype="uint8", layout="NHWC"),
+    to_network=ToNetwork(
+        height_px=224,
+        width_px=224,
+        multiple_of_px=32,
+        resize="stretch",
+        interpolation="bilinear",
+        antialias=True,
+        scale=1 / 255,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    ),
+    from_network=FromNetwork(
+        kind="metric_depth",
+        unit="m",
+        near_m=0.0,
+        far_m=20.0,
+        distance="z",
+        covers=(0, 0, 224, 224),
+        interpolation="bilinear",
+        antialias=True,
+        scale=1.0,
+        shift=0.0,
+    ),
+    intrinsics=Intrinsics(fx_px=200.0, fy_px=200.0, cx_px=127.5, cy_px=71.5),
 )
 
 
@@ -32,8 +53,14 @@ def test_a_contract_survives_the_disk():
 @pytest.mark.parametrize(
     ("broken", "complaint"),
     [
-        (lambda: SourceFrame(0, 256, "rgb", "uint8", "NHWC"), r"contract\.source\.height_px: 0"),
-        (lambda: SourceFrame(144, 10**6, "rgb", "uint8", "NHWC"), r"contract\.source\.width_px: 1000000"),
+        (
+            lambda: SourceFrame(height_px=0, width_px=256, colour="rgb", dtype="uint8", layout="NHWC"),
+            r"contract\.source\.height_px: 0",
+        ),
+        (
+            lambda: SourceFrame(height_px=144, width_px=10**6, colour="rgb", dtype="uint8", layout="NHWC"),
+            r"contract\.source\.width_px: 1000000",
+        ),
         (lambda: with_to_network(height_px=225), "225 px is no multiple of 32 px; the next is 256 px"),
         (lambda: with_to_network(multiple_of_px=0), "multiple_of_px: 0"),
         (lambda: with_to_network(std=(1.0, 0.0, 1.0)), "scale and std must be greater than 0"),
@@ -45,7 +72,7 @@ def test_a_contract_survives_the_disk():
         (lambda: with_from_network(far_m=1e200), "near < far <= 1e\\+09"),
         (lambda: with_from_network(covers=(5, 0, 5, 224)), "is empty"),
         (lambda: with_from_network(scale=0.0), "the same depth everywhere"),
-        (lambda: Intrinsics(0.0, 1.0, 0.0, 0.0), "greater than 0 px"),
+        (lambda: Intrinsics(fx_px=0.0, fy_px=1.0, cx_px=0.0, cy_px=0.0), "greater than 0 px"),
     ],
 )
 def test_a_contract_that_contradicts_itself_cannot_be_made(broken, complaint):
@@ -111,10 +138,10 @@ def test_relative_depth_is_metric_only_after_scale_and_shift_were_fitted():
 @pytest.mark.parametrize(
     ("resize", "size", "placement"),
     [
-        ("stretch", (224, 224), Placement(224, 224, 0, 0)),
-        ("letterbox", (224, 224), Placement(126, 224, 49, 0)),
-        ("crop", (224, 224), Placement(224, 398, 0, -87)),
-        ("pad", (160, 256), Placement(144, 256, 8, 0)),
+        ("stretch", (224, 224), Placement(height_px=224, width_px=224, top_px=0, left_px=0)),
+        ("letterbox", (224, 224), Placement(height_px=126, width_px=224, top_px=49, left_px=0)),
+        ("crop", (224, 224), Placement(height_px=224, width_px=398, top_px=0, left_px=-87)),
+        ("pad", (160, 256), Placement(height_px=144, width_px=256, top_px=8, left_px=0)),
     ],
 )
 def test_the_policy_places_the_frame_in_the_networks_input(resize, size, placement):
@@ -129,10 +156,12 @@ def test_the_policy_places_the_frame_in_the_networks_input(resize, size, placeme
 )  # fmt: skip
 def test_letterbox_lies_inside_and_crop_covers(resize, height, width, source_height, source_width):
     contract = Contract(
-        SourceFrame(source_height, source_width, "rgb", "uint8", "NHWC"),
-        dataclasses.replace(SEED_A.to_network, height_px=height, width_px=width, multiple_of_px=8, resize=resize),
-        dataclasses.replace(SEED_A.from_network, covers=(0, 0, height, width)),
-        None,
+        source=SourceFrame(height_px=source_height, width_px=source_width, colour="rgb", dtype="uint8", layout="NHWC"),
+        to_network=dataclasses.replace(
+            SEED_A.to_network, height_px=height, width_px=width, multiple_of_px=8, resize=resize
+        ),
+        from_network=dataclasses.replace(SEED_A.from_network, covers=(0, 0, height, width)),
+        intrinsics=None,
     )
     placed = contract.placement
     bottom, right = placed.top_px + placed.height_px, placed.left_px + placed.width_px
@@ -142,3 +171,9 @@ def test_letterbox_lies_inside_and_crop_covers(resize, height, width, source_hei
     else:
         assert placed.top_px <= 0 <= height <= bottom
         assert placed.left_px <= 0 <= width <= right
+
+
+@pytest.mark.parametrize("record", [Contract, SourceFrame, ToNetwork, FromNetwork, Intrinsics, Placement])
+def test_a_contract_is_written_by_name_alone(record):
+    with pytest.raises(TypeError, match="positional"):
+        record(*[1] * len(dataclasses.fields(record)))

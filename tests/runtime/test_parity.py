@@ -7,12 +7,33 @@ from mde_runtime import BadInputError, parity
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
 from mde_runtime.parity import Limits
 
-TWENTY_METRES = FromNetwork("metric_depth", "m", 0.0, 20.0, "z", (0, 0, 32, 32), "bilinear", False, 1.0, 0.0)
+TWENTY_METRES = FromNetwork(
+    kind="metric_depth",
+    unit="m",
+    near_m=0.0,
+    far_m=20.0,
+    distance="z",
+    covers=(0, 0, 32, 32),
+    interpolation="bilinear",
+    antialias=False,
+    scale=1.0,
+    shift=0.0,
+)
 CONTRACT = Contract(
-    SourceFrame(32, 32, "rgb", "uint8", "NHWC"),
-    ToNetwork(32, 32, 1, "stretch", "bilinear", False, 1 / 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-    TWENTY_METRES,
-    None,
+    source=SourceFrame(height_px=32, width_px=32, colour="rgb", dtype="uint8", layout="NHWC"),
+    to_network=ToNetwork(
+        height_px=32,
+        width_px=32,
+        multiple_of_px=1,
+        resize="stretch",
+        interpolation="bilinear",
+        antialias=False,
+        scale=1 / 255,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    ),
+    from_network=TWENTY_METRES,
+    intrinsics=None,
 )
 
 

@@ -17,12 +17,27 @@ class Red(nn.Module):
 
 
 def contract(resize="stretch", source=(8, 8), network=(8, 8), covers=None, antialias=False, **changes) -> Contract:
-    to_network = ToNetwork(*network, 4, resize, "bilinear", antialias, 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    to_network = ToNetwork(
+        height_px=network[0],
+        width_px=network[1],
+        multiple_of_px=4,
+        resize=resize,
+        interpolation="bilinear",
+        antialias=antialias,
+        scale=1.0,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    )
     wanted = {"kind": "metric_depth", "scale": 1.0, "shift": 0.0, "near_m": 0.0, "far_m": 255.0} | changes
     from_network = FromNetwork(
         unit="m", distance="z", covers=covers or (0, 0, *network), interpolation="bilinear", antialias=False, **wanted
     )
-    return Contract(SourceFrame(*source, "rgb", "uint8", "NHWC"), to_network, from_network, None)
+    return Contract(
+        source=SourceFrame(height_px=source[0], width_px=source[1], colour="rgb", dtype="uint8", layout="NHWC"),
+        to_network=to_network,
+        from_network=from_network,
+        intrinsics=None,
+    )
 
 
 def frames(red: float = 100.0, size=(8, 8)) -> Tensor:

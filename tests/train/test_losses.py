@@ -99,7 +99,9 @@ def test_a_recipes_sum_is_weighted():
     assert total.item() == pytest.approx((parts[0] + 0.5 * parts[1]).item())
 
 
-@pytest.mark.parametrize("text", ["", "rmsee", "x rmse", "1 2 rmse", "rmse +"])
+@pytest.mark.parametrize(
+    "text", ["", "rmsee", "x rmse", "1 2 rmse", "rmse +", "-1 rmse", "0 rmse", "nan rmse", "inf l1", f"{'9' * 5000} l1"]
+)
 def test_a_sum_that_cannot_be_read_is_answered_with_the_losses(text: str):
     with pytest.raises(UsageError, match="the losses are seed, rmse"):
         loss_from_text(text)

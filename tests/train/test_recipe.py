@@ -3,6 +3,7 @@ import torch
 
 from mde_runtime import records
 from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.numbers import MOST_WHOLE
 from mde_train.losses import loss_from_text
 from mde_train.models import MODELS, build_model
 from mde_train.recipe import Recipe, with_settings
@@ -72,10 +73,10 @@ def test_a_value_of_the_wrong_kind_is_refused(setting: str):
 @pytest.mark.parametrize(
     ("setting", "allowed"),
     [
-        ("epochs=0", "1 or more"),
-        ("batch_size=0", "1 or more"),
-        ("evaluate_every_epochs=0", "1 or more"),
-        ("picture_every_steps=-1", "1 or more"),
+        ("epochs=0", f"1 to {MOST_WHOLE}"),
+        ("batch_size=0", f"1 to {MOST_WHOLE}"),
+        ("evaluate_every_epochs=0", f"1 to {MOST_WHOLE}"),
+        ("picture_every_steps=-1", f"1 to {MOST_WHOLE}"),
         ("max_minutes=0.0", "more than 0"),
         ("clip_gradient=0.0", "more than 0"),
         ("lr=-1.0", "0 or more"),
@@ -83,7 +84,7 @@ def test_a_value_of_the_wrong_kind_is_refused(setting: str):
         ("patience=-1", "0 or more"),
         ("seed=-1", "0 to 4294967295"),
         ("augment.flip=2.0", "0 to 1"),
-        ("augment.zoom=0.5", "1 or more"),
+        ("augment.zoom=0.5", f"1 to {MOST_WHOLE}"),
     ],
 )
 def test_a_value_out_of_range_is_answered_with_the_range(setting: str, allowed: str):
@@ -100,3 +101,28 @@ def test_the_ends_of_a_range_are_in_it(setting: str):
 def test_an_unknown_recipe_is_answered_with_the_known_ones():
     with pytest.raises(UsageError, match="the recipes are resnet34-skip, fast"):
         recipe_named("slow")
+
+
+NUMBERS = [
+    *(name for name, value in records.to_json(recipe_named("fast")).items() if type(value) in (int, float)),
+    *(f"augment.{name}" for name in records.to_json(recipe_named("fast").augment)),
+    *("max_minutes", "clip_gradient", "ema_decay", "patience"),
+]
+BAD_NUMBERS = ["NaN", "Infinity", "-Infinity", "-1", "1e999", "1e39", "9" * 5000, "true", '"1"', "[1]", "1e", "0x10"]
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+def test_no_field_takes_a_number_that_makes_no_sense(field: str):
+    for bad in BAD_NUMBERS:
+        with pytest.raises((UsageError, BadInputError)) as caught:
+            with_settings(recipe_named("fast"), [f"{field}={bad}"])
+        assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "value", ["[" * 5000, "[" * 400 + "]" * 400, '"\\ud800"', "\udce9"], ids=["open", "deep", "half", "\u00e9"]
+)
+@pytest.mark.parametrize("field", ["lr", "loss", "model_options.x"])
+def test_a_value_that_no_file_can_hold_is_wrong_usage(field: str, value: str):
+    with pytest.raises(UsageError, match="--set"):
+        with_settings(recipe_named("fast"), [f"{field}={value}"])

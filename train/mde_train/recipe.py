@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from mde_runtime import records
 from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.numbers import MOST_REAL, MOST_WHOLE, shown
 
 LENGTH = ("epochs", "max_minutes")  # what a run that goes on may change
 
@@ -21,9 +22,9 @@ class Range(NamedTuple):
 
 
 SHARE = Range(0, 1, "0 to 1")
-NOT_NEGATIVE = Range(0, math.inf, "0 or more")
-POSITIVE = Range(math.ulp(0.0), math.inf, "more than 0")
-AT_LEAST_1 = Range(1, math.inf, "1 or more")
+NOT_NEGATIVE = Range(0, MOST_REAL, "0 or more")
+POSITIVE = Range(math.ulp(0.0), MOST_REAL, "more than 0")
+AT_LEAST_1 = Range(1, MOST_WHOLE, f"1 to {MOST_WHOLE}")
 
 AUGMENT_RANGES = {
     "flip": SHARE,
@@ -126,8 +127,8 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
             place = place.get(part) if isinstance(place, dict) else None
         if not equals or not isinstance(place, dict) or (last not in place and path != ["model_options"]):
             keys = ", ".join(place) if isinstance(place, dict) else ", ".join(changed)
-            raise UsageError(f"--set {setting}: give KEY=VALUE with a KEY out of {keys}")
-        place[last] = _value(text.strip())
+            raise UsageError(f"--set {shown(setting)}: give KEY=VALUE with a KEY out of {keys}")
+        place[last] = _value(setting, text.strip())
     return records.from_json(Recipe, changed, "recipe")
 
 
@@ -139,12 +140,22 @@ def with_length(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     for setting in settings:
         if setting.partition("=")[0].strip() not in LENGTH:
             keys = ", ".join(LENGTH)
-            raise UsageError(f"--set {setting}: a run that goes on can be made longer or shorter, by {keys}")
+            raise UsageError(f"--set {shown(setting)}: a run that goes on can be made longer or shorter, by {keys}")
     return with_settings(recipe, settings)
 
 
-def _value(text: str) -> object:
+def _value(setting: str, text: str) -> object:
+    """JSON where it is JSON, else text. Raises UsageError for what no file could hold again."""
     try:
-        return json.loads(text)
+        text.encode()
+        json.loads(text)
+    except UnicodeEncodeError as error:
+        raise UsageError(f"--set {shown(setting)}: not UTF-8; give names that are") from error
     except ValueError:
         return text
+    except RecursionError:
+        pass  # told below
+    try:
+        return records.parse(text, "its value")
+    except BadInputError as error:
+        raise UsageError(f"--set {shown(setting)}: {error}") from error

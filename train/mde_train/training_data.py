@@ -10,6 +10,7 @@ from torch import Tensor
 from mde_runtime.command import say
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
+from mde_runtime.evenly_spaced import evenly_spaced
 from mde_train.augment import augmented
 from mde_train.checkpoint import NUM_HELDOUT
 from mde_train.data import FrameArrays, FrameSet, load_arrays, open_split, splits_of
@@ -102,13 +103,13 @@ def load_data(root: Path, model: str, holdout: str, most: int | None = None) -> 
         judged, train = train.picked(block), train.picked([i for i in range(len(train)) if i not in block])
     elif split != "val":
         train, judged = _held_out_of(train, split)
-    heldout = load_arrays(held.picked(_spread(len(held[:most]), NUM_HELDOUT)), "float16")
+    heldout = load_arrays(held.picked(evenly_spaced(len(held[:most]), NUM_HELDOUT)), "float16")
     measured_m = heldout.depth_m[heldout.valid]
     if not measured_m.size or measured_m.std(dtype=np.float64) < LEAST_VARIATION_M:
         raise BadInputError(f"{root}: the depth of {split} varies by less than {LEAST_VARIATION_M} m; is it in metres?")
     contract = model_named(model).contract(*heldout.frames.shape[1:3])
     trained = load_arrays(train[:most], "float16", change=shrinking(contract))
-    judged = judged.picked(_spread(len(judged[:most]), NUM_JUDGED))
+    judged = judged.picked(evenly_spaced(len(judged[:most]), NUM_JUDGED))
     return Data(trained, load_arrays(judged, "float16"), heldout, contract)
 
 
@@ -122,12 +123,6 @@ def _held_out_of(train: FrameSet, test: str) -> tuple[FrameSet, FrameSet]:
         f"{test}; mde-data split chooses others"
     )
     return division.part(train, train.split), judged
-
-
-def _spread(num_frames: int, most: int) -> list[int]:
-    """Which frames are spread evenly, or all where there are fewer: neighbours in a drive look alike."""
-    picked: list[int] = np.unique(np.linspace(0, num_frames - 1, most).round().astype(int)).tolist()
-    return picked
 
 
 def _block(samples: FrameSet, holdout: str) -> range:

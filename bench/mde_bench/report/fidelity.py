@@ -3,8 +3,8 @@
 from html import escape
 
 from mde_bench.report.html import table, thousandths
-from mde_bench.result import Result, Row
-from mde_bench.table import DASH
+from mde_bench.report.table import DASH
+from mde_bench.result.result import Result, Row
 
 
 def fidelity(result: Result) -> str:

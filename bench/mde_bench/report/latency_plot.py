@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_bench.report.svg import WIDTH, Axis, axis_over, plot, text, x_axis
-from mde_bench.result import Row, Speed
+from mde_bench.result.result import Row, Speed
 
 ROW_HEIGHT, BUMP_HEIGHT = 58, 26
 LEFT, RIGHT = 10, WIDTH - 14

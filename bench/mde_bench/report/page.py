@@ -4,15 +4,15 @@ import json
 from html import escape
 from pathlib import Path
 
-from mde_bench import verdict
-from mde_bench.frames import Scene
+from mde_bench.accuracy.frames import Scene
+from mde_bench.report.conditions_section import conditions, provenance
 from mde_bench.report.fidelity import fidelity
 from mde_bench.report.html import save_button, section
-from mde_bench.report.origin import conditions, provenance
 from mde_bench.report.panels import Shown, panels
 from mde_bench.report.speed import speed
 from mde_bench.report.style import SCRIPT, STYLE
-from mde_bench.result import Result
+from mde_bench.result import verdict
+from mde_bench.result.result import Result
 from mde_bench.run import Outcome
 from mde_runtime import files, records
 

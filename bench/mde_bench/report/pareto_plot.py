@@ -1,7 +1,7 @@
 """Speed against parity: who is faster for the same faithfulness, and who is neither."""
 
 from mde_bench.report.svg import WIDTH, Axis, Mark, axis_over, line, marks, plot, text, x_axis, y_axis
-from mde_bench.result import Row, Speed
+from mde_bench.result.result import Row, Speed
 from mde_runtime.parity import TOLERANCE_SHARE, Parity
 
 TOP, BOTTOM, LEFT, RIGHT = 50, 250, 44, WIDTH - 14

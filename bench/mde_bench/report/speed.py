@@ -2,12 +2,12 @@
 
 from html import escape
 
-from mde_bench.conditions import Moment
+from mde_bench.machine.conditions import Moment
 from mde_bench.report.html import save_button, table, thousandths
 from mde_bench.report.latency_plot import latency_plot
 from mde_bench.report.pareto_plot import pareto_plot
-from mde_bench.result import Result, Row, Speed
-from mde_bench.table import DASH, modes_of, on_gpu_of, peaks_of
+from mde_bench.report.table import DASH, modes_of, on_gpu_of, peaks_of
+from mde_bench.result.result import Result, Row, Speed
 
 
 def speed(result: Result) -> str:
@@ -107,7 +107,7 @@ def _pareto(result: Result) -> str:
     if not points:
         return ""
     wanted = result.judged.contract.from_network
-    drawn = pareto_plot(points, result.rows[0].speed, wanted.far_m - wanted.near_m)
+    drawn = pareto_plot(points, result.rows[0].speed, wanted.span_m)
     return (
         f"<figure>{drawn}<figcaption>Left is faster, low is more faithful; the line joins those that no other beats in "
         f"both. {save_button('svg', 'pareto', 'Save SVG')}</figcaption></figure>"

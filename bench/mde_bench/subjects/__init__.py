@@ -1,1 +1,1 @@
-"""What can be measured, one file each: `open_subject(**options)` gives a `mde_bench.candidates.Subject`."""
+"""What can be measured, one file each: `open_subject(**options)` gives a `mde_bench.timing.candidates.Subject`."""

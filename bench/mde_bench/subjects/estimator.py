@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from mde_bench.candidates import Answer, Depth, Frame
-from mde_bench.device_times import DeviceTimes, DriverEvents, device_times
+from mde_bench.timing.candidates import Answer, Depth, Frame
+from mde_bench.timing.device_times import DeviceTimes, DriverEvents, device_times
 from mde_runtime import verify
 from mde_runtime.backends import Arrays, DeviceSession, Session, open_session
 from mde_runtime.bundle import Bundle, read_bundle
@@ -28,7 +28,11 @@ def open_subject(bundle: str, backend: str, precision: Precision, num_threads: i
     session = open_session(backend, read.graph(precision), num_threads=num_threads)
     known = verify.recorded(read, precision, session)
     verification = known or verify.verify(read, backend, precision, session)
-    return _estimator(read, session, Choice(backend, precision, "asked for", verification, known is None, (), {}))
+    return _estimator(
+        read,
+        session,
+        Choice.asked_for(backend, precision, verification, is_newly_verified=known is None),
+    )
 
 
 def open_chosen(bundle: Path, backend: str, precision: str) -> "Estimator":

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mde_bench.candidates import Answer, Depth, Frame
+from mde_bench.timing.candidates import Answer, Depth, Frame
 from mde_runtime.contract import Contract
 from mde_train.checkpoint import read_checkpoint
 from mde_train.depth_model import DepthModel, metres, network_input, on_frame

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mde_export.graph.canonical import to_bytes
+from mde_export.graph.graft import stages_to_metres
+from mde_export.graph.stages import DEPTH, MAP
+from mde_export.judge.execute import Executor
 from mde_runtime.contract import FromNetwork
 from mde_runtime.errors import BadInputError, VerdictError
 
@@ -17,6 +21,7 @@ NUM_REWEIGHTINGS = 10  # of outliers: a wrong point must not move the rest
 HUBER = 1.345  # standard deviations from which a residual counts linearly: 95 % efficiency on Gaussian errors
 
 Floats = npt.NDArray[np.float64]
+ToMetres = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,9 @@ def fit(measured: Measured, wanted: FromNetwork) -> Fit:
         )
     if not (np.isfinite(measured.quantity).all() and (measured.metres > 0).all()):
         raise BadInputError("a measured distance is 0 or less, or the network gives NaN there; leave it out")
-    before_m = _before(measured, wanted)
-    errors = {with_shift: _heldout_rmse(measured, wanted, with_shift) for with_shift in (False, True)}
+    to_metres = metres_by_stages(wanted)
+    before_m = _before(measured, wanted, to_metres)
+    errors = {with_shift: _heldout_rmse(measured, wanted, to_metres, with_shift) for with_shift in (False, True)}
     with_shift = min(errors, key=lambda key: errors[key])
     if not errors[with_shift] < before_m:
         raise VerdictError(
@@ -63,17 +69,17 @@ def fit(measured: Measured, wanted: FromNetwork) -> Fit:
             f"{errors[with_shift]:.3f} m after, {before_m:.3f} m before; measure more, and farther apart. "
             "Nothing was written"
         )
-    scale, shift = _least_squares(measured, wanted, with_shift)
+    scale, shift = _least_squares(measured, wanted, to_metres, with_shift)
     return Fit(scale, shift, errors[with_shift], before_m, count, measured.num_unseen)
 
 
-def _before(measured: Measured, wanted: FromNetwork) -> float:
+def _before(measured: Measured, wanted: FromNetwork, to_metres: ToMetres) -> float:
     if wanted.is_metric:
-        return _rmse(_metres(measured.quantity, wanted.scale, wanted.shift, wanted), measured.metres)
+        return _rmse(to_metres(measured.quantity * wanted.scale + wanted.shift), measured.metres)
     return float(np.std(measured.metres))
 
 
-def _heldout_rmse(measured: Measured, wanted: FromNetwork, with_shift: bool) -> float:
+def _heldout_rmse(measured: Measured, wanted: FromNetwork, to_metres: ToMetres, with_shift: bool) -> float:
     """RMSE over all points, each predicted by a fit that has not seen it."""
     names = np.unique(measured.group)
     fold = np.searchsorted(names, measured.group) if len(names) >= NUM_FOLDS else np.arange(len(measured.metres))
@@ -81,12 +87,14 @@ def _heldout_rmse(measured: Measured, wanted: FromNetwork, with_shift: bool) -> 
     for index in range(NUM_FOLDS):
         is_out = fold % NUM_FOLDS == index
         seen = Measured(measured.quantity[~is_out], measured.metres[~is_out], measured.group[~is_out])
-        scale, shift = _least_squares(seen, wanted, with_shift)
-        predicted[is_out] = _metres(measured.quantity[is_out], scale, shift, wanted)
+        scale, shift = _least_squares(seen, wanted, to_metres, with_shift)
+        predicted[is_out] = to_metres(measured.quantity[is_out] * scale + shift)
     return _rmse(predicted, measured.metres)
 
 
-def _least_squares(measured: Measured, wanted: FromNetwork, with_shift: bool) -> tuple[float, float]:
+def _least_squares(
+    measured: Measured, wanted: FromNetwork, to_metres: ToMetres, with_shift: bool
+) -> tuple[float, float]:
     """Robust: errors in metres, of which large ones count linearly."""
     is_inverse = wanted.kind != "metric_depth"
     target = 1 / measured.metres if is_inverse else measured.metres
@@ -95,20 +103,22 @@ def _least_squares(measured: Measured, wanted: FromNetwork, with_shift: bool) ->
     for _ in range(NUM_REWEIGHTINGS):
         (scale, shift), *_rest = np.linalg.lstsq(columns * weight[:, None], target * weight, rcond=None)
         # dz = z² d(1/z), at the fitted z: at the measured one a point that is wrong by far would weigh the most
-        in_metres = _metres(measured.quantity, scale, shift, wanted) ** 2 if is_inverse else 1.0
+        in_metres = to_metres(measured.quantity * scale + shift) ** 2 if is_inverse else 1.0
         residual = np.abs(columns @ (scale, shift) - target) * in_metres
         sigma = max(1.4826 * float(np.median(residual)), 1e-6)  # of a Gaussian, from its median
         weight = in_metres * np.sqrt(np.minimum(1.0, HUBER * sigma / np.maximum(residual, 1e-12)))
     return float(scale), float(shift) if with_shift else 0.0
 
 
-def _metres(quantity: Floats, scale: float, shift: float, wanted: FromNetwork) -> Floats:
-    calibrated = quantity * scale + shift
-    to_metres: dict[bool, Callable[[Floats], Floats]] = {
-        True: lambda q: q,
-        False: lambda q: 1 / np.maximum(q, 1 / wanted.far_m),
-    }
-    return np.clip(to_metres[wanted.kind == "metric_depth"](calibrated), wanted.near_m, wanted.far_m)
+def metres_by_stages(wanted: FromNetwork) -> ToMetres:
+    """From the calibrated quantity to metres, clipped to the range: by the exported graph's own stages."""
+    executor = Executor(to_bytes(stages_to_metres(wanted)), literal=True)
+
+    def to_metres(quantity: Floats) -> Floats:
+        answer = executor.run({MAP: quantity.astype(np.float32).reshape(1, 1, 1, -1)})
+        return answer[DEPTH].reshape(-1).astype(np.float64)
+
+    return to_metres
 
 
 def _rmse(predicted_m: Floats, metres: Floats) -> float:

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_export.camera.fit import Fit, Measured, fit
-from mde_export.frames import spread
 from mde_export.graph.canonical import to_bytes
 from mde_export.graph.graft import graft_quantity
 from mde_export.graph.stages import FRAME, QUANTITY, unseen_sides
@@ -22,11 +21,12 @@ from mde_export.sources import Source
 from mde_export.steps import Step
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.evenly_spaced import evenly_spaced
 from mde_runtime.fitting import fit_of, frame_of
 from mde_runtime.sources.pictures import read_picture
 
 COLUMNS = ("image", "x", "y", "metres")
-POINTS_PER_FRAME = 500  # of a data set: neighbours tell the same
+NUM_FRAMES, POINTS_PER_FRAME = 64, 500  # of a data set: neighbours tell the same
 
 # Frame, rows, columns, m. What a crop has cut off lies outside the frame.
 Points = tuple[Frames, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
@@ -130,8 +130,8 @@ def _of_data_set(folder: Path, contract: Contract) -> Iterator[Points]:
     samples = open_split(folder, splits_of(folder)[-1])
     wanted, source = contract.from_network, contract.source
     chance = np.random.default_rng(0)  # which pixels of a frame: any will do, but always the same
-    for index in spread(len(samples)):
-        sample = samples[int(index)]
+    for index in evenly_spaced(len(samples), NUM_FRAMES):
+        sample = samples[index]
         if sample.depth_m.shape != (source.height_px, source.width_px):
             raise BadInputError(
                 f"{folder}: frame {sample.name} has {sample.depth_m.shape} px, the contract's frames have "

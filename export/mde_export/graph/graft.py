@@ -30,7 +30,7 @@ from mde_export.graph.stages import (
     to_metres,
     to_source_size,
 )
-from mde_runtime.contract import Contract
+from mde_runtime.contract import Contract, FromNetwork
 from mde_runtime.errors import BadInputError
 
 
@@ -105,7 +105,16 @@ def ungraft(model: ir.Model) -> ir.Model:
     return model
 
 
-def _nothing(takes: str, gives: str, shape: tuple[int, ...]) -> ir.Model:
+def stages_to_metres(wanted: FromNetwork) -> ir.Model:
+    """The stages from the calibrated quantity to clipped metres, alone: `map` (1, 1, 1, N) in, `depth_m` out, any N."""
+    model = _nothing(MAP, "map_out", (1, 1, 1, "N"))
+    ops = Ops(FROM_NETWORK)
+    depth = clip(ops, to_metres(ops, model.graph.outputs[0], wanted), wanted)
+    _append(model.graph, ops, (depth, DEPTH, ir.DataType.FLOAT, [1, 1, 1, "N"]))
+    return model
+
+
+def _nothing(takes: str, gives: str, shape: tuple[int | str, ...]) -> ir.Model:
     """A network that gives what it takes."""
     image = ir.val(takes, ir.DataType.FLOAT, shape)
     node = ir.node("Identity", [image], name="nothing")

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
 from mde_export.graph.canonical import from_bytes, to_bytes
@@ -19,6 +18,7 @@ from mde_export.precision.repair import repaired
 from mde_export.precision.targets import kept_for
 from mde_export.steps import Step
 from mde_runtime.certificate import Island
+from mde_runtime.evenly_spaced import evenly_spaced
 
 NUM_RANGE_FRAMES = 8
 NUM_CALIBRATION_FRAMES = 16  # of the evidence; the certificate is on all of it
@@ -101,5 +101,4 @@ class Int8:
 
 def _spread(evidence: Evidence, count: int) -> Frames:
     frames = evidence.pictures.frames
-    spread: Frames = frames[np.unique(np.linspace(0, len(frames) - 1, count).astype(int))]
-    return spread
+    return frames[evenly_spaced(len(frames), count)]

@@ -73,8 +73,8 @@ def at_source_size(contract: Contract, size: Size) -> Contract:
 def _scaled(camera: Intrinsics, contract: Contract, size: Size) -> Intrinsics:
     down, across = size[0] / contract.source.height_px, size[1] / contract.source.width_px
     return Intrinsics(
-        camera.fx_px * across,
-        camera.fy_px * down,
-        (camera.cx_px + 0.5) * across - 0.5,  # pixel centres are at whole numbers
-        (camera.cy_px + 0.5) * down - 0.5,
+        fx_px=camera.fx_px * across,
+        fy_px=camera.fy_px * down,
+        cx_px=(camera.cx_px + 0.5) * across - 0.5,  # pixel centres are at whole numbers
+        cy_px=(camera.cy_px + 0.5) * down - 0.5,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mde_runtime.cli.tables import table
-from mde_runtime.command import PATH, Group
+from mde_runtime.command import PATH, Group, Real
 from mde_runtime.engines.build import DEFAULTS
 from mde_runtime.errors import MachineError
 
@@ -66,7 +66,11 @@ def why(bundle: Path) -> None:
 @cache.command()
 @click.option("--all", "everything", is_flag=True, help="Everything: engines, compiled models, records.")
 @click.option(
-    "--unused-days", default=30.0, show_default=True, help="Compiled models that nobody opened for so long go, too."
+    "--unused-days",
+    type=Real(0),
+    default=30.0,
+    show_default=True,
+    help="Compiled models that nobody opened for so long go, too.",
 )
 def prune(everything: bool, unused_days: float) -> None:
     """Remove what is of no use any more: altered engines, those of another library version, interrupted writes.

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mde_runtime.command import OUTPUT, PATH, Command, say
-from mde_runtime.engines.build import DEFAULTS, BuildOptions
+from mde_runtime.command import OUTPUT, PATH, Command, Whole, say
+from mde_runtime.engines.build import DEFAULTS, MAX_BATCH, MAX_LEVEL, BuildOptions
 from mde_runtime.errors import MachineError, UsageError, VerdictError
 
 if TYPE_CHECKING:
@@ -23,17 +23,33 @@ if TYPE_CHECKING:
 @click.option(
     "--flavour", type=click.Choice(["tensorrt", "tensorrt-rtx"]), help="Default: the first that is installed."
 )
-@click.option("--workspace-mib", default=DEFAULTS.workspace_mib, show_default=True, help="Scratch memory of a layer.")
-@click.option("--level", default=DEFAULTS.optimization_level, show_default=True, help="0 to 5: more takes longer.")
 @click.option(
-    "--max-batch", default=DEFAULTS.batch[2], show_default=True, help="Frames a run, where the graph's N is open."
+    "--workspace-mib",
+    type=Whole(0),
+    default=DEFAULTS.workspace_mib,
+    show_default=True,
+    help="Scratch memory of a layer.",
+)
+@click.option(
+    "--level",
+    type=Whole(0, MAX_LEVEL),
+    default=DEFAULTS.optimization_level,
+    show_default=True,
+    help="0 to 5: more takes longer.",
+)
+@click.option(
+    "--max-batch",
+    type=Whole(1, MAX_BATCH),
+    default=DEFAULTS.batch[2],
+    show_default=True,
+    help="Frames a run, where the graph's N is open.",
 )
 @click.option("--tf32", is_flag=True, help="Let FP32 be rounded to TF32.")
 @click.option("--hardware-compatible", is_flag=True, help="Also for later GPUs; may be slower.")
 @click.option("--version-compatible", is_flag=True, help="Also for later versions of TensorRT; brings code of its own.")
 @click.option("--compute-capability", "capabilities", multiple=True, help="tensorrt-rtx: a GPU to build for, e.g. 8.6.")
 @click.option(
-    "--builds", type=int, default=1, show_default=True, help="Fresh builds to verify; the worst figure counts."
+    "--builds", type=Whole(1), default=1, show_default=True, help="Fresh builds to verify; the worst figure counts."
 )
 @click.option("--save", type=OUTPUT, help="Also write the plain engine to this file, for machines equal to this one.")
 @click.option("--install", type=PATH, help="Do not build: take an engine that --save wrote on an equal machine.")
@@ -73,8 +89,6 @@ def engine(
 
     if (install is None) != (sha256 is None):
         raise UsageError("--install and --sha256 belong together: an engine is executable code; give both")
-    if builds < 1:
-        raise UsageError(f"--builds {builds} builds nothing; give 1 or more")
     opened = read_bundle(bundle)
     chosen = precision or ("fp16" if "fp16" in opened.precisions else "fp32")
     options = BuildOptions(

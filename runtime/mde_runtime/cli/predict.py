@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mde_runtime.command import PATH, Command, say
-from mde_runtime.errors import UsageError, VerdictError, one_line
+from mde_runtime.command import PATH, Command, Real, say
+from mde_runtime.errors import VerdictError, one_line
 
 if TYPE_CHECKING:
     from mde_runtime.contract import Contract, Intrinsics
@@ -25,7 +25,7 @@ FORMATS = (
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option("-o", "--out", type=PATH, required=True, help="Folder for the results; made where it is missing.")
 @click.option("--format", "formats", multiple=True, default=("npy",), show_default=True, help=FORMATS)
-@click.option("--focal-px", type=float, help="For ply: the focal length at the size of the bundle's frame.")
+@click.option("--focal-px", type=Real(1, 1e6), help="For ply: the focal length at the size of the bundle's frame.")
 @click.option("--resume", is_flag=True, help="Leave out frames whose results are there already.")
 @click.option(
     "--backend",
@@ -123,7 +123,5 @@ def _camera(contract: "Contract", focal_px: float | None) -> "Intrinsics | None"
 
     if focal_px is None:
         return None
-    if focal_px <= 0:
-        raise UsageError(f"--focal-px {focal_px}: a focal length is greater than 0 px; give the camera's")
     source = contract.source
-    return Intrinsics(focal_px, focal_px, (source.width_px - 1) / 2, (source.height_px - 1) / 2)
+    return Intrinsics(fx_px=focal_px, fy_px=focal_px, cx_px=(source.width_px - 1) / 2, cy_px=(source.height_px - 1) / 2)

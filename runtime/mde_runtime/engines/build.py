@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mde_runtime import cache, files
+from mde_runtime import cache, files, process
 from mde_runtime.engines.flavours import Flavour, library_of
 from mde_runtime.engines.listening import BuildLog, build_monitor
 from mde_runtime.errors import MachineError, UsageError
+from mde_runtime.numbers import shown
 
 # Without a driver the library adds this line to every error, whatever the error was.
 REMEDY = (
@@ -26,6 +27,8 @@ WITHOUT_IMPLEMENTATION = re.compile(r"[Cc]ould not find any implementation for n
 REGION = re.compile(r"ForeignNode\[(.+?)\.\.\.(.+?)\]")
 UNRELATED = re.compile(r"cudaError 35|CUDA driver version is insufficient")
 MAX_WORKSPACE_MIB = 1 << 44  # as bytes it would have more than 64 bits
+MAX_BATCH = 1 << 16  # frames at once; beyond, TensorRT's 32 bits overflow before any GPU's memory would do
+MAX_LEVEL = 5
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,12 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         smallest, usual, largest = self.batch
-        if not 1 <= smallest <= usual <= largest:
-            raise UsageError(f"batch {self.batch} is not smallest <= usual <= largest, from 1; give e.g. 1, 4, 16")
-        if not 0 <= self.optimization_level <= 5:
-            raise UsageError(f"optimization level {self.optimization_level} is not between 0 and 5; give one of these")
+        if not 1 <= smallest <= usual <= largest <= MAX_BATCH:
+            raise UsageError(
+                f"batch {self.batch} is not smallest <= usual <= largest, from 1 to {MAX_BATCH}; give e.g. 1, 4, 16"
+            )
+        if not 0 <= self.optimization_level <= MAX_LEVEL:
+            raise UsageError(f"optimization level {self.optimization_level} is not 0 to {MAX_LEVEL}; give one of these")
         if not 0 <= self.workspace_mib < MAX_WORKSPACE_MIB:
             raise UsageError(f"no layer can have {self.workspace_mib} MiB of scratch memory; give e.g. 1024")
 
@@ -73,12 +78,14 @@ def build_engine(
     """Build the engine of an ONNX graph. TensorRT needs the GPU that the engine is for; TensorRT-RTX needs none.
 
     timing_cache: a file of kernel timings, used and kept up to date. log_file: where the library's log goes.
-    moved_on: called at every step of the builder. Raises MachineError that names the node and the cause.
+    moved_on: called at every step of the builder; what it raises ends the build, and is raised here. So does Ctrl-C.
+    Raises MachineError that names the node and the cause.
     """
     library = library_of(flavour)
     log = BuildLog(library)
     try:
-        return _build(library, log, graph, flavour, options, timing_cache, moved_on)
+        with process.holding_ctrl_c() as is_pressed:
+            return _build(library, log, graph, flavour, options, timing_cache, moved_on, is_pressed)
     except BaseException as error:
         # The builder dies here, not in a later garbage collection: its destructor takes the lock that the library holds
         # while it logs, so a collection inside another build's log would wait for itself.
@@ -97,6 +104,7 @@ def _build(
     options: BuildOptions,
     timing_cache: Path | None,
     moved_on: Callable[[], None],
+    is_pressed: Callable[[], bool],
 ) -> bytes:
     name = f"{flavour} {library.__version__}"
     try:
@@ -107,14 +115,13 @@ def _build(
     parser = library.OnnxParser(network, log.logger)  # holds the network's weights: it must live until all is built
     _parse(parser, graph, name)
     config = _configure(library, builder, network, options)
-    monitor = build_monitor(library, moved_on)
+    monitor = build_monitor(library, log.caught, moved_on, is_pressed)  # config does not keep it alive
     config.progress_monitor = monitor
     if timing_cache is not None:
         known = timing_cache.read_bytes() if timing_cache.exists() else b""
         config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False)
     built = builder.build_serialized_network(network, config)
-    if monitor.interrupted:
-        raise KeyboardInterrupt
+    log.caught.raise_first()
     if built is None:
         cause = log.cause(UNRELATED)
         raise RefusedError(f"{name} cannot build the graph: {cause}; {REMEDY}", regions_of(cause))
@@ -167,13 +174,13 @@ def _target(library: Any, config: Any, capabilities: tuple[str, ...]) -> None:
     known = getattr(library, "ComputeCapability", None)
     if known is None:
         raise UsageError("compute capabilities can be chosen for tensorrt-rtx only; tensorrt builds for its own GPU")
+    members = {f"{name[2:-1]}.{name[-1]}": value for name, value in known.__members__.items() if name.startswith("SM")}
     config.num_compute_capabilities = len(capabilities)
     for index, capability in enumerate(capabilities):
-        member = known.__members__.get(f"SM{capability.replace('.', '')}")
-        if member is None:
-            names = ", ".join(f"{name[2:-1]}.{name[-1]}" for name in known.__members__ if name.startswith("SM"))
-            raise UsageError(f"no compute capability {capability!r} in this tensorrt-rtx; it has {names}")
-        config.set_compute_capability(member, index)
+        if capability not in members:
+            has = f"it has {', '.join(members)}"
+            raise UsageError(f"no compute capability {shown(capability)} in this tensorrt-rtx; {has}")
+        config.set_compute_capability(members[capability], index)
 
 
 def _add_profile(builder: Any, network: Any, config: Any, batch: tuple[int, int, int]) -> None:

@@ -1,8 +1,33 @@
-"""What a builder says while it works: its log, its progress, and a way to stop it."""
+"""What a builder says while it works: its log, its progress, and a way to stop it.
 
+The library calls back from C++, which no Python exception may cross: some are swallowed, some end the build with
+another error. So the first is kept, the build is asked to stop, and the exception is raised after the library returned.
+"""
+
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+
+class Caught:
+    """The first exception of any callback."""
+
+    def __init__(self) -> None:
+        self.first: BaseException | None = None
+
+    @contextlib.contextmanager
+    def catching(self) -> Iterator[None]:
+        """Keep what the block raises."""
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001  it is raised again by `raise_first`
+            self.first = self.first or error
+
+    def raise_first(self) -> None:
+        """Raise it, where there is one: the library has returned."""
+        if self.first is not None:
+            raise self.first
 
 
 class BuildLog:
@@ -10,7 +35,8 @@ class BuildLog:
 
     def __init__(self, library: Any):  # Any: neither TensorRT publishes types
         self._lines: list[tuple[str, str]] = []
-        self.logger = _logger(library, self._lines)
+        self.caught = Caught()
+        self.logger = _logger(library, self._lines, self.caught)
 
     @property
     def text(self) -> str:
@@ -26,24 +52,24 @@ class BuildLog:
         return "it gave no reason"
 
 
-def _logger(library: Any, lines: list[tuple[str, str]]) -> Any:
+def _logger(library: Any, lines: list[tuple[str, str]], caught: Caught) -> Any:
     class Logger(library.ILogger):  # type: ignore[misc]  # the base is known only at run time
         def __init__(self) -> None:
             library.ILogger.__init__(self)  # pybind11 wants its own base called, not super()
 
         def log(self, severity: Any, message: str) -> None:
-            lines.append((severity.name, message))
+            with caught.catching():
+                lines.append((severity.name, message))
 
     return Logger()
 
 
-def build_monitor(library: Any, moved_on: Callable[[], None]) -> Any:
-    """A progress monitor that calls `moved_on` at each step and ends the build on Ctrl-C (`interrupted`)."""
+def build_monitor(library: Any, caught: Caught, moved_on: Callable[[], None], is_stopped: Callable[[], bool]) -> Any:
+    """A progress monitor that calls `moved_on` at each step, and ends the build once it raised or `is_stopped`."""
 
     class Monitor(library.IProgressMonitor):  # type: ignore[misc]  # the base is known only at run time
         def __init__(self) -> None:
             library.IProgressMonitor.__init__(self)
-            self.interrupted = False
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             pass
@@ -52,10 +78,8 @@ def build_monitor(library: Any, moved_on: Callable[[], None]) -> Any:
             pass
 
         def step_complete(self, phase_name: str, step: int) -> bool:  # noqa: ARG002  the library's signature
-            try:
+            with caught.catching():
                 moved_on()
-            except KeyboardInterrupt:  # an exception would have to cross the library's C++
-                self.interrupted = True
-            return not self.interrupted
+            return caught.first is None and not is_stopped()
 
     return Monitor()

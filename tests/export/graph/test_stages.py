@@ -48,7 +48,11 @@ def contracts(draw: st.DrawFn) -> Contract:
     interpolations = st.sampled_from(["bilinear", "bicubic"])
     multiple = draw(st.sampled_from([1, 4, 14]))
     source = SourceFrame(
-        draw(st.integers(9, 60)), draw(st.integers(9, 60)), draw(st.sampled_from(["rgb", "bgr"])), "uint8", "NHWC"
+        height_px=draw(st.integers(9, 60)),
+        width_px=draw(st.integers(9, 60)),
+        colour=draw(st.sampled_from(["rgb", "bgr"])),
+        dtype="uint8",
+        layout="NHWC",
     )
     policy = draw(st.sampled_from(["stretch", "letterbox", "pad", "crop"]))
     if policy == "pad":
@@ -79,7 +83,7 @@ def contracts(draw: st.DrawFn) -> Contract:
         scale=draw(st.sampled_from([1.0, 0.7])),
         shift=draw(st.sampled_from([0.0, 0.25])),
     )
-    return Contract(source, to_network, from_network, None)
+    return Contract(source=source, to_network=to_network, from_network=from_network, intrinsics=None)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

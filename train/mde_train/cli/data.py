@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mde_runtime.command import PATH, Group
+from mde_runtime.command import PATH, Group, Real, Whole
+from mde_runtime.contract import MAX_FAR_M
 from mde_runtime.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ def main() -> None:
 
 @main.command()
 @click.argument("out", type=PATH)
-@click.option("--frames", "num_frames", type=int, default=2000, show_default=True, help="How many; every fifth is val.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other scenes.")
+@click.option(
+    "--frames", "num_frames", type=Whole(1), default=2000, show_default=True, help="How many; every fifth is val."
+)
+@click.option("--seed", type=Whole(0, 2**32 - 1), default=0, show_default=True, help="Another seed, other scenes.")
 def synth(out: Path, num_frames: int, seed: int) -> None:
     """Make a data set of streets and rooms.
 
@@ -70,7 +73,7 @@ def check(data: Path, as_json: bool) -> None:
 @click.option(
     "--val",
     "val_share",
-    type=click.FloatRange(0, 1, True, True),
+    type=Real(0, 1, min_open=True, max_open=True),
     default=0.15,
     show_default=True,
     help="Share of the frames to hold out.",
@@ -78,7 +81,7 @@ def check(data: Path, as_json: bool) -> None:
 @click.option(
     "--blocks",
     "num_blocks",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=4,
     show_default=True,
     help="In how many stretches, spread over the drive.",
@@ -86,7 +89,7 @@ def check(data: Path, as_json: bool) -> None:
 @click.option(
     "--gap",
     "gap_frames",
-    type=click.IntRange(0),
+    type=Whole(0),
     default=10,
     show_default=True,
     help="Frames on both sides of each stretch that go to neither split.",
@@ -112,7 +115,14 @@ def split(data: Path, val_share: float, num_blocks: int, gap_frames: int) -> Non
 @click.argument("data", type=PATH)
 @click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged; see mde-bench accuracy.")
 @click.option("--keep-bad-frames", is_flag=True, help="Let frames whose depth is no depth into the mean.")
-@click.option("--constant", "constants_m", type=float, multiple=True, metavar="METRES", help="Judge this guess too.")
+@click.option(
+    "--constant",
+    "constants_m",
+    type=Real(0, MAX_FAR_M, min_open=True),
+    multiple=True,
+    metavar="METRES",
+    help="Judge this guess too.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def stats(data: Path, protocol: str, keep_bad_frames: bool, constants_m: tuple[float, ...], as_json: bool) -> None:
     """Score what can be guessed without looking.

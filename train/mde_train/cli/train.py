@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mde_runtime.command import PATH, Command
+from mde_runtime.command import PATH, Command, Whole
 from mde_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 @click.option(
     "--devices",
     "num_devices",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=1,
     show_default=True,
     help="GPUs, or processes on CPUs, a machine.",
 )
 @click.option(
     "--num-nodes",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=1,
     show_default=True,
     help="Machines; start the command by torchrun on each.",
@@ -84,7 +84,11 @@ def main(
     # Threads that spin while they wait starve one another where cores are shared: with both cores of a busy machine 1.6
     # frames/s spinning, 5.3 sleeping (torch 2.13, libgomp). Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from mde_train.run import Machines, begin, go_on, is_first_process
+    from mde_train.machines import check_machines
+
+    check_machines(num_devices, num_nodes)
+    from mde_train.loop import Machines, is_first_process
+    from mde_train.run import begin, go_on
 
     machines = Machines(num_devices, num_nodes)
     if recipe is None:

@@ -86,6 +86,8 @@ def divide(root: Path, val_share: float, num_blocks: int, gap_frames: int) -> Di
 
 def blocks_of(names: Sequence[str], val_share: float, num_blocks: int, gap_frames: int) -> Division:
     """Blocks of these frames, spread evenly. Raises UsageError when they would not fit."""
+    if not 0 < val_share < 1:
+        raise UsageError(f"a share of {val_share} cannot be held out; give more than 0 and less than 1")
     length = round(len(names) * val_share / num_blocks)
     period = len(names) / num_blocks
     if length < 1 or length + 2 * gap_frames >= period:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mde_runtime.contract import MAX_SIDE_PX
-from mde_runtime.errors import BadInputError
+from mde_runtime.errors import BadInputError, reason_of
 from mde_runtime.files import check_regular
 from mde_runtime.sources.pictures import read_picture
 
@@ -34,7 +34,7 @@ def read_depth_npy(path: Path) -> npt.NDArray[np.float32]:
         raise BadInputError(f"{path}: no such file; copy the data set anew") from error
     # numpy has an error for every way that a header can be damaged
     except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TokenError, TypeError) as error:
-        raise BadInputError(f"{path}: not a readable .npy file ({_one_line(error)}); copy or make it anew") from error
+        raise BadInputError(f"{path}: not a readable .npy file ({reason_of(error)}); copy or make it anew") from error
     if not isinstance(stored, np.ndarray) or not np.issubdtype(stored.dtype, np.floating):
         raise BadInputError(f"{path}: not an array of floating-point numbers; depth is float32 metres")
     _check_shape(path, stored.shape)
@@ -67,7 +67,7 @@ def read_levels(path: Path) -> Levels:
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; copy the data set anew") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInputError(f"{path}: not a picture that can be read ({_one_line(error)}); copy it anew") from error
+        raise BadInputError(f"{path}: not a picture that can be read ({reason_of(error)}); copy it anew") from error
 
 
 def check_same_size(frame_file: Path, frame: npt.NDArray[np.uint8], depth_file: Path, shape: tuple[int, ...]) -> None:
@@ -85,7 +85,3 @@ def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
             f"{path}: shape {'x'.join(map(str, shape)) or 'of a single number'}; "
             f"height x width belongs here, each 1 to {MAX_SIDE_PX} px"
         )
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from mde_runtime.errors import UsageError
+from mde_runtime.numbers import real, shown
 from mde_train.losses.berhu import berhu
 from mde_train.losses.gradient import gradient
 from mde_train.losses.l1 import l1
@@ -50,10 +51,13 @@ def loss_from_text(text: str) -> Loss:
 def _term(part: str, text: str) -> tuple[float, Loss]:
     *weight, name = part.split() or [""]
     try:
-        (factor,) = (float(number) for number in weight or ["1"])
+        (factor,) = (real(number) for number in weight or ["1"])
+        if factor <= 0:  # would train away from the truth, or not at all
+            raise ValueError(f"the weight {factor:g} is not more than 0")
         return factor, LOSSES[name]
     except (ValueError, KeyError) as error:
         raise UsageError(
-            f"loss {text!r}: {part.strip()!r} is not a loss with a weight before it, as in `rmse + 0.5 l1`; "
+            f"loss {shown(text)}: {shown(part.strip())} is not a loss with a weight of more than 0 before it, as in "
+            "`rmse + 0.5 l1`; "
             f"the losses are {', '.join(LOSSES)}"
         ) from error

@@ -33,12 +33,31 @@ def padded_contract(height_px: int, width_px: int, mean: Colour, std: Colour) ->
     """The contract of a network of stride 32 that keeps the frame's size; metres, 0 to 20."""
     height, width = (side + -side % STRIDE_PX for side in (height_px, width_px))
     return Contract(
-        SourceFrame(height_px, width_px, "rgb", "uint8", "NHWC"),
-        ToNetwork(height, width, STRIDE_PX, "pad", "bilinear", False, 1 / 255, mean, std),
-        FromNetwork(
-            "metric_depth", "m", NEAR_M, FAR_M, "z", (0, 0, height, width), "bilinear", False, scale=1.0, shift=0.0
+        source=SourceFrame(height_px=height_px, width_px=width_px, colour="rgb", dtype="uint8", layout="NHWC"),
+        to_network=ToNetwork(
+            height_px=height,
+            width_px=width,
+            multiple_of_px=STRIDE_PX,
+            resize="pad",
+            interpolation="bilinear",
+            antialias=False,
+            scale=1 / 255,
+            mean=mean,
+            std=std,
         ),
-        None,
+        from_network=FromNetwork(
+            kind="metric_depth",
+            unit="m",
+            near_m=NEAR_M,
+            far_m=FAR_M,
+            distance="z",
+            covers=(0, 0, height, width),
+            interpolation="bilinear",
+            antialias=False,
+            scale=1.0,
+            shift=0.0,
+        ),
+        intrinsics=None,
     )
 
 

@@ -11,8 +11,29 @@ Colour = tuple[float, float, float]
 def small_contract(height_px: int, width_px: int, mean: Colour, std: Colour) -> Contract:
     """Frames brought to 228x304 with antialias; a map of a quarter of that, metres, 0 to 10."""
     return Contract(
-        SourceFrame(height_px, width_px, "rgb", "uint8", "NHWC"),
-        ToNetwork(*INPUT_PX, 4, "stretch", "bilinear", True, 1 / 255, mean, std),
-        FromNetwork("metric_depth", "m", 0.0, 10.0, "z", (0, 0, *INPUT_PX), "bilinear", True, scale=1.0, shift=0.0),
-        None,
+        source=SourceFrame(height_px=height_px, width_px=width_px, colour="rgb", dtype="uint8", layout="NHWC"),
+        to_network=ToNetwork(
+            height_px=INPUT_PX[0],
+            width_px=INPUT_PX[1],
+            multiple_of_px=4,
+            resize="stretch",
+            interpolation="bilinear",
+            antialias=True,
+            scale=1 / 255,
+            mean=mean,
+            std=std,
+        ),
+        from_network=FromNetwork(
+            kind="metric_depth",
+            unit="m",
+            near_m=0.0,
+            far_m=10.0,
+            distance="z",
+            covers=(0, 0, *INPUT_PX),
+            interpolation="bilinear",
+            antialias=True,
+            scale=1.0,
+            shift=0.0,
+        ),
+        intrinsics=None,
     )

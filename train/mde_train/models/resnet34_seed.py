@@ -22,12 +22,31 @@ FAR_M = 20.0
 def contract(height_px: int, width_px: int) -> Contract:
     """Frames squashed to 224x224 with antialias, [0, 1] without mean and std; metres, 0 to 20."""
     return Contract(
-        SourceFrame(height_px, width_px, "rgb", "uint8", "NHWC"),
-        ToNetwork(SIDE_PX, SIDE_PX, STRIDE_PX, "stretch", "bilinear", True, 1 / 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-        FromNetwork(
-            "metric_depth", "m", 0.0, FAR_M, "z", (0, 0, SIDE_PX, SIDE_PX), "bilinear", True, scale=1.0, shift=0.0
+        source=SourceFrame(height_px=height_px, width_px=width_px, colour="rgb", dtype="uint8", layout="NHWC"),
+        to_network=ToNetwork(
+            height_px=SIDE_PX,
+            width_px=SIDE_PX,
+            multiple_of_px=STRIDE_PX,
+            resize="stretch",
+            interpolation="bilinear",
+            antialias=True,
+            scale=1 / 255,
+            mean=(0.0, 0.0, 0.0),
+            std=(1.0, 1.0, 1.0),
         ),
-        None,
+        from_network=FromNetwork(
+            kind="metric_depth",
+            unit="m",
+            near_m=0.0,
+            far_m=FAR_M,
+            distance="z",
+            covers=(0, 0, SIDE_PX, SIDE_PX),
+            interpolation="bilinear",
+            antialias=True,
+            scale=1.0,
+            shift=0.0,
+        ),
+        intrinsics=None,
     )
 
 

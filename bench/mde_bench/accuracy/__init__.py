@@ -1,0 +1,1 @@
+"""How right: depth against ground truth, under a named protocol."""

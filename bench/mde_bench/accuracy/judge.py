@@ -1,0 +1,141 @@
+"""How right: depth against ground truth, under a named protocol."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_bench.accuracy.anatomy import Flicker
+from mde_bench.accuracy.extremes import Shot, extremes
+from mde_bench.accuracy.frames import as_the_camera_gives_it, held_out
+from mde_bench.accuracy.seed_variants import BesideSeed
+from mde_bench.machine.conditions import num_idle_cores
+from mde_bench.timing.candidates import Subject
+from mde_runtime import files, metrics
+from mde_runtime.bundle import SUFFIX
+from mde_runtime.choosing import AUTO
+from mde_runtime.contract import Contract, FromNetwork
+from mde_runtime.errors import UsageError
+from mde_runtime.progress import progress
+from mde_runtime.protocols import Figures, open_protocol
+
+if TYPE_CHECKING:
+    from mde_train.data import FrameSet
+
+Maps = npt.NDArray[np.floating]
+Show = Callable[[Sequence[Shot], FromNetwork], None]
+CLIPPED, RAW = "seed", "seed-raw"
+
+
+class ModelFile(Subject, Protocol):
+    """A checkpoint or a bundle, opened."""
+
+    @property
+    def contract(self) -> Contract:
+        """What it expects and gives."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileAccuracy:
+    """The accuracy of one model on one split, and what it was measured on."""
+
+    model: str  # file name, without its folder
+    sha256: str
+    executor: str
+    split: str
+    num_frames: int
+    data_sha256: str
+    figures: Figures
+    beside: dict[str, float]  # other ways to average the same, see `mde_bench.accuracy.seed_variants`
+    flicker_m: (
+        float | None
+    )  # between neighbouring frames, see `mde_bench.accuracy.anatomy`; for splits that are sequences
+
+
+def accuracy_of(depth_m: Maps, truth_m: Maps, protocol: str) -> Figures:
+    """The figures of (N, H, W) depth against truth, in the data's order."""
+    accumulator = open_protocol(protocol)
+    for depth, truth in zip(depth_m, truth_m, strict=True):
+        accumulator.add(depth, truth)
+    return accumulator.result()
+
+
+def judge_file(
+    path: Path,
+    data: Path,
+    split: str | None,
+    protocol: str,
+    backend: str = AUTO,
+    precision: str = AUTO,
+    show: Show | None = None,
+) -> FileAccuracy:
+    """Judge a checkpoint or a bundle on every frame of a split; split None: the last, which training does not see.
+
+    show: called with the best, median and worst frames. Raises UsageError for `seed-raw` of a bundle, whose depth is
+    always clipped, and for a backend or precision of a checkpoint.
+    """
+    accumulator, frames = open_protocol(protocol), held_out(data, split)
+    beside = BesideSeed(is_clipped=protocol == CLIPPED) if protocol in (CLIPPED, RAW) else None
+    flicker, rmse_m = Flicker(), list[float]()
+    model = _open(path, protocol, backend, precision)
+    wanted = model.contract.from_network
+    with progress("judging", len(frames)) as moved_on:
+        for sample in frames:
+            depth_m = model.answer(as_the_camera_gives_it(sample, model.contract.source)).depth_m
+            accumulator.add(depth_m, sample.depth_m)
+            if depth_m.shape == sample.depth_m.shape:
+                truth_m = np.clip(sample.depth_m, wanted.near_m, wanted.far_m)
+                flicker.add(depth_m, truth_m, sample.valid)
+                if show:
+                    is_measured = sample.valid.any()
+                    rmse_m.append(metrics.rmse(depth_m, truth_m, sample.valid) if is_measured else np.nan)
+            elif show:
+                raise UsageError(f"{sample.name}: its truth is of another size than its depth; leave --picture out")
+            if beside:
+                beside.add(depth_m, sample.depth_m)
+            moved_on()
+    if show:
+        show(_shots(model, frames, rmse_m), wanted)
+    model.close()
+    return FileAccuracy(
+        model=path.name,
+        sha256=files.sha256_of_file(path),
+        executor=model.executor,
+        split=frames.split,
+        num_frames=len(frames),
+        data_sha256=frames.sha256,
+        figures=accumulator.result(),
+        beside=beside.values() if beside else {},
+        flicker_m=flicker.mean_m(),
+    )
+
+
+def _shots(model: ModelFile, frames: "FrameSet", rmse_m: list[float]) -> list[Shot]:
+    shots = []
+    for index, what in extremes(rmse_m).items():
+        sample = frames[index]
+        depth_m = model.answer(as_the_camera_gives_it(sample, model.contract.source)).depth_m
+        title = f"{what}: {sample.name}, RMSE {rmse_m[index]:.2f} m"
+        shots.append(Shot(title, sample.frame, sample.depth_m, depth_m, sample.valid))
+    if not shots:
+        raise UsageError("no frame has depth that was measured; leave --picture out")
+    return shots
+
+
+def _open(path: Path, protocol: str, backend: str, precision: str) -> ModelFile:
+    if path.suffix == SUFFIX:
+        if protocol == RAW:
+            raise UsageError(f"{path}: a bundle's depth is clipped, so {RAW} cannot judge it; take {CLIPPED}")
+        from mde_bench.subjects.estimator import open_chosen
+
+        return open_chosen(path, backend, precision)
+    if (backend, precision) != (AUTO, AUTO):
+        raise UsageError(f"{path}: is no bundle, so PyTorch runs it in FP32; leave --backend and --precision out")
+    from mde_bench.subjects import torch_eager
+
+    open_checkpoint = torch_eager.open_raw if protocol == RAW else torch_eager.open_subject
+    return open_checkpoint(str(path), num_idle_cores())

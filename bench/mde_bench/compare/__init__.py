@@ -1,0 +1,1 @@
+"""Two bundles, or a bundle and an earlier run, against each other."""

@@ -1,0 +1,1 @@
+"""The machine under the bench: its conditions, its peaks, and what a graph asks of it."""

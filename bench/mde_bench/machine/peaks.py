@@ -1,0 +1,151 @@
+"""What a processor can do at most: multiply-adds and bytes a second, measured on a CPU, from the datasheet on a GPU.
+
+A CPU's is the best matrix product and the best copy of NumPy on as many threads as the candidates have. Beside it
+stands what instruction set and clock promise, which no measurement can be far above.
+"""
+
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mde_bench.machine.conditions import moment
+from mde_bench.machine.nvidia import Chip, chip
+from mde_runtime.machine import Machine, this_machine
+
+# Multiply-adds a cycle and core in FP32: lanes of a vector times the units that take one each cycle.
+LANES = {"avx512f": 32, "avx2": 16, "avx": 8, "asimd": 8}
+FASTER_THAN_FP32 = {"fp32": 1, "fp16": 4, "bf16": 4, "int8": 8}  # tiles and dot products against plain vectors, at most
+WINOGRAD_SAVES = 2.25  # of a convolution's multiplications by their definition
+TURBO = 2.0  # the clock that the system tells may be the base clock, and a core may run so much faster for a while
+
+# Dense multiply-adds a cycle and multiprocessor, by compute capability: FP32 on CUDA cores, FP16 on tensor cores.
+# From NVIDIA's white papers: their peak rates over their multiprocessors and boost clocks.
+GPU_LANES = {
+    "7.5": (64, 512),
+    "8.0": (64, 1024),
+    "8.6": (128, 512),
+    "8.7": (128, 1024),
+    "8.9": (128, 512),
+    "9.0": (128, 2048),
+    "10.0": (128, 4096),
+    "12.0": (128, 512),
+}
+
+MATRIX_SIDE = 768  # three of them fill no cache of the last level, and one product takes some 10 ms on a core
+COPY_BYTES = 64 << 20  # more than the caches hold
+MEASURE_S = 0.4  # of each
+MIN_TIMES = 5  # of each, however slow
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """What the processor under a candidate can do."""
+
+    source: Literal["measured", "datasheet"]
+    macs_per_s: dict[str, float]  # by arithmetic; of one that is missing, FP32's
+    bytes_per_s: float | None  # read and written; None: not known
+    limits_macs_per_s: dict[str, float]  # by arithmetic: nothing is faster, Winograd's savings and turbo included
+    promised_macs_per_s: float | None  # FP32, by instruction set and clock; None: not known
+
+    @property
+    def in_words(self) -> str:
+        """Said beside a result."""
+        said = f"{self.macs_per_s['fp32'] / 1e9:.0f} G multiply-adds a second in FP32"
+        if self.source == "measured" and self.promised_macs_per_s:
+            said += f" ({self.macs_per_s['fp32'] / self.promised_macs_per_s:.0%} of instruction set x clock)"
+        if self.bytes_per_s:
+            said += f", {self.bytes_per_s / 1e9:.3g} GB a second"
+        return f"{said}, {self.source}"
+
+
+def cpu_peaks(
+    machine: Machine, num_threads: int, clock_hz: float | None, measured: tuple[float, float] | None
+) -> Peaks | None:
+    """Of a CPU. measured: what `measure_cpu` gave. None where neither that nor clock and instruction set is known."""
+    lanes = next((lanes for flag, lanes in LANES.items() if flag in machine.instruction_set), None)
+    promised = None if lanes is None or clock_hz is None else lanes * clock_hz * min(num_threads, machine.num_cores)
+    fp32 = measured[0] if measured else promised
+    if fp32 is None:
+        return None
+    limit = TURBO * WINOGRAD_SAVES * max(fp32, promised or 0.0)
+    return Peaks(
+        source="measured" if measured else "datasheet",
+        macs_per_s={"fp32": fp32},
+        bytes_per_s=measured[1] if measured else None,
+        limits_macs_per_s={arithmetic: factor * limit for arithmetic, factor in FASTER_THAN_FP32.items()},
+        promised_macs_per_s=promised,
+    )
+
+
+def gpu_peaks(chip: Chip) -> Peaks | None:
+    """Of a GPU, by its datasheet; None for one that the table does not know."""
+    lanes = GPU_LANES.get(chip.compute_capability)
+    if lanes is None:
+        return None
+    fp32, fp16 = (rate * chip.num_multiprocessors * chip.clock_hz for rate in lanes)
+    rates = {"fp32": fp32, "fp16": fp16, "int8": 2 * fp16}
+    limits = {"fp32": fp16, "fp16": fp16, "int8": 2 * fp16}  # FP32 layers may run as TF32 on the tensor cores
+    return Peaks(
+        source="datasheet",
+        macs_per_s=rates,
+        bytes_per_s=chip.memory_bytes_per_s,
+        limits_macs_per_s={arithmetic: WINOGRAD_SAVES * limit for arithmetic, limit in limits.items()},
+        promised_macs_per_s=fp32,
+    )
+
+
+def peaks_here(num_threads: int, *, is_measured: bool) -> dict[str, Peaks]:
+    """Of what candidates run on here, cpu and cuda; without what is not known."""
+    measured = measure_cpu(num_threads) if is_measured else None
+    gpu = chip()
+    known = {
+        "cpu": cpu_peaks(this_machine(), num_threads, moment().clock_hz, measured),
+        "cuda": gpu_peaks(gpu) if gpu else None,
+    }
+    return {device: peaks for device, peaks in known.items() if peaks}
+
+
+def measure_cpu(num_threads: int) -> tuple[float, float]:
+    """FP32 multiply-adds and bytes a second. In a process of its own, since NumPy's threads are set when it loads."""
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    ended = subprocess.run(
+        [sys.executable, "-m", "mde_bench.machine.peaks", str(num_threads)],
+        env={**os.environ, **dict.fromkeys(names, str(num_threads))},
+        capture_output=True,
+        check=True,
+    )
+    macs_per_s, bytes_per_s = json.loads(ended.stdout)
+    return macs_per_s, bytes_per_s
+
+
+def _measure(num_threads: int) -> tuple[float, float]:
+    left, right = np.random.default_rng(0).random((2, MATRIX_SIDE, MATRIX_SIDE), np.float32)
+    product = np.empty_like(left)
+    sources = [np.ones(COPY_BYTES // num_threads, np.uint8) for _ in range(num_threads)]
+    targets = [np.empty_like(source) for source in sources]
+    with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
+        product_s = _best_s(lambda: np.matmul(left, right, out=product))
+        copy_s = _best_s(lambda: list(pool.map(np.copyto, targets, sources)))
+    return MATRIX_SIDE**3 / product_s, 2 * COPY_BYTES / copy_s
+
+
+def _best_s(work: Callable[[], object]) -> float:
+    work()  # the first touches memory that the system has yet to give
+    spans, end = list[float](), time.perf_counter() + MEASURE_S
+    while len(spans) < MIN_TIMES or time.perf_counter() < end:
+        start = time.perf_counter()
+        work()
+        spans.append(time.perf_counter() - start)
+    return min(spans)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_measure(int(sys.argv[1]))))

@@ -1,0 +1,1 @@
+"""The training of the GPU check: resumable jobs, judged from their bundles."""

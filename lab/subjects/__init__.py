@@ -1,0 +1,1 @@
+"""Subjects of the bench that only the laboratory measures."""

@@ -1,0 +1,227 @@
+import dataclasses
+import json
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from mde_bench import cli
+from mde_bench.accuracy.frames import Excerpt
+from mde_bench.compare import bundles as compare
+from mde_bench.compare.bundles import Comparison, Comparisons
+from mde_bench.plan import plan_run
+from mde_bench.report.ci import write_comparison_files
+from mde_bench.run import carry_out
+from mde_bench.timing import interleave
+from mde_bench.timing.candidates import Candidate
+from mde_bench.timing.interleave import Effort
+from mde_bench.timing.statistics import Interval, Ratio
+from mde_bench.timing.worker import CandidateError
+from mde_runtime import records
+
+BRIEF = Effort(num_rounds=2, block_s=0.002, min_calls=2, max_windows=1, max_warm_up_s=0.02)
+FRAMES = np.zeros((2, 24, 32, 3), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def _brief(monkeypatch):
+    monkeypatch.setattr(compare, "BRIEF", BRIEF)
+    monkeypatch.setattr(compare, "LOOKS", (3,))
+    monkeypatch.setattr(compare, "LEVEL", 0.25)  # what three launches can give
+
+
+def bench(*arguments):
+    return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+
+
+def of_ratio(value, low, high, rule_out=None):
+    return Comparison("a", value, 1.0, Ratio(value, Interval(low, high)), (), rule_out)
+
+
+def test_twice_the_time_is_slower_and_half_of_it_faster(badly):
+    one, two = badly("steady", delay_us=2000), badly("steady", delay_us=4000)
+    slower = compare.compare(two, one, FRAMES, compare.processor, 0.05)
+    assert slower.verdict == "slower"
+    assert slower.ratio.value == pytest.approx(2, rel=0.3)
+    assert compare.compare(one, two, FRAMES, compare.processor, 0.05).verdict == "faster"
+
+
+def test_what_waits_without_computing_counts_in_wall_time_alone(badly):
+    dozing = badly("dozes", delay_us=20_000)
+    assert compare.compare(dozing, dozing, FRAMES, compare.wall, 0.05).new_p50_s >= 0.02
+    assert compare.compare(dozing, dozing, FRAMES, compare.processor, 0.05).new_p50_s < 0.02
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(1.01, 1.1, "slower"), (0.99, 1.1, "no difference seen"), (0.8, 0.99, "faster")],
+)
+def test_the_whole_interval_decides(low, high, verdict):
+    assert of_ratio((low * high) ** 0.5, low, high).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.99, 1.04, "no difference seen"), (0.99, 1.06, "undecided"), (0.94, 1.01, "undecided"), (1.01, 1.2, "slower")],
+)
+def test_without_a_difference_a_change_has_to_be_ruled_out(low, high, verdict):
+    assert of_ratio(1.0, low, high, rule_out=0.05).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("log_ratios", "num_launches"),
+    [
+        ((0.01, 0.02, 0.03, 0.04, 0.05), 3),  # all slower: decided at the first look
+        ((0.0, 0.001, -0.001, 0.0, 0.001), 3),  # no difference, and a change ruled out
+        ((0.08, 0.001, -0.001, 0.0, 0.001), 5),  # one disturbed launch hides it from the first look, not from the next
+        ((0.2, -0.2, 0.2, -0.2, 0.2, -0.2, 0.2, -0.2), 8),  # never decided
+    ],
+)
+def test_a_comparison_ends_at_the_first_look_that_decides(monkeypatch, log_ratios, num_launches):
+    launches = iter([(1.0, 1.0, log_ratio) for log_ratio in log_ratios])
+    monkeypatch.setattr(compare, "_launch", lambda *_: next(launches))
+    monkeypatch.setattr(compare, "LOOKS", (3, 5, 8))
+    side = Candidate("a", "test", "fp32", "never:opened", {})
+    assert len(compare.compare(side, side, FRAMES, compare.processor, 0.05).ratios) == num_launches
+
+
+def test_what_stays_undecided_is_no_valid_measurement(tiny_bundle, monkeypatch):
+    monkeypatch.setattr(compare, "LEVEL", 1e-9)
+    monkeypatch.setattr(compare, "LOOKS", (1,))
+    ended = bench("compare", tiny_bundle, "--against", tiny_bundle, "--threads", 1)
+    assert ended.exit_code == 5, ended.output
+    assert "not decided on onnxruntime-cpu fp32" in ended.stderr
+
+
+def test_the_smallest_change_that_could_be_seen_is_half_the_interval():
+    assert of_ratio(1.0, 1 / 1.03, 1.03).smallest_seen == pytest.approx(0.03)
+
+
+def test_a_side_that_fails_is_named(badly):
+    with pytest.raises(CandidateError, match=r"the new bundle: .* code 7$"):
+        compare.compare(badly("exits_when_opened"), badly("steady"), FRAMES, compare.wall, 0.05)
+
+
+def test_a_bundle_against_itself_runs_on_all_that_is_here(tiny_bundle, tmp_path):
+    ended = bench("compare", tiny_bundle, "--against", tiny_bundle, "--threads", 1, "--ci", tmp_path / "ci")
+    assert ended.exit_code in (0, 1, 5), ended.output  # three launches of a tenth of a second prove nothing
+    assert "onnxruntime-cpu fp32: " in ended.stdout
+    assert "could have been seen" in ended.stdout
+    assert "not compared: " in ended.stderr
+    assert sorted(path.name for path in (tmp_path / "ci").iterdir()) == ["benchmark.json", "junit.xml", "summary.md"]
+
+
+def test_a_comparison_is_told_to_a_ci(tmp_path):
+    slower, same = of_ratio(1.05, 1.02, 1.08), dataclasses.replace(of_ratio(1.0, 0.99, 1.01), name="b")
+    write_comparison_files(Comparisons((slower, same), {}), "new.mde against old.mde", tmp_path)
+    failures = [case.get("classname") for case in ElementTree.parse(tmp_path / "junit.xml").iter() if len(case) == 1]
+    assert failures == ["a"]
+    said = (tmp_path / "summary.md").read_text()
+    assert said.startswith("## ❌ new.mde against old.mde\n")
+    assert "| a | slower | 1.0500 | 1.0200 to 1.0800 | 2.9% |" in said
+    assert json.loads((tmp_path / "benchmark.json").read_text())[1] == {
+        "name": "b time over the old",
+        "unit": "ratio",
+        "value": 1.0,
+        "range": "± 0.01",
+    }
+
+
+def test_bundles_for_other_frames_cannot_be_compared(tiny_bundle, make_bundle, tiny_contract):
+    colour = dataclasses.replace(tiny_contract.source, colour="bgr")
+    other = make_bundle("other.mde", contract=dataclasses.replace(tiny_contract, source=colour))
+    ended = bench("compare", tiny_bundle, "--against", other)
+    assert ended.exit_code == 3
+    assert "other frames" in ended.stderr
+
+
+@pytest.fixture
+def baseline(tiny_bundle, tiny_data, tmp_path):
+    plan = plan_run(tiny_bundle, None, Excerpt(tiny_data, None, 4), "seed", 1, BRIEF)
+    here = tuple(candidate for candidate in plan.candidates if candidate.backend == "onnxruntime-cpu")
+    result = carry_out(dataclasses.replace(plan, candidates=here)).result
+    result = dataclasses.replace(result, invalid_because=())
+
+    def write(**changes):
+        (tmp_path / "base.json").write_text(records.dumps(dataclasses.replace(result, **changes)))
+        return tmp_path / "base.json"
+
+    return write, result
+
+
+def test_a_bundle_is_held_against_its_own_baseline(baseline, tiny_bundle, monkeypatch):
+    monkeypatch.setattr(interleave, "Effort", lambda: BRIEF)
+    monkeypatch.setattr(interleave, "SETTLED_SHARE", 1e9)
+    ended = bench("compare", tiny_bundle, "--baseline", baseline[0]())
+    assert ended.exit_code in (0, 1), ended.output  # 1: two runs of a hundredth of a second prove nothing
+    assert [line.split(":")[0] for line in ended.stdout.splitlines()] == [
+        "onnxruntime-cpu fp32",
+        "onnxruntime-cpu fp16",
+    ]
+
+
+def test_more_than_the_time_of_the_baseline_is_slower(baseline, tiny_bundle, monkeypatch):
+    monkeypatch.setattr(interleave, "Effort", lambda: BRIEF)
+    monkeypatch.setattr(interleave, "SETTLED_SHARE", 1e9)
+    write, result = baseline
+    interval = Interval(1e-9, 1e-9)
+    quick = [
+        dataclasses.replace(
+            row,
+            speed=dataclasses.replace(
+                row.speed,
+                end_to_end=dataclasses.replace(row.speed.end_to_end, p50_s=1e-9, p50_interval_s=interval),
+            ),
+        )
+        for row in result.rows
+    ]
+    ended = bench("compare", tiny_bundle, "--baseline", write(rows=tuple(quick)))
+    assert ended.exit_code == 1
+    assert "is slower on onnxruntime-cpu fp32, onnxruntime-cpu fp16" in ended.stderr
+
+
+def test_a_bundle_that_fails_where_its_baseline_ran_is_no_pass(baseline, make_bundle, with_member, tmp_path):
+    broken = make_bundle("broken.mde")
+    for precision in ("fp32", "fp16"):
+        with_member(broken, f"graphs/{precision}.onnx", b"no graph")
+    ended = bench("compare", broken, "--baseline", baseline[0](), "--ci", tmp_path / "ci")
+    assert ended.exit_code == 1
+    assert "onnxruntime-cpu fp32: BadInputError" in ended.stderr
+    assert not (tmp_path / "ci").exists()
+
+
+def test_a_baseline_that_nothing_can_be_held_against_is_no_pass(baseline, tiny_bundle, tmp_path):
+    write, result = baseline
+    path = write(rows=(dataclasses.replace(result.rows[0], name="torch eager fp32"),))
+    ended = bench("compare", tiny_bundle, "--baseline", path, "--ci", tmp_path / "ci")
+    assert ended.exit_code == 4
+    assert "base.json has no figure of it" in ended.stderr
+    assert not (tmp_path / "ci").exists()
+
+
+@pytest.mark.parametrize("option", [("--threads", "1"), ("--cpu-time",), ("--rule-out-percent", "5")])
+def test_what_a_baseline_cannot_be_asked_is_refused(tiny_bundle, option):
+    ended = bench("compare", tiny_bundle, "--baseline", "bench.json", *option)
+    assert ended.exit_code == 2
+    assert f"{option[0]} goes with --against" in ended.stderr
+
+
+def test_a_baseline_of_another_machine_is_refused(baseline, tiny_bundle):
+    write, result = baseline
+    machine = dataclasses.replace(result.conditions.machine, cpu="another")
+    path = write(conditions=dataclasses.replace(result.conditions, machine=machine))
+    ended = bench("compare", tiny_bundle, "--baseline", path)
+    assert ended.exit_code == 3
+    assert "not this machine" in ended.stderr
+
+
+def test_a_baseline_that_is_not_valid_is_refused(baseline, tiny_bundle):
+    ended = bench("compare", tiny_bundle, "--baseline", baseline[0](invalid_because=("it drifted",)))
+    assert ended.exit_code == 3
+    assert "it drifted" in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--against", "a.mde", "--baseline", "b.json")])
+def test_one_side_to_compare_with_is_needed(tiny_bundle, arguments):
+    assert bench("compare", tiny_bundle, *arguments).exit_code == 2

@@ -1,0 +1,261 @@
+"""What is asked of a GPU, without one: programs of NVIDIA's name that answer as theirs do, and CUDA over numpy."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mde_bench.machine import nvidia
+from mde_bench.machine.conditions import Moment, conditions, moment
+from mde_bench.machine.nvidia import GpuMoment, chip, gpu_moment, memory_bytes_of
+from mde_bench.report.table import on_gpu_of
+from mde_bench.result.gate import Gate, Limit, checks
+from mde_bench.run import carry_out
+from mde_bench.timing.candidates import OnDevice
+from mde_bench.timing.device_times import DriverEvents, device_times
+from mde_bench.timing.trtexec import find_trtexec, read_times, time_engine
+from mde_runtime.contract import SourceFrame
+from mde_runtime.cuda import open_cuda
+from mde_runtime.errors import MachineError
+
+SOURCE = SourceFrame(height_px=2, width_px=4, colour="rgb", dtype="uint8", layout="NHWC")
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """A function that puts a shell script of a name on the PATH, before all others."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    def put(name, script):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+
+    return put
+
+
+def test_a_gpus_clock_and_heat_are_what_nvidia_smi_says(program):
+    program("nvidia-smi", "echo '1980, 64, Not Active, Active'")
+    assert gpu_moment() == GpuMoment(1.98e9, 64.0, is_throttled=True)
+    program("nvidia-smi", "echo '[N/A], 41.5, [N/A], [N/A]'")  # as a Jetson's does
+    assert gpu_moment() == GpuMoment(None, 41.5, None)
+    program("nvidia-smi", "echo 'NVIDIA-SMI has failed'; exit 9")
+    assert gpu_moment() is None
+    program("nvidia-smi", "echo 'No devices were found'")
+    assert moment().gpu is None
+
+
+@pytest.mark.parametrize(("is_throttled", "has_throttled"), [(True, True), (False, False), (None, False)])
+def test_a_gpu_that_slowed_down_spoils_the_measurement(is_throttled, has_throttled):
+    before = Moment(0.1, 2e9, 40.0, 0, GpuMoment(2e9, 60.0, is_throttled=False))
+    after = dataclasses.replace(before, gpu=GpuMoment(1e9, 95.0, is_throttled))
+    assert conditions(1, before, after).has_throttled is has_throttled
+
+
+def test_the_gpus_memory_is_told_by_process(program):
+    program("nvidia-smi", "echo '17, 100'; echo '4711, 312'; echo '4712, [N/A]'")
+    assert memory_bytes_of(4711) == 312 << 20
+    assert memory_bytes_of(4712) is None
+    assert memory_bytes_of(1) is None
+
+
+def test_without_a_driver_there_is_no_chip(monkeypatch):
+    monkeypatch.setattr(nvidia, "DRIVER", "libnobody.so.1")
+    assert chip() is None
+
+
+@dataclasses.dataclass
+class Clock:
+    """Moved on by what a test says to take time."""
+
+    now_s: float = 0.0
+
+
+class ScriptedEvents:
+    """Marks by a scripted clock: the stand-in's streams run at once."""
+
+    def __init__(self, clock):
+        self.times, self._clock = {}, clock
+
+    def new(self):
+        self.times[len(self.times)] = None
+        return len(self.times) - 1
+
+    def record(self, event, stream):  # noqa: ARG002  the driver's own signature
+        self.times[event] = self._clock.now_s
+
+    def seconds_between(self, first, second):
+        return self.times[second] - self.times[first]
+
+    def free(self, event):
+        del self.times[event]
+
+
+class FiveMilliseconds:
+    """A session on a stream that computes for so long; nothing else is asked of it."""
+
+    executor, device, arithmetic = "made for tests", "none", {"fp32": "fp32"}
+    engine_sha256 = "e" * 64
+
+    def __init__(self, max_batch, clock):
+        self.max_batch, self.seen, self._clock = max_batch, set(), clock
+
+    def run_on(self, stream, pointers):
+        self.seen.add((stream, tuple(sorted(pointers))))
+        self._clock.now_s += 0.005
+
+    def run(self, feeds, out=None):
+        raise NotImplementedError
+
+    def close(self):
+        pass
+
+    def share_in(self, arithmetic, without):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def cuda(monkeypatch, clock):
+    """CUDA over numpy, whose every copy takes a millisecond."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "runtime"))
+    from test_running import NumpyCuda
+
+    class TimedCuda(NumpyCuda):
+        def queue(self, thunk):
+            clock.now_s += 0.001
+            super().queue(thunk)
+
+    return TimedCuda()
+
+
+@pytest.mark.parametrize("max_batch", [None, 4])
+def test_copies_and_computing_are_timed_apart_by_the_devices_clock(cuda, clock, max_batch):
+    session, events = FiveMilliseconds(max_batch, clock), ScriptedEvents(clock)
+    found = device_times(session, SOURCE, 3, cuda, events)
+    num_frames = max_batch or 1
+    assert found.compute_s * num_frames == pytest.approx(0.005)
+    assert found.upload_s * num_frames == pytest.approx(0.001)
+    assert found.download_s * num_frames == pytest.approx(0.002)  # depth_m and num_nonfinite
+    assert found.engine_sha256 == "e" * 64
+    assert cuda.num_copies == 3 * 4  # up: frame; down: depth_m and num_nonfinite; a first call that warms up
+    (seen,) = session.seen
+    assert seen[1] == ("depth_m", "frame", "num_nonfinite")
+    assert (cuda.device, cuda.host, cuda.streams, events.times) == ({}, {}, set(), {})
+
+
+def test_a_gpu_that_shares_the_cpus_memory_copies_nothing(cuda, clock):
+    cuda.gpu = lambda: dataclasses.replace(type(cuda)().gpu(), is_integrated=True)
+    device_times(FiveMilliseconds(None, clock), SOURCE, 3, cuda, ScriptedEvents(clock))
+    assert cuda.num_copies == 0
+    assert cuda.host == {}
+
+
+SAID = """&&&& RUNNING TensorRT.trtexec [TensorRT v101300] [b9] # trtexec --loadEngine=plan.engine
+[11/21/2026-15:00:00] [I] Inference Streams: 1
+[11/21/2026-15:00:00] [I] Data transfers: Enabled
+[11/21/2026-15:00:00] [I] Spin-wait: Disabled
+[11/21/2026-15:00:00] [I] CUDA Graph: Disabled
+"""
+TIMES = json.dumps([{"computeMs": ms, "latencyMs": ms + 0.5, "h2dMs": 0.3, "d2hMs": 0.2} for ms in (1.0, 2.0, 3.0)])
+
+
+def test_trtexecs_figures_stand_with_the_flags_that_were_in_effect():
+    found = read_times(TIMES, SAID)
+    assert (found.version, found.num_samples, found.compute_p50_s, found.latency_p50_s) == ("101300", 3, 2e-3, 2.5e-3)
+    assert found.flags == {
+        "Data transfers": "Enabled",
+        "Spin-wait": "Disabled",
+        "CUDA Graph": "Disabled",
+        "Inference Streams": "1",
+    }
+    assert found.compute_interval_s.low <= found.compute_p50_s <= found.compute_interval_s.high
+    assert "CUDA Graph Disabled" in found.in_words
+
+
+def test_trtexec_is_given_the_very_engine(program, tmp_path):
+    (tmp_path / "times").write_text(TIMES)
+    (tmp_path / "said").write_text(SAID)
+    program(
+        "trtexec",
+        f"""for a in "$@"; do case $a in
+        --loadEngine=*) cp "${{a#*=}}" {tmp_path}/given;; --exportTimes=*) cp {tmp_path}/times "${{a#*=}}";; esac; done
+        cat {tmp_path}/said""",
+    )
+    assert time_engine(find_trtexec(), b"an engine").version == "101300"
+    assert (tmp_path / "given").read_bytes() == b"an engine"
+
+
+def test_a_trtexec_that_fails_is_told_by_its_last_word(program):
+    program("trtexec", "echo 'started' >&2; echo 'Error: wrong version' >&2; exit 3")
+    with pytest.raises(MachineError, match="ended with 3: Error: wrong version"):
+        time_engine(find_trtexec(), b"an engine")
+
+
+def test_a_candidate_on_a_gpu_has_its_times_there_in_the_result(tiny_plan, badly, program):
+    program("nvidia-smi", "case $1 in *query-gpu*) echo '1980, 64, Not Active, Not Active';; esac")
+    on_gpu = dataclasses.replace(badly("on_a_gpu"), backend="onnxruntime-cuda", name="gpu")
+    result = carry_out(tiny_plan(badly("steady"), on_gpu)).result
+    host, gpu = result.rows
+    assert host.speed.device is None
+    assert gpu.speed.device.times.compute_s == 0.001
+    assert gpu.speed.device.trtexec is None
+    limits = [Limit("*", "gpu_compute_ms", 0.9), Limit("gpu", "gpu_memory_mib", 100)]
+    assert [check.breach for check in checks(result, Gate(None, tuple(limits))) if check.what.startswith("gpu_")] == [
+        "gpu_compute_ms was not measured",
+        "gpu_compute_ms is 1, over 0.9",
+        "gpu_memory_mib was not measured",
+    ]
+    assert "gpu, on the GPU: upload 0.1, compute 1, download 0.2 ms" in on_gpu_of(result)
+    assert result.conditions.after.gpu.clock_hz == 1.98e9
+
+
+def test_the_estimator_can_be_asked_and_a_plain_subject_need_not_know(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from subjects_for_tests import on_a_gpu, steady
+
+    assert isinstance(on_a_gpu(), OnDevice)
+    assert not isinstance(steady(), OnDevice)
+    assert np.isfinite(on_a_gpu().device_times(1).compute_s)
+
+
+@pytest.fixture
+def real_cuda():
+    try:
+        return open_cuda()
+    except MachineError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.gpu
+def test_a_real_gpus_clock_and_datasheet_are_known(real_cuda):
+    found = chip()
+    assert found is not None
+    assert found.num_multiprocessors == real_cuda.gpu().num_multiprocessors
+    assert found.clock_hz > 1e8
+    assert gpu_moment() is None or gpu_moment().temperature_c is None or 0 < gpu_moment().temperature_c < 120
+
+
+@pytest.mark.gpu
+def test_a_real_gpus_events_tell_a_long_copy_from_none(real_cuda):
+    cuda, events = real_cuda, DriverEvents()
+    with cuda.current():
+        stream, num_bytes = cuda.new_stream(), 64 << 20
+        host, pointer = cuda.new_host((num_bytes,), np.uint8, is_mapped=False), cuda.new_device(num_bytes)
+        marks = [events.new() for _ in range(3)]
+        events.record(marks[0], stream)
+        events.record(marks[1], stream)
+        cuda.upload(pointer, host, stream)
+        events.record(marks[2], stream)
+        cuda.wait(stream)
+        nothing_s, copy_s = events.seconds_between(*marks[:2]), events.seconds_between(*marks[1:])
+        cuda.free_device(pointer)
+        cuda.free_host(host)
+        cuda.free_stream(stream)
+    assert nothing_s < copy_s
+    assert num_bytes / copy_s < 1e12  # no bus between host and device carries a terabyte a second

@@ -1,0 +1,38 @@
+"""What this machine can spread a training over, asked before any process is started."""
+
+import os
+from collections.abc import Mapping
+
+from mde_runtime.errors import UsageError
+
+
+def check_machines(num_devices: int, num_nodes: int, torchrun: Mapping[str, str] = os.environ) -> None:
+    """Raise UsageError where this machine has fewer devices, or nobody started the command on the other machines.
+
+    torchrun: the environment, where torchrun says how many processes it started.
+    """
+    is_started = "TORCHELASTIC_RUN_ID" in torchrun
+    if num_nodes > 1 and not is_started:
+        raise UsageError(
+            f"--num-nodes {num_nodes}: nobody would start the others; start the command by torchrun on each machine "
+            "(see --help)"
+        )
+    num_here, kind = _devices_here()
+    if num_devices > num_here:
+        raise UsageError(f"--devices {num_devices}: this machine has {num_here} {kind}; give {num_here} or fewer")
+    if is_started:
+        started = int(torchrun["LOCAL_WORLD_SIZE"]), int(torchrun["GROUP_WORLD_SIZE"])
+        if started != (num_devices, num_nodes):
+            raise UsageError(
+                f"--devices {num_devices} --num-nodes {num_nodes}: torchrun started {started[0]} processes on "
+                f"{started[1]} machines; give --devices {started[0]} --num-nodes {started[1]}"
+            )
+
+
+def _devices_here() -> tuple[int, str]:
+    """The GPUs of this machine, or the cores of a CPU where it has none."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.device_count(), "GPUs"
+    return os.cpu_count() or 1, "CPU cores"
