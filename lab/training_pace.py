@@ -2,34 +2,30 @@
 
     python -m lab.training_pace DATA [--recipe fast] [--rounds 8] [--set KEY=VALUE]
 
-Both train the same network by the same recipe on the same frames; mde-train's side is its whole trainer, with curves,
-but without evaluations, which a plain loop would need as well. Each round times both, one after the other; what is
-given is the median step of each over all rounds, in wall time and in the process's CPU time, and their ratio.
+Both train the same network by the same recipe on the same frames; mde-train's side is its whole loop, with curves, but
+without evaluations, which a plain loop would need as well. A step is timed from one call of the optimizer to the next.
+Each round times both, one after the other; what is given is the median step of each over all rounds, in wall time and
+in the process's CPU time, and their ratio.
 """
 
-# ruff: noqa: E402  # torchvision before lightning
 import argparse
 import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as mde-train
-
-from mde_train.torchvision_ops import import_torchvision
-
-import_torchvision()  # it repairs what lightning imports
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as mde-train; read when torch loads
 
 import torch
-from lightning.pytorch import Callback
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from mde_train.loop import train
 from mde_train.models import build_model
-from mde_train.observer import Observer
 from mde_train.recipe import Recipe, with_settings
 from mde_train.recipes import recipe_named
-from mde_train.run import trainer_for
 from mde_train.training import Training
 from mde_train.training_data import Data, TrainingFrames, load_data
 
@@ -50,15 +46,14 @@ def training(recipe: Recipe, data: Data) -> Training:
     return Training(network, data.contract, recipe, TrainingFrames(data.train, recipe.batch_size, recipe.seed))
 
 
-def plain_loop(recipe: Recipe, data: Data) -> list[Clock]:
-    """The times at the end of each step of a loop that anybody would write."""
+def plain_loop(recipe: Recipe, data: Data) -> None:
+    """A loop that anybody would write."""
     run = training(recipe, data)
-    optimizer, network, times = run.configure_optimizers(), run.network.train(), []
-    frames = TrainingFrames(data.train, recipe.batch_size, recipe.seed)
+    network, optimizer = run.network.train(), run.optimizer
     for step in range(NUM_STEPS):
-        batch = frames.batch(step, recipe.augment)
+        batch = run.frames.batch(step, recipe.augment)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16"):
-            loss = run.loss(batch)
+            loss = run.loss(network, batch)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         if recipe.clip_gradient:
@@ -66,31 +61,22 @@ def plain_loop(recipe: Recipe, data: Data) -> list[Clock]:
         optimizer.step()
         if run.average:
             run.average.follow(network, step)
-        times.append(now())
-    return times[:-1]
 
 
-class Times(Callback):
-    """Notes the end of each step."""
-
-    def __init__(self) -> None:
-        self.ends: list[Clock] = []
-
-    def on_train_batch_end(self, *_args: object, **_extra: object) -> None:
-        """After everything that a step brings with it."""
-        self.ends.append(now())
-
-
-def mde_train(recipe: Recipe, data: Data) -> list[Clock]:
-    """The same for the trainer of `mde-train`."""
-    times = Times()
+def mde_train(recipe: Recipe, data: Data) -> None:
+    """The loop of `mde-train`."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer_for(recipe, [Observer(Path(folder), data), times]).fit(training(recipe, data))
-    return times.ends[:-1]  # the last step ends with an evaluation
+        train(training(recipe, data), data, Path(folder))
 
 
-def steps(ends: list[Clock]) -> list[Clock]:
-    """How long each step took."""
+def steps(loop: Callable[[Recipe, Data], None], recipe: Recipe, data: Data) -> list[Clock]:
+    """How long each step of a loop took, without the first ones."""
+    ends: list[Clock] = []
+    hook = register_optimizer_step_post_hook(lambda *_: ends.append(now()))
+    try:
+        loop(recipe, data)
+    finally:
+        hook.remove()
     return [(b[0] - a[0], b[1] - a[1]) for a, b in zip(ends[NUM_UNTIMED - 1 :], ends[NUM_UNTIMED:], strict=False)]
 
 
@@ -106,8 +92,8 @@ def main() -> None:
     data = load_data(given.data, recipe.model, recipe.holdout, most=NUM_STEPS * recipe.batch_size)
     taken: dict[str, list[Clock]] = {"mde-train": [], "plain loop": []}
     for _ in range(given.rounds):
-        taken["mde-train"] += steps(mde_train(recipe, data))
-        taken["plain loop"] += steps(plain_loop(recipe, data))
+        taken["mde-train"] += steps(mde_train, recipe, data)
+        taken["plain loop"] += steps(plain_loop, recipe, data)
     for which, clock in enumerate(("wall", "CPU")):
         ours, plain = (recipe.batch_size / median(step[which] for step in side) for side in taken.values())
         sys.stdout.write(

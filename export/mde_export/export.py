@@ -58,7 +58,7 @@ def export(request: Request, step: Step) -> Exported:
         _pass(trial, model, evidence, request, source)
     _check_batch(trials, evidence, request, step)
     certificates = tuple(certificate_of(trial, evidence, source.derived_from) for trial in trials)
-    golden = golden_of(source, evidence, request, step)
+    golden = golden_of(source, trials, evidence, request, step)
     plain = _plain(request, source.contract, trials, engine)
     with step("write the bundle"), contextlib.ExitStack() as drafts:
         write_bundle(

@@ -1,11 +1,12 @@
 """Frames: to judge a graph with, and the golden ones that a bundle carries to verify a device."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mde_export.judge.certify import Trial, attempt
 from mde_export.judge.evidence import MIN_FRAMES, Evidence, Frames, Pictures
 from mde_export.request import Request, Size
 from mde_export.sources import Source
@@ -21,20 +22,28 @@ NUM_GOLDEN = 8
 SYNTH_SEED = 0  # any will do, but the same bundle has the same bytes
 
 
-def golden_of(source: Source, evidence: Evidence, request: Request, step: Step) -> Golden:
-    """Frames spread evenly over the evidence, or rendered ones, and the original model's depth for them."""
+def golden_of(source: Source, trials: Sequence[Trial], evidence: Evidence, request: Request, step: Step) -> Golden:
+    """The hardest frames: for each precision the one with the worst RMSE; the rest evenly spaced.
+
+    So a device meets what the certificates call the worst. synth: of rendered frames, the worst of those.
+    """
     if request.golden == "synth":
-        return _rendered(source, step)
-    picked = evenly_spaced(len(evidence.depth_m), NUM_GOLDEN)
+        evidence = _rendered(source, step)
+        with step("golden frames: every graph on them", len(trials)) as moved_on:
+            trials = [_tried_on(evidence, trial, moved_on) for trial in trials]
+    worst = sorted({trial.parity.worst_frame for trial in trials})
+    others = [index for index in range(len(evidence.depth_m)) if index not in worst]
+    spaced = [others[index] for index in evenly_spaced(len(others), NUM_GOLDEN - len(worst))]
+    picked = sorted([*worst, *spaced])
     return Golden(evidence.pictures.frames[picked], evidence.depth_m[picked])
 
 
-def _rendered(source: Source, step: Step) -> Golden:
+def _rendered(source: Source, step: Step) -> Evidence:
     """Nothing of anybody's data goes into the bundle. Raises VerdictError where the model gives NaN or Inf on them."""
     from mde_train.data.synth.frames import make_frame
 
-    with step("golden frames: rendered", NUM_GOLDEN) as moved_on:
-        pictures = [make_frame(SYNTH_SEED, index).frame for index in range(NUM_GOLDEN)]
+    with step("golden frames: rendered", MIN_FRAMES) as moved_on:
+        pictures = [make_frame(SYNTH_SEED, index).frame for index in range(MIN_FRAMES)]
         frames = np.stack([frame_of(picture, source.contract) for picture in pictures])
         depth_m, num_nonfinite = source.depth_by(source.contract)(frames, moved_on)
     if num_nonfinite:
@@ -42,7 +51,13 @@ def _rendered(source: Source, step: Step) -> Golden:
             f"{source.reference} gives {num_nonfinite} values that are NaN or Inf on the rendered golden frames; "
             "leave --golden synth out, or train on rendered scenes, too"
         )
-    return Golden(frames, depth_m)
+    return Evidence(Pictures(frames, None, "rendered"), depth_m, source.reference, source.contract)
+
+
+def _tried_on(evidence: Evidence, trial: Trial, moved_on: Callable[[], None]) -> Trial:
+    """The same graph on other frames."""
+    moved_on()
+    return trial.lowering(trial.kept_fp32, evidence) if trial.lowering else attempt("fp32", trial.graph, evidence)
 
 
 def pictures_of(source: Source, request: Request) -> Pictures:

@@ -1,28 +1,32 @@
-"""Depth as colours for people: near is bright and warm, far is dark and cold, and brightness falls all the way.
+"""Depth as colours for people: near is bright, far is dark, and lightness falls evenly all the way.
 
-So it survives a grey printer and most colour blindness. A scale in metres belongs to it, always over the contract's
-range and never over a picture's own, so that a colour is the same distance in all pictures of a model.
+So it survives a grey printer and most colour blindness. Near is bright as MiDaS and its successors draw; the papers
+that this project grew from draw far bright, which is `far-bright`. A scale in metres belongs to it, always over the
+contract's range and never over a picture's own, so that a colour is the same distance in all pictures of a model.
 """
 
 import functools
 import math
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from mde_runtime.contract import FromNetwork
+from mde_runtime.inferno import RGB
 
-# Chosen by eye for an even fall of lightness: cream, yellow, orange, red, violet, indigo, night.
-ANCHORS = ((255, 250, 214), (254, 217, 92), (247, 146, 50), (213, 62, 79), (140, 36, 121), (64, 26, 110), (10, 10, 38))
+Direction = Literal["near-bright", "far-bright"]
 UNSEEN = (96, 96, 96)  # grey is no depth: the network gave none there
 SCALE_HEIGHT_PX = 26
 
 
-def coloured(depth_m: npt.NDArray[np.float32], near_m: float, far_m: float) -> npt.NDArray[np.uint8]:
+def coloured(
+    depth_m: npt.NDArray[np.floating], near_m: float, far_m: float, direction: Direction = "near-bright"
+) -> npt.NDArray[np.uint8]:
     """RGB (H, W, 3) of a depth map (H, W) in metres; a depth of exactly 0 with near > 0 is no measurement: grey."""
     share = np.clip((depth_m - near_m) / (far_m - near_m), 0.0, 1.0)
-    colours: npt.NDArray[np.uint8] = _palette()[(np.nan_to_num(share) * 255).round().astype(np.uint8)]
+    colours: npt.NDArray[np.uint8] = palette(direction)[(np.nan_to_num(share) * 255).round().astype(np.uint8)]
     unseen = ~np.isfinite(depth_m) | ((depth_m == 0) & (near_m > 0))
     colours[unseen] = UNSEEN
     return colours
@@ -56,10 +60,7 @@ def ticks(near_m: float, far_m: float, most: int) -> list[float]:
 
 
 @functools.cache
-def _palette() -> npt.NDArray[np.uint8]:
-    """The 256 colours from near to far."""
-    anchors = np.array(ANCHORS, np.float64)
-    at = np.linspace(0, 255, len(anchors))
-    columns = [np.interp(np.arange(256), at, channel) for channel in anchors.T]
-    palette: npt.NDArray[np.uint8] = np.stack(columns, axis=1).round().astype(np.uint8)
-    return palette
+def palette(direction: Direction = "near-bright") -> npt.NDArray[np.uint8]:
+    """The 256 colours from near to far, (256, 3)."""
+    dark_to_bright = np.frombuffer(RGB, np.uint8).reshape(256, 3)
+    return dark_to_bright[::-1] if direction == "near-bright" else dark_to_bright

@@ -78,7 +78,7 @@ class Several(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 ta
 def say(text: str) -> None:
     """Talk to the person at the terminal: stderr, so that stdout holds results alone. Where it is gone nobody hears."""
     with contextlib.suppress(OSError):
-        click.echo(text, file=sys.stderr)
+        click.echo(text, file=sys.stderr)  # err=True would write past a progress bar, into its line
 
 
 def _ended(run: Callable[[], object], program: str, *, debug: bool) -> int:

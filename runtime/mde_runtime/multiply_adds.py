@@ -13,10 +13,10 @@ def multiply_adds(
 
     is_first_transposed: of a Gemm, its transA. An empty shape is one that nobody knows, and counts as nothing.
     """
-    if operator not in LAYERS or not first or not second:
-        return 0
-    if operator == "Conv":  # every output value sums over the weights of its channel
+    if operator == "Conv" and second:  # every output value sums over the weights of its channel
         return math.prod(result) * math.prod(second[1:])
-    if operator == "ConvTranspose":  # every input value is multiplied by the weights of its channel
+    if operator == "ConvTranspose" and first and second:  # every input value meets the weights of its channel
         return math.prod(first) * math.prod(second[1:])
-    return math.prod(result) * first[-2 if is_first_transposed else -1]  # the side that is summed over
+    if operator in ("MatMul", "Gemm") and first:
+        return math.prod(result) * first[-2 if is_first_transposed else -1]  # the side that is summed over
+    return 0

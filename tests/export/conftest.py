@@ -140,7 +140,7 @@ def make_checkpoint(tiny_model: str) -> Callable[..., Path]:
     ) -> Path:
         torch.manual_seed(5)
         chance = np.random.default_rng(5)
-        levels = chance.integers(20, 235, (num_frames, 1, 1, 3))
+        levels = chance.integers(20, 235, (num_frames, 4, 5, 3)).repeat(3, axis=1).repeat(4, axis=2)
         frames = np.clip(levels + chance.integers(-20, 21, (num_frames, 12, 20, 3)), 0, 255).astype(np.uint8)
         network = Tiny().eval()
         contract = make_contract(resize="pad", height_px=12, multiple_of_px=4, width_px=20, covers=(0, 0, 12, 20))

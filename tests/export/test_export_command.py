@@ -78,6 +78,14 @@ def test_golden_frames_are_held_out_ones_with_the_pytorch_models_depth(exported,
     np.testing.assert_array_equal(golden.depth_m[:1], wanted.numpy())
 
 
+def test_the_frame_that_each_precision_is_worst_on_is_golden(exported, checkpoint):
+    _, bundle = exported
+    frames = read_checkpoint(checkpoint).heldout_frames
+    for precision in bundle.precisions:
+        worst = frames[bundle.certificate(precision).parity.worst_frame]
+        assert (bundle.golden().frames == worst).all(axis=(1, 2, 3)).any(), precision
+
+
 def test_rendered_golden_frames_keep_private_data_out_of_the_bundle(checkpoint, tmp_path):
     out = tmp_path / "private.mde"
     assert mde_export(checkpoint, "-o", out, "--golden", "synth", "--engine", "none").exit_code == 0

@@ -38,6 +38,12 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+def rows(run: Path) -> list[tuple[str, str, str]]:
+    """Step, name and value of every figure of a run, in order, without the time."""
+    with (run / "curves.csv").open() as file:
+        return [(row["step"], row["name"], row["value"]) for row in csv.DictReader(file)]
+
+
 def losses(run: Path, name: str = "loss") -> dict[int, float]:
     with (run / "curves.csv").open() as file:
         return {int(row["step"]): float(row["value"]) for row in csv.DictReader(file) if row["name"] == name}
@@ -122,13 +128,13 @@ def test_a_run_interrupted_in_the_middle_of_an_epoch_goes_on_with_the_same_losse
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def interrupted(step: int, run: Path, *arguments: object, settings: tuple[str, ...]):
-    """The result of a run into which Ctrl-C comes in its step of that number."""
+def interrupted(step: int, run: Path, *arguments: object, settings: tuple[str, ...], number: int = signal.SIGINT):
+    """The result of a run into which Ctrl-C, or another signal, comes in its step of that number."""
     steps = itertools.count(1)
 
     def press(*_: object) -> None:
         if next(steps) == step:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
     hook = register_optimizer_step_post_hook(press)
     try:
@@ -144,6 +150,27 @@ def test_a_run_interrupted_in_its_last_step_is_judged_all_the_same(scenes: Path,
     result = mde_train("--resume", "--data", scenes, "--out", run)
     assert (result.exit_code, result.stdout.strip()) == (0, str(run / "best.ckpt"))
     assert (run / "best.ckpt").exists()
+
+
+def test_a_judgement_that_ctrl_c_came_before_is_made_by_resuming(finished: Path, scenes: Path, tmp_path: Path):
+    run = tmp_path / "r"
+    assert interrupted(6, run, "--data", scenes, settings=SMALL).exit_code == 130
+    assert (losses(run, "val_rmse_m"), "best.ckpt" in names(run)) == ({}, False)
+    assert mde_train("--resume", "--data", scenes, "--out", run).exit_code == 0
+    assert rows(run) == rows(finished)
+
+
+def test_a_judgement_that_was_made_is_not_made_again_by_resuming(finished: Path, scenes: Path, tmp_path: Path):
+    run = tmp_path / "r"
+    assert interrupted(7, run, "--data", scenes, settings=SMALL).exit_code == 130
+    assert mde_train("--resume", "--data", scenes, "--out", run).exit_code == 0
+    assert rows(run) == rows(finished)
+
+
+def test_a_run_that_is_asked_to_terminate_saves_its_step_as_after_ctrl_c(scenes: Path, tmp_path: Path):
+    run = tmp_path / "r"
+    assert interrupted(3, run, "--data", scenes, settings=SMALL, number=signal.SIGTERM).exit_code == 130
+    assert torch.load(run / "last.ckpt", weights_only=True)["training"]["step"] == 3
 
 
 def test_a_run_whose_time_ran_out_when_it_was_interrupted_is_judged_by_resuming(scenes: Path, tmp_path: Path):

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from mde_train.data import FrameArrays
+from mde_train.loop import Machines, is_first_process, train
 from mde_train.models import model_named
 from mde_train.recipes import recipe_named
-from mde_train.run import Machines, trainer_for
 from mde_train.training import Training
-from mde_train.training_data import TrainingFrames
+from mde_train.training_data import Data, TrainingFrames
 
 if __name__ == "__main__":
     num_devices, out = int(sys.argv[1]), Path(sys.argv[2])
@@ -25,9 +25,10 @@ if __name__ == "__main__":
     arrays = FrameArrays(tuple(map(str, range(12))), frames, depth_m, depth_m > 0, "")
     recipe = replace(recipe_named("fast"), loss="l1", batch_size=4, epochs=1, ema_decay=None, clip_gradient=None)
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1))
-    training = Training(network, model_named("fast").contract(32, 64), recipe, TrainingFrames(arrays, 4, 0))
-    trainer = trainer_for(recipe, [], Machines(num_devices))
-    trainer.fit(training)
-    if trainer.is_global_zero:
+    contract = model_named("fast").contract(32, 64)
+    training = Training(network, contract, recipe, TrainingFrames(arrays, 4, 0))
+    train(training, Data(arrays, arrays, arrays, contract), out.with_suffix(""), Machines(num_devices))
+    if is_first_process():
         gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
-        torch.save({"weights": network.state_dict(), "world_size": trainer.world_size, "gradients": gradients}, out)
+        world_size = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+        torch.save({"weights": network.state_dict(), "world_size": world_size, "gradients": gradients}, out)

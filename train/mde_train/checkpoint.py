@@ -103,7 +103,7 @@ def read_training(path: Path) -> dict[str, Any]:
     content = _load(path)
     if not isinstance(content.get("training"), dict):
         raise BadInputError(f"{path}: holds no state of a training run; resume from a run's last.ckpt")
-    return cast(dict[str, Any], content["training"])  # JSON-like: its keys are the trainer's business
+    return cast(dict[str, Any], content["training"])  # JSON-like: its keys are `Training`'s business
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -1,46 +1,27 @@
 """A training run from its recipe to its checkpoints."""
 
-import logging
 import shutil
-import sys
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+
+import torch
+from torch import nn
 
 from mde_runtime import files, records
 from mde_runtime.command import say
 from mde_runtime.errors import BadInputError, MachineError, UsageError
+from mde_train.checkpoint import check_same_model, load_weights, read_checkpoint, read_training
+from mde_train.evaluation import check_judgeable
+from mde_train.loop import ONE, Machines, is_first_process, train
+from mde_train.models import build_model
+from mde_train.observer import BEST, LAST
 from mde_train.recipe import Recipe, with_length
-from mde_train.torchvision_ops import import_torchvision
-
-import_torchvision()  # before lightning, whose import it repairs
-
-import torch  # noqa: E402
-from lightning.pytorch import Callback, Trainer, seed_everything  # noqa: E402
-from lightning.pytorch.utilities import rank_zero_only  # noqa: E402
-from torch import nn  # noqa: E402
-
-from mde_train.checkpoint import check_same_model, load_weights, read_checkpoint, read_training  # noqa: E402
-from mde_train.evaluation import check_judgeable  # noqa: E402
-from mde_train.models import build_model  # noqa: E402
-from mde_train.observer import BEST, LAST, Observer  # noqa: E402
-from mde_train.training import Training  # noqa: E402
-from mde_train.training_data import Data, TrainingFrames, load_data  # noqa: E402
+from mde_train.training import Training
+from mde_train.training_data import Data, TrainingFrames, load_data
 
 RECIPE_FILE = "recipe.json"
 TRIAL = "trial"  # an empty file beside what a trial left: the next run replaces that
-
-
-@dataclass(frozen=True)
-class Machines:
-    """What a run is spread over; more than one process is started by torchrun, or here on a single machine."""
-
-    num_devices: int = 1  # on each machine
-    num_nodes: int = 1
-
-
-ONE = Machines()
 
 
 def begin(
@@ -65,7 +46,7 @@ def begin(
         raise UsageError(f"{run}: holds a run already; go on with it by --resume, or give another --out")
     if weights != "none" and "weights" in recipe.model_options:
         raise UsageError("weights are given by --weights and by --set model_options.weights; give one of them")
-    seed_everything(recipe.seed, verbose=False)
+    torch.manual_seed(recipe.seed)
     network = build_model(recipe.model, **recipe.model_options, **({} if weights == "none" else {"weights": weights}))
     if not init and {weights, recipe.model_options.get("weights", "none")} == {"none"}:
         _check_all_train(recipe.model, network)
@@ -117,11 +98,6 @@ def go_on(data_root: Path, run: Path, *, settings: Sequence[str] = (), machines:
     return _fit(training, data, run, machines)
 
 
-def is_first_process() -> bool:
-    """Whether this is the process that speaks for all, where there are several."""
-    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]  # Lightning sets it on the function
-
-
 def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
     _check_precision(recipe)
     check_judgeable(data.judged, recipe)
@@ -132,14 +108,8 @@ def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
 
 
 def _fit(training: Training, data: Data, run: Path, machines: Machines) -> Path:
-    observer = Observer(run, data)
     if not training.is_finished:
-        try:
-            trainer_for(training.recipe, [observer], machines).fit(training)
-        except SystemExit as end:  # what Lightning makes of a Ctrl-C that ends at once
-            raise KeyboardInterrupt from end
-    if observer.interrupted:
-        raise KeyboardInterrupt
+        train(training, data, run, machines)
     return run / BEST
 
 
@@ -171,23 +141,3 @@ def _check_precision(recipe: Recipe) -> None:
             "precision bf16: this processor has no bf16 instructions, and without them it is several times slower "
             "than fp32; train with --set precision=fp32"
         )
-
-
-def trainer_for(recipe: Recipe, callbacks: list[Callback], machines: Machines = ONE) -> Trainer:
-    """Lightning's trainer, set up for a recipe and the machines."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its advertisements
-    warnings.filterwarnings("ignore", module="lightning")  # of what it uses itself
-    return Trainer(
-        max_epochs=1,  # one pass over `Steps`: our epochs are the recipe's
-        precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
-        callbacks=callbacks,
-        devices=machines.num_devices,
-        num_nodes=machines.num_nodes,
-        strategy="ddp" if machines != ONE else "auto",
-        use_distributed_sampler=False,  # `Batch.part` is ours
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=sys.stderr.isatty(),
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )

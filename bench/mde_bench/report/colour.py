@@ -1,4 +1,4 @@
-"""Depth and error as colours, and the scale that says what they mean."""
+"""Errors as colours, pictures in a page, and the scale that says what their colours mean."""
 
 import base64
 import io
@@ -7,18 +7,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mde_runtime.colours import palette
+
 Rgb = npt.NDArray[np.uint8]
 Maps = npt.NDArray[np.floating]
 
-# Near is light and warm, far is dark: lightness falls evenly from end to end, so the order survives a grey print.
-NEAR_TO_FAR = ("#fdf3b0", "#fbc65c", "#f4904b", "#dd5d5a", "#b23c74", "#7d2f80", "#482a73", "#1b1c46")
+NEAR_TO_FAR = tuple(f"#{bytes(colour).hex()}" for colour in palette()[::15])  # 18 stops of a gradient
 TOO_NEAR_TO_TOO_FAR = ("#1f4e9c", "#5b8fd0", "#b4d0ea", "#f5f3ee", "#f0bf9c", "#d67a4f", "#9c3420")
 MAX_WIDTH_PX = 480  # of a picture in the report: sharp on a phone, and the page stays small
-
-
-def depth_colours(depth_m: Maps, near_m: float, far_m: float) -> Rgb:
-    """Depth (H, W) as colours (H, W, 3)."""
-    return _through(NEAR_TO_FAR, (depth_m - near_m) / (far_m - near_m))
 
 
 def error_colours(error_m: Maps, limit_m: float, valid: npt.NDArray[np.bool_]) -> Rgb:

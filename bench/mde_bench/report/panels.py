@@ -8,6 +8,7 @@ import numpy as np
 from mde_bench.accuracy.frames import Scene
 from mde_bench.report import colour
 from mde_bench.result.result import Row
+from mde_runtime.colours import coloured
 from mde_runtime.contract import FromNetwork
 
 
@@ -56,8 +57,8 @@ def _strip(title: str, shown: Shown, index: int, beside: tuple[str, colour.Maps]
     frame, near_m, far_m = shown.row.frames[index], shown.wanted.near_m, shown.wanted.far_m
     pictures = {
         "Input": shown.scene.rgb[index],
-        beside[0]: colour.depth_colours(beside[1], near_m, far_m),
-        "Prediction": colour.depth_colours(shown.depth_m[index], near_m, far_m),
+        beside[0]: coloured(beside[1], near_m, far_m),
+        "Prediction": coloured(shown.depth_m[index], near_m, far_m),
         last[0]: last[1],
     }
     figures = "".join(

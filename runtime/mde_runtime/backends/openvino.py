@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mde_runtime.backends import Arrays, Graph, Lane, Session
 from mde_runtime.backends.unsigned import with_unsigned_activations
-from mde_runtime.cache import get_blob, put_blob
+from mde_runtime.cache import distrust_blob, get_blob, put_blob
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.machine import this_machine
@@ -172,7 +172,10 @@ def _compiled(core: ov.Core, graph: Graph, config: dict[str, Any]) -> tuple[ov.C
     known = get_blob("openvino", key)
     if known is not None:
         blob = ov.Tensor(known, shared_memory=True)
-        return core.import_model(blob, "CPU", config), (known, blob)
+        try:
+            return core.import_model(blob, "CPU", config), (known, blob)
+        except RuntimeError as error:  # of another build of OpenVINO under the same version
+            distrust_blob("openvino", key, f"openvino cannot import it ({_one_line(error)[:100]})")
     compiled = core.compile_model(
         core.read_model(io.BytesIO(with_unsigned_activations(graph.content()))), "CPU", config
     )

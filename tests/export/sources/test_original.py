@@ -309,3 +309,21 @@ def test_a_map_that_keeps_the_size_of_a_trace_is_refused(saved, mde_export, trac
 def test_a_map_that_follows_its_input_and_a_file_of_one_size_are_taken(saved, mde_export):
     assert mde_export(saved(*resized_to("half", "half"), shape=OPEN)).exit_code == 0
     assert mde_export(saved(*resized_to(16, 16))).exit_code == 0  # of one size alone, it says no more than it does
+
+
+def test_a_newer_operator_is_written_out_for_the_newest_opset_that_devices_read(saved, mde_export, frames, tmp_path):
+    nodes = [
+        make_node("Conv", ["image", "one"], ["a"], pads=[1, 1, 1, 1]),
+        make_node("GroupNormalization", ["a", "scale", "bias"], ["b"], num_groups=2),
+    ]
+    last, weights = head("b")
+    weights |= {"one": drawn(4, 3, 3, 3, seed=1), "scale": drawn(4, seed=2), "bias": drawn(4, seed=3)}
+    path = saved([*nodes, *last], weights, opset=22, ir_version=10)
+    ended = mde_export(path)
+    assert ended.exit_code == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    graph = onnx.ModelProto.FromString(read_bundle(tmp_path / "net.mde").graph("fp32"))
+    assert graph.opset_import[0].version == 20
+    np.testing.assert_allclose(
+        depth_of_bundle(tmp_path / "net.mde", frames[:4]), depth_of_file(path, frames[:4]), atol=1e-4
+    )  # float32: an order of additions

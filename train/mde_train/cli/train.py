@@ -87,7 +87,8 @@ def main(
     from mde_train.machines import check_machines
 
     check_machines(num_devices, num_nodes)
-    from mde_train.run import Machines, begin, go_on, is_first_process
+    from mde_train.loop import Machines, is_first_process
+    from mde_train.run import begin, go_on
 
     machines = Machines(num_devices, num_nodes)
     if recipe is None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mde_runtime.contract import MAX_SIDE_PX
-from mde_runtime.errors import BadInputError, one_line
+from mde_runtime.errors import BadInputError, reason_of
 from mde_runtime.sources.pictures import read_picture
 
 # numpy parses a header as Python, and has an error for every way that it can be damaged
@@ -32,7 +32,7 @@ def read_depth_npy(path: Path) -> npt.NDArray[np.float32]:
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; copy the data set anew") from error
     except DAMAGED_HEADER as error:
-        raise BadInputError(f"{path}: not a readable .npy file ({one_line(error)}); copy or make it anew") from error
+        raise BadInputError(f"{path}: not a readable .npy file ({reason_of(error)}); copy or make it anew") from error
     except MemoryError:  # of Python's parser, by nesting: no array was read yet
         raise BadInputError(f"{path}: not a readable .npy file (its header is nested); copy or make it anew") from None
     if not isinstance(stored, np.ndarray) or not np.issubdtype(stored.dtype, np.floating):
@@ -64,7 +64,7 @@ def read_levels(path: Path) -> Levels:
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; copy the data set anew") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInputError(f"{path}: not a picture that can be read ({one_line(error)}); copy it anew") from error
+        raise BadInputError(f"{path}: not a picture that can be read ({reason_of(error)}); copy it anew") from error
 
 
 def check_same_size(frame_file: Path, frame: npt.NDArray[np.uint8], depth_file: Path, shape: tuple[int, ...]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mde_runtime.contract import MAX_SIDE_PX
-from mde_runtime.errors import BadInputError, MachineError, one_line
+from mde_runtime.errors import BadInputError, MachineError, reason_of
 from mde_train.data.samples import FrameSet, Sample, Source, sample_of
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _opened(path: Path) -> "Iterator[h5py.File]":
             yield file
     # h5py's words for no such format, cut off, and damaged within: types, sizes, names
     except (OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
-        raise BadInputError(f"{path}: not a whole MATLAB v7.3 file ({one_line(error)}); copy it anew") from error
+        raise BadInputError(f"{path}: not a whole MATLAB v7.3 file ({reason_of(error)}); copy it anew") from error
 
 
 def _checked(path: Path, file: "h5py.File") -> int:
@@ -105,7 +105,7 @@ def _numbers(path: Path, key: str, num_frames: int) -> list[int]:
     try:
         listed: object = loadmat(path, variable_names=[key])[key]
     except (MatReadError, *DAMAGED_MAT) as error:
-        raise BadInputError(f"{path}: holds no {key} ({one_line(error)}); copy it anew") from error
+        raise BadInputError(f"{path}: holds no {key} ({reason_of(error)}); copy it anew") from error
     numbers = _whole_numbers(listed)
     if not numbers or min(numbers) < 1 or max(numbers) > num_frames or len(set(numbers)) < len(numbers):
         raise BadInputError(

@@ -1,0 +1,113 @@
+"""An ONNX graph in an opset that devices read, meaning what it meant in its own."""
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.inliner
+import onnx_ir as ir
+import onnxscript.version_converter
+
+from mde_export.graph.canonical import OPSET
+from mde_runtime.errors import BadInputError
+
+OLDEST, NEWEST = 17, 20  # opsets that are left as they are: 17 has LayerNormalization, 20 is TensorRT 10.3's last
+ASYMMETRIC_UNTIL = 10  # the last opset whose Upsample and Resize have no choice of grid
+
+
+def to_readable_opset(model: ir.Model, where: str) -> ir.Model:
+    """The model itself where its opset is readable, else a converted copy. Raises BadInputError where none can be."""
+    opset = model.opset_imports.get("", 1)
+    strange = sorted({node.domain for node in model.graph} - {""} - {key[0] for key in model.functions})
+    if strange:
+        raise BadInputError(f"{where}: operators of {', '.join(strange)} run in one runtime only; export without them")
+    if OLDEST <= opset <= NEWEST:
+        return model
+    readable = OPSET if opset < OLDEST else NEWEST  # no further than it has to: fewer operators change on the way
+    converted = _converted(model, readable)
+    if converted is None and opset > NEWEST:
+        converted = _converted(_expanded(model), readable)
+    if converted is None:
+        raise BadInputError(f"{where}: opset {opset} does not convert to {readable}; export it with opset {readable}")
+    model = converted
+    if opset <= ASYMMETRIC_UNTIL:
+        _say_old_grid(model)
+    return model
+
+
+def _converted(model: ir.Model, opset: int) -> ir.Model | None:
+    """A copy of the model in another opset; None where an operator has no way there."""
+    logger, model = logging.getLogger("onnxscript"), model.clone()
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # it prints the traceback of what we ask about
+    try:
+        onnxscript.version_converter.convert_version(model, opset, fallback=True)
+    except (RuntimeError, ValueError):
+        return None
+    finally:
+        logger.setLevel(level)
+    return model if model.opset_imports.get("") == opset else None
+
+
+def _expanded(model: ir.Model) -> ir.Model:
+    """Operators that are newer than NEWEST, or changed since, written out by ONNX's own definition of them.
+
+    GroupNormalization 21 -> Reshape, ReduceMean, ...: there it scales channels, where 18 scaled groups.
+    """
+    proto = ir.serde.serialize_model(model)
+    for tensor in proto.graph.initializer:  # the inliner knows no types but those that are written down
+        proto.graph.value_info.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    proto = onnx.shape_inference.infer_shapes(proto)
+    newer = {node.op_type for node in proto.graph.node if _is_newer_function(node.op_type, proto)}
+    expanded = onnx.inliner.inline_selected_functions(
+        proto, [("", name) for name in sorted(newer)], inline_schema_functions=True
+    )
+    return ir.serde.deserialize_model(expanded)
+
+
+def _is_newer_function(operator: str, proto: onnx.ModelProto) -> bool:
+    opset = next(entry.version for entry in proto.opset_import if not entry.domain)
+    schema = onnx.defs.get_schema(operator, opset) if onnx.defs.has(operator) else None
+    if schema is None or schema.since_version <= NEWEST:
+        return False
+    return bool(schema.has_function or schema.has_context_dependent_function)  # type: ignore[attr-defined]  # its stub lacks them
+
+
+def _say_old_grid(model: ir.Model) -> None:
+    """Resize(x, scales) -> Resize(x, scales, asymmetric, floor or ceil), for each that was Resize or Upsample before.
+
+    Until opset 10 both lay pixel i at i / scale, and nearest rounds down where it enlarges and up where it shrinks; the
+    converter leaves the newer defaults, half a pixel away. Source: ONNX Runtime, `upsample.cc`, of opset 10 and less.
+    """
+    for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+        if node.op_type != "Resize":
+            continue
+        _set(node, "coordinate_transformation_mode", "asymmetric")
+        if "mode" not in node.attributes or node.attributes["mode"].as_string() == "nearest":
+            _round_as_before(node)
+
+
+def _round_as_before(node: ir.Node) -> None:
+    """Give a nearest Resize its rounding; one that enlarges one side and shrinks another becomes two."""
+    assert node.inputs[2] is not None
+    scales = ir.convenience.get_const_tensor(node.inputs[2])
+    factors = np.ones(4, np.float32) if scales is None else scales.numpy()
+    does_shrink, does_enlarge = (factors < 1).any(), (factors > 1).any()
+    _set(node, "nearest_mode", "ceil" if does_shrink else "floor")
+    if does_shrink and does_enlarge:
+        tape = ir.tape.Tape()
+        larger = tape.op("Resize", [node.inputs[0], None, _constant(tape, np.maximum(factors, 1))], node.attributes)
+        _set(tape.nodes[-1], "nearest_mode", "floor")
+        node.replace_input_with(0, larger)
+        node.replace_input_with(2, _constant(tape, np.minimum(factors, 1)))
+        assert node.graph is not None
+        node.graph.insert_before(node, tape.nodes)
+
+
+def _set(node: ir.Node, name: str, value: str) -> None:
+    node.attributes[name] = ir.AttrString(name, value)
+
+
+def _constant(tape: ir.tape.Tape, array: npt.NDArray[np.float32]) -> ir.Value:
+    return tape.op("Constant", [], {"value": ir.AttrTensor("value", ir.tensor(array))})
