@@ -313,7 +313,7 @@ def expanded(*shape, dtype):
 def test_heldout_frames_are_1_to_64_and_all_in_the_file(num_frames, stored, written):
     frames = stored(num_frames, 24, 40, 3, dtype=torch.uint8)
     depth_m = stored(num_frames, 24, 40, dtype=torch.float32)
-    with pytest.raises(BadInputError, match="held-out frames do not fit"):
+    with pytest.raises(BadInputError, match=r"held-out frames do not fit|more numbers than the file holds"):
         read_checkpoint(forged(written(), heldout_frames=frames, heldout_depth_m=depth_m))
 
 
