@@ -13,14 +13,15 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mde_runtime import files, records
 from mde_runtime.bundle import read_bundle
 from mde_runtime.contract import Contract
-from mde_runtime.errors import BadInputError, MachineError, UsageError
+from mde_runtime.errors import BadInputError, MachineError, UsageError, reason_of
 from mde_train import torch_files
 from mde_train.models import MODELS, build_model, model_named, options_of
+from mde_train.stored_values import check_fit, check_heldout, contract_of, json_of, text_of
 
 SCHEMA = 1
 NUM_HELDOUT = 64  # what a certificate is made on
@@ -67,47 +68,36 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, training: Mapping[str, 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; its network is in eval mode. Raises BadInputError when the file is not a whole one of ours."""
     content = _load(path)
-    version = content.get("mde_checkpoint")
-    if type(version) is not int or version != SCHEMA:
+    schema = content.get("mde_checkpoint")
+    if type(schema) is not int or schema != SCHEMA:
         raise BadInputError(
             f"{path}: not a checkpoint of mde-train (schema {SCHEMA}); to start from its weights: "
             f"mde-train --init {path.name}"
         )
-    try:
-        model, options = str(content["model"])[:80], _parsed(content, "model_options", path)
-        if model not in MODELS:
-            raise BadInputError(f"{path}: model {model!r} is unknown here; the models are {', '.join(MODELS)}")
-        contract = Contract.loads(content["contract"])
-        frames, depth_m = content["heldout_frames"], content["heldout_depth_m"]
-        _check_heldout(path, frames, depth_m, contract)
-        network = _network(path, model, options, content["network"])
-        recipe, data_sha256 = _parsed(content, "recipe", path), content["data_sha256"]
-        if not isinstance(data_sha256, str | None):
-            raise TypeError("data_sha256 is text")
-    except KeyError as error:
-        raise BadInputError(f"{path}: damaged checkpoint, without {error}; copy it again") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise BadInputError(f"{path}: damaged checkpoint, with values of another type; copy it again") from error
+    model = text_of(path, content, "model")
+    if model not in MODELS:
+        raise BadInputError(f"{path}: model {model!r} is unknown here; the models are {', '.join(MODELS)}")
+    options = json_of(path, content, "model_options", dict[str, Any])
+    recipe = json_of(path, content, "recipe", Any)
+    contract = contract_of(path, content)
+    parts = ("data_sha256", "heldout_frames", "heldout_depth_m", "network")
+    if missing := [part for part in parts if part not in content]:
+        raise BadInputError(f"{path}: damaged checkpoint, without {missing[0]!r}; copy it again")
+    data_sha256 = None if content["data_sha256"] is None else text_of(path, content, "data_sha256")
+    frames, depth_m = content["heldout_frames"], content["heldout_depth_m"]
+    check_heldout(path, frames, depth_m, contract, NUM_HELDOUT)
+    network = _network(path, model, options, content["network"])
     return Checkpoint(
         network.eval(),
         model,
         contract,
         recipe,
         data_sha256,
-        frames.detach().numpy(),
-        depth_m.detach().numpy(),
+        frames.numpy(),
+        depth_m.numpy(),
         options,
         files.sha256_of_file(path),
     )
-
-
-def _parsed(content: Mapping[str, Any], key: str, path: Path) -> Any:  # Any: JSON has no narrower type
-    """The JSON that a checkpoint holds as text under a key, such as a bundle can carry on."""
-    if not isinstance(content[key], str):
-        raise TypeError(f"{key} is text")
-    value = records.parse(content[key], f"{path}: {key}")
-    json.dumps(value, allow_nan=False)  # ValueError: a number that JSON cannot say
-    return value
 
 
 def read_training(path: Path) -> dict[str, Any]:
@@ -139,11 +129,9 @@ def check_same_model(path: Path, model: str, options: Mapping[str, Any]) -> None
     content = _load(path)
     if "mde_checkpoint" not in content:
         return
-    try:
-        theirs, their_options = str(content["model"])[:80], _parsed(content, "model_options", path)
-        contract = Contract.loads(content["contract"])
-    except (KeyError, ValueError, TypeError) as error:
-        raise BadInputError(f"{path}: damaged checkpoint; copy it again") from error
+    theirs = text_of(path, content, "model")
+    their_options = json_of(path, content, "model_options", dict[str, Any])
+    contract = contract_of(path, content)
     if theirs != model:
         raise BadInputError(f"{path}: a {theirs}, and the recipe trains a {model}; take a recipe of {theirs}")
     if (have := options_of(model, their_options)) != (want := options_of(model, options)):
@@ -180,73 +168,29 @@ def _is_bundle(path: Path) -> bool:
     return True
 
 
-def _network(path: Path, model: str, options: dict[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+def _network(path: Path, model: str, options: dict[str, Any], state: object) -> nn.Module:
     """The model with the file's weights. Its options are a stranger's: no memory is taken before the weights fit."""
     if WEIGHTS in options:
         raise BadInputError(
             f"{path}: its option {WEIGHTS!r} would download or open another file; to start from this file's weights: "
             f"mde-train --init {path.name}"
         )
+    if not isinstance(state, Mapping):
+        raise BadInputError(f"{path}: damaged checkpoint: network is {type(state).__name__}; copy it again")
     try:
         with torch.device("meta"):
             outline = build_model(model, **options)
-    except (RuntimeError, UsageError) as error:
-        reason = f" ({error})" if isinstance(error, UsageError) else ""
-        raise BadInputError(f"{path}: no {model} has its options{reason}; copy it again") from error
-    _check_fit(outline, state, path)
+    except (RuntimeError, UsageError, ValueError, TypeError, ArithmeticError) as error:
+        raise BadInputError(f"{path}: no {model} has its options ({reason_of(error)}); copy it again") from error
+    check_fit(path, state, outline.state_dict())
     network = build_model(model, **options)
-    network.load_state_dict(state)
+    _fill(network, state, path)
     return network
 
 
-def _fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    _check_fit(network, state, path)
-    network.load_state_dict(state)
-
-
-def _check_fit(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    if not isinstance(state, Mapping):
-        raise BadInputError(f"{path}: holds no weights by name where they belong; copy it again")
-    wanted = network.state_dict()
-    if missing := [name for name in wanted if name not in state]:
-        raise BadInputError(
-            f"{path}: the weight {missing[0]} is missing ({len(missing)} in all); is it this network's?"
-        )
-    if extra := [name for name in state if name not in wanted]:
-        raise BadInputError(f"{path}: the weight {extra[0]} is unknown ({len(extra)} in all); is it this network's?")
-    for name, value in wanted.items():
-        if not _is_plain(state[name]):
-            raise BadInputError(f"{path}: the weight {name} is no dense tensor of real numbers; copy it again")
-        if tuple(state[name].shape) != tuple(value.shape):
-            raise BadInputError(
-                f"{path}: the weight {name} is {tuple(state[name].shape)}, the network's is {tuple(value.shape)}"
-            )
-        if not _holds_all(state[name]):
-            raise BadInputError(f"{path}: the weight {name} claims more numbers than the file holds; copy it again")
-
-
-def _is_plain(value: object) -> bool:
-    """Whether a value is what a trained network's weights are: a dense tensor of real numbers that are in the file."""
-    return (
-        isinstance(value, Tensor)
-        and value.layout is torch.strided
-        and value.device.type == "cpu"  # not "meta", which has no numbers
-        and not (value.is_quantized or value.is_nested or value.is_complex())
-    )
-
-
-def _holds_all(tensor: Tensor) -> bool:
-    """Whether every element has its own place in the file: an expanded tensor is small there and vast in memory."""
-    return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
-
-
-def _check_heldout(path: Path, frames: Tensor, depth_m: Tensor, contract: Contract) -> None:
-    if not (_is_plain(frames) and _is_plain(depth_m)):
-        raise BadInputError(f"{path}: its held-out frames or depth are no dense tensors; copy the checkpoint again")
-    shape = (len(frames), contract.source.height_px, contract.source.width_px)
-    fits = tuple(frames.shape) == (*shape, 3) and tuple(depth_m.shape) == shape
-    whole = 1 <= len(frames) <= NUM_HELDOUT and _holds_all(frames) and _holds_all(depth_m)
-    if not fits or not whole or frames.dtype != torch.uint8 or depth_m.dtype != torch.float32:
-        raise BadInputError(f"{path}: its held-out frames do not fit its contract; copy the checkpoint again")
-    if not (torch.isfinite(depth_m).all() and (depth_m >= 0).all()):
-        raise BadInputError(f"{path}: its held-out depth is NaN, infinite or negative; copy the checkpoint again")
+def _fill(network: nn.Module, state: Mapping[str, Any], path: Path) -> None:
+    check_fit(path, state, network.state_dict())
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:  # of number types that torch cannot convert
+        raise BadInputError(f"{path}: its weights cannot be read ({reason_of(error)}); copy it again") from error

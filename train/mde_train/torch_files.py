@@ -19,7 +19,11 @@ from mde_runtime.files import check_regular
 
 ZIP_START = b"PK\x03\x04"  # by this `torch.load` tells its two formats apart
 PIECE_BYTES = 1 << 20
-NOT_A_CHECKPOINT = (RuntimeError, EOFError, LookupError, ValueError, zipfile.BadZipFile)  # torch's many words for it
+# torch's many words for it
+NOT_A_CHECKPOINT = (
+    *(RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, AssertionError, ArithmeticError),
+    zipfile.BadZipFile,
+)
 
 
 def load(path: Path) -> Any:  # Any: whatever was saved

@@ -227,7 +227,7 @@ def test_depth_that_is_a_colour_picture_is_refused(tmp_path):
 def test_a_frame_of_16_bits_is_refused(tmp_path):
     root = folders(tmp_path)
     save(root / "images/train/a.png", LEVELS)
-    with pytest.raises(BadInputError, match=r"a\.png: a picture of mode I;16, not 8 bits a colour"):
+    with pytest.raises(BadInputError, match=r"a\.png: a picture of mode I;16 with more than 8 bits a colour"):
         open_split(root, "train")[0]
 
 

@@ -14,6 +14,8 @@ from mde_runtime.files import check_regular
 from mde_runtime.sources.pictures import read_picture
 
 FEWER_BITS = ("L;2", "L;4")  # Pillow's names of what it decodes
+# numpy parses a header as Python, and has an error for every way that it can be damaged
+DAMAGED_HEADER = (OSError, ValueError, EOFError, SyntaxError, OverflowError, TokenError, TypeError, RecursionError)
 BITS_OF_MODE = {"L": 8, "I;16": 16, "I;16B": 16, "I": 16}  # Pillow's names; its older versions widen 16 bits to "I"
 
 
@@ -32,9 +34,10 @@ def read_depth_npy(path: Path) -> npt.NDArray[np.float32]:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)  # the header alone: shapes are checked before memory
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; copy the data set anew") from error
-    # numpy has an error for every way that a header can be damaged
-    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TokenError, TypeError) as error:
+    except DAMAGED_HEADER as error:
         raise BadInputError(f"{path}: not a readable .npy file ({reason_of(error)}); copy or make it anew") from error
+    except MemoryError:  # of Python's parser, by nesting: no array was read yet
+        raise BadInputError(f"{path}: not a readable .npy file (its header is nested); copy or make it anew") from None
     if not isinstance(stored, np.ndarray) or not np.issubdtype(stored.dtype, np.floating):
         raise BadInputError(f"{path}: not an array of floating-point numbers; depth is float32 metres")
     _check_shape(path, stored.shape)

@@ -9,6 +9,7 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime.errors import BadInputError
 from mde_runtime.files import sha256_of, sha256_of_file
 
 
@@ -51,6 +52,8 @@ class FrameSet(Sequence[Sample]):
     """The samples of one split, read when they are asked for."""
 
     def __init__(self, root: Path, split: str, sources: Sequence[Source], skipped: Sequence[Skipped] = ()):
+        for source in sources:
+            _check_text(root, source.name)
         self.root = root
         self.split = split
         self.skipped = tuple(skipped)
@@ -101,6 +104,14 @@ class FrameSet(Sequence[Sample]):
             for source in self._sources
         ]
         return sha256_of("\n".join(lines).encode())
+
+
+def _check_text(root: Path, name: str) -> None:
+    """Raise BadInputError where a name cannot be written down: split.json, a hash and a recipe hold names."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise BadInputError(f"{root}: the name of frame {name!r} is no UTF-8; rename its files") from error
 
 
 def _then(read: Callable[[], Sample], change: Callable[[Sample], Sample]) -> Callable[[], Sample]:

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from mde_runtime.errors import BadInputError
+from mde_runtime.numbers import shown, whole
 from mde_train.data.images import check_same_size, read_frame, read_levels
-from mde_train.data.lists import inside, read_lines
+from mde_train.data.lists import file_inside, read_lines
 from mde_train.data.samples import FrameSet, Sample, Skipped, Source, sample_of
 
 SPLITS = ("train", "val", "test")
@@ -51,18 +52,26 @@ def open_split(root: Path, split: str) -> FrameSet:
 def _files(root: Path, listed_in: Path, number: int, parts: list[str]) -> tuple[str, Path, Path | None]:
     """A line's name, image, and depth where it has one."""
     if len(parts) == 3 and parts[1].isdecimal() and parts[2] in CAMERA_OF_SIDE:
-        drive, index, camera = parts[0], f"{int(parts[1]):010d}", CAMERA_OF_SIDE[parts[2]]
-        frame_name = f"{drive}/{camera}/data/{index}"
-        depth_name = f"{Path(drive).name}/proj_depth/groundtruth/{camera}/{index}.png"
-        frame = inside(root, f"{frame_name}.png", listed_in, number)
-        return frame_name, frame if frame.exists() else frame.with_suffix(".jpg"), _depth(root, Path(depth_name))
+        drive, camera = file_inside(root, parts[0], listed_in, number).relative_to(root), CAMERA_OF_SIDE[parts[2]]
+        index = _index(parts[1], listed_in, number)
+        frame_name = f"{drive.as_posix()}/{camera}/data/{index}"
+        frame = root / f"{frame_name}.png"
+        depth = _depth(root, Path(drive.name) / "proj_depth" / "groundtruth" / camera / f"{index}.png")
+        return frame_name, frame if frame.exists() else frame.with_suffix(".jpg"), depth
     if len(parts) not in (2, 3):
         raise BadInputError(f"{listed_in}, line {number}: neither `image depth [focal]` nor `drive index side`")
-    frame = inside(root, parts[0], listed_in, number)
+    frame = file_inside(root, parts[0], listed_in, number)
     name = str(Path(parts[0]).with_suffix("").as_posix())
     if parts[1] == "None":
         return name, frame, None
-    return name, frame, _depth(root, inside(root, parts[1], listed_in, number).relative_to(root))
+    return name, frame, _depth(root, file_inside(root, parts[1], listed_in, number).relative_to(root))
+
+
+def _index(text: str, listed_in: Path, number: int) -> str:
+    try:
+        return f"{whole(text):010d}"
+    except ValueError as error:
+        raise BadInputError(f"{listed_in}, line {number}: {shown(text)} is no frame's number; correct it") from error
 
 
 def _depth(root: Path, name: Path) -> Path | None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mde_runtime.errors import BadInputError
 from mde_train.data.images import check_same_size, read_frame, read_levels
-from mde_train.data.lists import inside, read_lines
+from mde_train.data.lists import file_inside, read_lines
 from mde_train.data.samples import FrameSet, Sample, Source, sample_of
 
 SPLITS = ("train", "test")
@@ -39,7 +39,7 @@ def open_split(root: Path, split: str) -> FrameSet:
         parts = line.split(",")
         if len(parts) != 2:
             raise BadInputError(f"{path}, line {number}: {line[:60]!r} is not `image,depth`")
-        frame_file, depth_file = (inside(package, part.strip(), path, number) for part in parts)
+        frame_file, depth_file = (file_inside(package, part.strip(), path, number) for part in parts)
         name = "/".join(Path(parts[0].strip()).with_suffix("").parts[-2:])
         sources.append(Source(name, (frame_file, depth_file), partial(_read, name, frame_file, depth_file)))
     return FrameSet(root, split, sources)

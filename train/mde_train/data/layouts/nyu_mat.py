@@ -10,10 +10,9 @@ import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from mde_runtime.contract import MAX_SIDE_PX
 from mde_runtime.errors import BadInputError, MachineError, reason_of
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     import h5py
 
 FRAMES_FILE, SPLITS_FILE = "nyu_depth_v2_labeled.mat", "splits.mat"
+# scipy has an error for every way that a file can be cut off; RuntimeError: what it has not implemented, and recursion
+DAMAGED_MAT = (zlib.error, OSError, LookupError, ValueError, TypeError, ArithmeticError, AttributeError, RuntimeError)
 INDICES = {"train": "trainNdxs", "test": "testNdxs"}  # in splits.mat, counted from 1
 
 
@@ -76,6 +77,7 @@ def _checked(path: Path, file: "h5py.File") -> int:
     import h5py
 
     for name, dtype in (("images", np.uint8), ("rawDepths", np.float32)):
+        _check_own(path, file, name)
         if not isinstance(file.get(name), h5py.Dataset) or file[name].dtype != dtype:
             raise BadInputError(f"{path}: holds no {np.dtype(dtype)} array {name}; is it {FRAMES_FILE}?")
     images, depths = file["images"].shape, file["rawDepths"].shape
@@ -84,17 +86,37 @@ def _checked(path: Path, file: "h5py.File") -> int:
     return int(images[0])
 
 
+def _check_own(path: Path, file: "h5py.File", name: str) -> None:
+    """Raise BadInputError where an array lies in another file: a data set reads nothing but its own."""
+    import h5py
+
+    link = file.get(name, getlink=True)
+    leads_out = link is not None and not isinstance(link, h5py.HardLink)
+    found = None if leads_out else file.get(name)
+    if leads_out or (isinstance(found, h5py.Dataset) and (found.external or found.is_virtual)):
+        raise BadInputError(f"{path}: takes {name} from elsewhere, which is never followed; copy the file anew")
+
+
 def _numbers(path: Path, key: str, num_frames: int) -> list[int]:
     try:
         from scipy.io.matlab import MatReadError, loadmat
     except ImportError as error:
         raise MachineError(f"{path}: needs scipy; install the `train` extra") from error
     try:
-        listed: npt.NDArray[Any] = loadmat(path, variable_names=[key])[key]  # MATLAB keeps whole numbers in any type
-    # scipy has an error for every way that a file can be cut off
-    except (MatReadError, zlib.error, LookupError, ValueError, TypeError, NotImplementedError, OSError) as error:
-        raise BadInputError(f"{path}: holds no {key} ({' '.join(str(error).split())}); copy it anew") from error
-    numbers = [int(number) for number in listed.ravel()]
-    if not numbers or min(numbers) < 1 or max(numbers) > num_frames:
-        raise BadInputError(f"{path}: {key} does not number the {num_frames} frames of {FRAMES_FILE} from 1")
+        listed: object = loadmat(path, variable_names=[key])[key]
+    except (MatReadError, *DAMAGED_MAT) as error:
+        raise BadInputError(f"{path}: holds no {key} ({reason_of(error)}); copy it anew") from error
+    numbers = _whole_numbers(listed)
+    if not numbers or min(numbers) < 1 or max(numbers) > num_frames or len(set(numbers)) < len(numbers):
+        raise BadInputError(
+            f"{path}: {key} does not number the {num_frames} frames of {FRAMES_FILE} from 1, each once; copy it anew"
+        )
     return numbers
+
+
+def _whole_numbers(listed: object) -> list[int]:
+    """An array's values, in whatever type MATLAB kept them; none where they are no whole numbers."""
+    if not isinstance(listed, np.ndarray) or listed.dtype.kind not in "iuf":
+        return []
+    values = listed.ravel()
+    return [int(value) for value in values] if np.isfinite(values).all() and np.all(values == np.floor(values)) else []

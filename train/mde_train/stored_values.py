@@ -1,0 +1,92 @@
+"""Values of a checkpoint, which may be anybody's: text, JSON and tensors, checked before anything is made of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mde_runtime import records
+from mde_runtime.contract import Contract
+from mde_runtime.errors import BadInputError
+
+
+def text_of(path: Path, content: Mapping[str, Any], key: str) -> str:
+    """A text. Raises BadInputError where there is none, another type, or what nobody could write again."""
+    if key not in content:
+        raise BadInputError(f"{path}: damaged checkpoint, without {key!r}; copy it again")
+    value = content[key]
+    if not isinstance(value, str):
+        raise BadInputError(f"{path}: damaged checkpoint: {key} is {type(value).__name__}, not text; copy it again")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BadInputError(f"{path}: damaged checkpoint: {key} is no Unicode text; copy it again") from error
+    return value
+
+
+def json_of(path: Path, content: Mapping[str, Any], key: str, kind: Any) -> Any:  # Any: a type form, and its value
+    """A JSON text as a value of the kind. Raises BadInputError for another, for NaN and for nesting without end."""
+    return records.loads(kind, text_of(path, content, key), f"{path}: {key}")
+
+
+def contract_of(path: Path, content: Mapping[str, Any]) -> Contract:
+    """The contract. Raises BadInputError where it is none."""
+    try:
+        return Contract.loads(text_of(path, content, "contract"))
+    except BadInputError as error:
+        named = str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
+        raise BadInputError(named) from error
+
+
+def check_plain(path: Path, what: str, value: object) -> None:
+    """Raise BadInputError unless a value is a dense tensor of real numbers, all of which the file holds."""
+    if not isinstance(value, Tensor):
+        raise BadInputError(f"{path}: {what} is {type(value).__name__}, not a tensor; copy it again")
+    if value.is_nested or value.layout != torch.strided or value.is_quantized or value.is_complex():
+        kind = "nested" if value.is_nested else f"{value.layout}, {value.dtype}".replace("torch.", "")
+        raise BadInputError(f"{path}: {what} is a tensor of another kind ({kind}); save it dense, in real numbers")
+    if value.device.type != "cpu" or not _holds_all(value):
+        raise BadInputError(f"{path}: {what} claims more numbers than the file holds; copy it again")
+
+
+def _holds_all(tensor: Tensor) -> bool:
+    """Whether every element has its own place in the file: an expanded tensor is small there and vast in memory."""
+    return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
+
+
+def check_heldout(path: Path, frames: object, depth_m: object, contract: Contract, most: int) -> None:
+    """Raise BadInputError unless there are 1 to `most` frames of the contract's size, with depth of 0 or more each."""
+    check_plain(path, "heldout_frames", frames)
+    check_plain(path, "heldout_depth_m", depth_m)
+    assert isinstance(frames, Tensor)
+    assert isinstance(depth_m, Tensor)
+    shape = (frames.shape[0] if frames.ndim else 0, contract.source.height_px, contract.source.width_px)
+    fits = tuple(frames.shape) == (*shape, 3) and tuple(depth_m.shape) == shape and 1 <= shape[0] <= most
+    if not fits or frames.dtype != torch.uint8 or depth_m.dtype != torch.float32:
+        raise BadInputError(f"{path}: its held-out frames do not fit its contract; copy the checkpoint again")
+    if depth_m.requires_grad or not torch.isfinite(depth_m).all() or (depth_m < 0).any():
+        raise BadInputError(
+            f"{path}: its held-out depth is not all metres of 0 or more (NaN, infinity or negative); copy it again"
+        )
+
+
+def check_fit(path: Path, state: Mapping[str, Any], wanted: Mapping[str, Tensor]) -> None:
+    """Raise BadInputError that names the first weight that is missing, unknown, or of another kind or shape."""
+    if missing := [name for name in wanted if name not in state]:
+        raise BadInputError(
+            f"{path}: the weight {missing[0]} is missing ({len(missing)} in all); is it this network's?"
+        )
+    if extra := [name for name in state if name not in wanted]:
+        raise BadInputError(f"{path}: the weight {extra[0]} is unknown ({len(extra)} in all); is it this network's?")
+    for name, value in wanted.items():
+        check_plain(path, f"the weight {name}", state[name])
+        if tuple(state[name].shape) != tuple(value.shape):
+            raise BadInputError(
+                f"{path}: the weight {name} is {tuple(state[name].shape)}, the network's is {tuple(value.shape)}"
+            )
+        if state[name].is_floating_point() != value.is_floating_point():
+            raise BadInputError(
+                f"{path}: the weight {name} is {state[name].dtype}, the network's is {value.dtype}; copy it again"
+            )
