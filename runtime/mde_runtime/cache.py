@@ -275,12 +275,12 @@ def write(path: Path, content: bytes) -> None:
 
 
 def clear(path: Path) -> None:
-    """Remove what stands in an entry's place and is no file: a folder after a bad copy, a link, a FIFO."""
+    """Remove what stands in an entry's place and counts as none: a folder after a bad copy, a link, another's file."""
     with contextlib.suppress(FileNotFoundError):
-        mode = path.lstat().st_mode
-        if stat.S_ISDIR(mode):
+        status = path.lstat()
+        if stat.S_ISDIR(status.st_mode):
             shutil.rmtree(path)
-        elif not stat.S_ISREG(mode):
+        elif _doubt(status):
             path.unlink()
 
 

@@ -69,6 +69,9 @@ def read_certificate(text: bytes, where: str) -> Certificate:
     for name, parity in figures.items():
         if parity is not None and (what := impossible(parity)):
             raise BadInputError(f"{where}: {name}: {what}, which nothing can measure; do not trust this file")
+    islands = (island.rmse_worst_without_m for island in certificate.kept_fp32)
+    if any(rmse_m is not None and rmse_m < 0 for rmse_m in (*islands, *(certificate.truth_rmse_m or ()))):
+        raise BadInputError(f"{where}: an RMSE in it is negative, which nothing can measure; do not trust this file")
     return certificate
 
 

@@ -448,3 +448,16 @@ def test_a_bundle_that_no_reader_would_open_is_never_put_in_place(tiny_bundle, p
     assert ".tiny" not in str(problem.value)  # the draft's name
     assert tiny_bundle.read_bytes() == before
     assert list(tiny_bundle.parent.glob(".*")) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"truth_rmse_m": [1.0, -1.0]},
+        {"kept_fp32": [{"nodes": ["a"], "reason": "why", "rmse_worst_without_m": -1.0}]},
+    ],
+)
+def test_a_negative_rmse_beside_the_parity_is_refused(tiny_bundle, change):
+    certificate = {**json.loads(members(tiny_bundle)[certificate_name("fp32")]), **change}
+    with pytest.raises(BadInputError, match="certificate: an RMSE in it is negative"):
+        read_certificate(json.dumps(certificate).encode(), "certificate")

@@ -47,10 +47,16 @@ def test_results_of_earlier_runs_are_no_pictures_and_that_is_said(tmp_path, endi
         save(tmp_path / folder / f"a{ending}")
     (source,) = open_sources([f"{tmp_path / 'in'}{pattern}"])
     assert [frame.name for frame in source.frames()] == ["a"]
-    assert "2 results of earlier runs" in source.note
+    assert "results of earlier runs are no pictures (2 of .depth.png, .colour.png, .side.png)" in source.note
 
 
-def test_a_result_that_is_named_is_a_picture(tmp_path):
+def test_a_named_result_beside_its_picture_is_none_as_a_shell_lists_both(tmp_path):
+    paths = [save(tmp_path / name) for name in ("a.png", "a.colour.png")]
+    assert read(*paths) == (["a"], [])
+    assert "(1 of " in open_sources([str(path) for path in paths])[1].note
+
+
+def test_a_result_that_is_named_alone_is_a_picture(tmp_path):
     path = save(tmp_path / "a.colour.png")
     assert read(path) == read(tmp_path / "*.colour.png") == (["a.colour"], [])
 
@@ -65,7 +71,7 @@ def test_a_run_into_its_own_input_gives_the_same_results_again(command, tiny_bun
     ]
     assert [ended.exit_code for ended in ran] == [0, 0, 0]
     assert len([path for path in (tmp_path / "in").rglob("*") if path.is_file()]) == 2
-    assert "1 results of earlier runs" in ran[-1].stderr
+    assert "results of earlier runs are no pictures (1 of " in ran[-1].stderr
 
 
 @pytest.mark.parametrize("suffix", [".heic", ".AVIF", ".gif", ".dng"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mde_runtime import files, records
-from mde_runtime.cache import LOCK, clear, folder_of, ignore, is_trusted, opened, write
+from mde_runtime.cache import LOCK, clear, folder_of, ignore, opened, write
 from mde_runtime.cuda import open_cuda
 from mde_runtime.engines.build import build_engine
 from mde_runtime.engines.flavours import version_of
@@ -79,9 +79,7 @@ def build(
             draft.unlink()
         start = time.perf_counter()
         timings = folder() / f"timings-{key.flavour}-{key.version}-{key.compute_capability or 'any'}.cache"
-        if not is_trusted(timings):
-            clear(timings)
-            timings.unlink(missing_ok=True)
+        clear(timings)
         engine = build_engine(
             graph, key.flavour, key.options, timing_cache=timings, log_file=log_file, moved_on=moved_on
         )
@@ -186,7 +184,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _lock(path: Path) -> Path:
-    """The lock of an engine, which a bad copy may have made a folder."""
+    """The lock of an engine, which a bad copy may have made a folder, and another user a file of theirs."""
     lock = path.with_suffix(LOCK)
     clear(lock)
     return lock

@@ -59,7 +59,11 @@ def open(source: str) -> Source | None:
     if path.is_dir():
         return _folder(source, path)
     if os.path.lexists(path):
-        return _source(source, {Path(path.name): path}) if path.suffix.lower() in SUFFIXES else None
+        if path.suffix.lower() not in SUFFIXES:
+            return None
+        if _lies_beside_its_picture(path):  # a shell made the list of a folder that results were written to
+            return _source(source, {}, found=_Found([], {}, 1))
+        return _source(source, {Path(path.name): path})
     matches = sorted(map(Path, glob.glob(source, recursive=True)))  # noqa: PTH207  Path.glob takes no absolute pattern
     if not matches:
         raise BadInputError(f"{source}: no such file or folder; name one that is there")
@@ -70,6 +74,15 @@ def open(source: str) -> Source | None:
     if not found.pictures:
         return None
     return _source(source, {Path(match.name): match for match in found.pictures}, found=found)
+
+
+def _lies_beside_its_picture(path: Path) -> bool:
+    """Whether a file is the result of a picture in the same folder."""
+    ending = next((ending for ending in RESULTS if path.name.endswith(ending)), None)
+    if ending is None:
+        return False
+    name = path.name.removesuffix(ending)
+    return any(path.with_name(f"{name}{suffix}").is_file() for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES)))
 
 
 def _folder(source: str, path: Path) -> Source:
@@ -131,7 +144,7 @@ def _source(origin: str, paths: Mapping[Path, Path], folder: str | None = None, 
     note = ""
     if found and found.num_results:
         endings = ", ".join(RESULTS)
-        note = f"{origin}: {found.num_results} results of earlier runs ({endings}) are not taken for pictures"
+        note = f"{origin}: results of earlier runs are no pictures ({found.num_results} of {endings})"
     return Source(origin, takes, len(named) + len(problems), frames, folder, note=note)
 
 

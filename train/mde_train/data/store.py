@@ -47,9 +47,7 @@ def _make(path: Path, num_records: int, form: np.dtype[np.void], fill: Callable[
         abandoned.with_suffix(".reached").unlink(missing_ok=True)
         abandoned.unlink()
     for entry in (draft, reached):
-        if not cache.is_trusted(entry):
-            cache.clear(entry)
-            entry.unlink(missing_ok=True)
+        cache.clear(entry)
     said = reached.read_text() if reached.exists() and draft.exists() else ""
     num_done = int(said) if said.isdecimal() else 0
     if num_done:
