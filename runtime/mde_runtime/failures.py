@@ -84,6 +84,8 @@ def _of_system(error: OSError) -> MdeError:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in OF_THE_MACHINE:
         return MachineError(f"{where}{OF_THE_MACHINE[error.errno]}")
+    if error.errno == errno.EBADF and not where:
+        return BadInputError("stdout is open, but not for writing; send it to a file or a pipe")
     return BadInputError(f"{where}{error.strerror or error}; look at the file and its folder")
 
 

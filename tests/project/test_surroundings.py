@@ -100,3 +100,10 @@ def arguments_of(command: str) -> list[str]:
         "mde-export": ["model"], "mde-predict": ["model.mde", "a.png", "-o", "out"], "mde-bundle": ["cache"],
         "mde-bench": ["run"], "mde-data": ["check"],
     }.get(command, [])  # fmt: skip
+
+
+def test_a_user_without_an_account_predicts_on_what_does_without(root, tmp_path):
+    files = [root / "samples" / name for name in ("fast.mde", "street.jpeg")]
+    call = [sys.executable, "-c", WITHOUT_ACCOUNT + CALL, "mde_runtime.cli.predict", "mde-predict", *files]
+    ended = subprocess.run([*call, "-o", tmp_path / "out"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, (tmp_path / "out/street.npy").exists()) == (0, True), ended.stderr

@@ -252,3 +252,11 @@ def test_a_user_without_a_name_works_or_is_told_what_to_set(question, exit_code)
     code, said = ended_with(f"ask = lambda: {question}\n    {WITHOUT_ACCOUNT}")
     assert code == exit_code
     assert said == "" or (said.count("\n"), "set USER and HOME, and MDE_CACHE" in said) == (1, True)
+
+
+def test_a_stdout_that_is_open_for_reading_alone_is_told():
+    with Path(os.devnull).open() as unwritable:
+        assert ended_with('click.echo("line")', stdout=unwritable) == (
+            3,
+            "-c: stdout is open, but not for writing; send it to a file or a pipe\n",
+        )

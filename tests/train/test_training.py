@@ -245,7 +245,7 @@ def test_rows_that_a_power_cut_tore_are_dropped(finished: Path, scenes: Path, tm
     [
         ("lr=1e-3", 2, "--set 'lr=1e-3': a run that goes on can be made longer or shorter, by epochs, max_minutes"),
         ("epochs=1", 2, "has done 2.0 epochs in"),
-        ("epochs=0", 3, "recipe.epochs: 0 is out of range; give 1 or more"),
+        ("epochs=0", 3, "recipe.epochs: 0 is out of range; give 1 to"),
     ],
 )
 def test_what_a_run_that_goes_on_cannot_change_is_refused(setting, code, words, finished: Path, scenes: Path):

@@ -24,6 +24,8 @@ except ImportError as error:
     raise MachineError(
         f"openvino does not load here ({error}); install it: pip install 'mde-toolchain[openvino]'"
     ) from error
+except RuntimeError as error:  # of its telemetry, which looks for a home folder: accounts in containers may have none
+    raise MachineError(f"openvino does not load here ({error}); set HOME to a folder") from error
 
 # OpenVINO's names of precisions, and ours.
 NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8"}
