@@ -67,20 +67,23 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, training: Mapping[str, 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; its network is in eval mode. Raises BadInputError when the file is not a whole one of ours."""
     content = _load(path)
-    if content.get("mde_checkpoint") != SCHEMA:
+    version = content.get("mde_checkpoint")
+    if type(version) is not int or version != SCHEMA:
         raise BadInputError(
             f"{path}: not a checkpoint of mde-train (schema {SCHEMA}); to start from its weights: "
             f"mde-train --init {path.name}"
         )
     try:
-        model, options = str(content["model"]), json.loads(content["model_options"])
+        model, options = str(content["model"])[:80], _parsed(content, "model_options", path)
         if model not in MODELS:
             raise BadInputError(f"{path}: model {model!r} is unknown here; the models are {', '.join(MODELS)}")
         contract = Contract.loads(content["contract"])
         frames, depth_m = content["heldout_frames"], content["heldout_depth_m"]
         _check_heldout(path, frames, depth_m, contract)
         network = _network(path, model, options, content["network"])
-        recipe, data_sha256 = json.loads(content["recipe"]), content["data_sha256"]
+        recipe, data_sha256 = _parsed(content, "recipe", path), content["data_sha256"]
+        if not isinstance(data_sha256, str | None):
+            raise TypeError("data_sha256 is text")
     except KeyError as error:
         raise BadInputError(f"{path}: damaged checkpoint, without {error}; copy it again") from error
     except (ValueError, TypeError, AttributeError) as error:
@@ -91,11 +94,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
         contract,
         recipe,
         data_sha256,
-        frames.numpy(),
-        depth_m.numpy(),
+        frames.detach().numpy(),
+        depth_m.detach().numpy(),
         options,
         files.sha256_of_file(path),
     )
+
+
+def _parsed(content: Mapping[str, Any], key: str, path: Path) -> Any:  # Any: JSON has no narrower type
+    """The JSON that a checkpoint holds as text under a key, such as a bundle can carry on."""
+    if not isinstance(content[key], str):
+        raise TypeError(f"{key} is text")
+    value = records.parse(content[key], f"{path}: {key}")
+    json.dumps(value, allow_nan=False)  # ValueError: a number that JSON cannot say
+    return value
 
 
 def read_training(path: Path) -> dict[str, Any]:
@@ -128,7 +140,7 @@ def check_same_model(path: Path, model: str, options: Mapping[str, Any]) -> None
     if "mde_checkpoint" not in content:
         return
     try:
-        theirs, their_options = str(content["model"]), json.loads(content["model_options"])
+        theirs, their_options = str(content["model"])[:80], _parsed(content, "model_options", path)
         contract = Contract.loads(content["contract"])
     except (KeyError, ValueError, TypeError) as error:
         raise BadInputError(f"{path}: damaged checkpoint; copy it again") from error
@@ -193,6 +205,8 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _check_fit(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    if not isinstance(state, Mapping):
+        raise BadInputError(f"{path}: holds no weights by name where they belong; copy it again")
     wanted = network.state_dict()
     if missing := [name for name in wanted if name not in state]:
         raise BadInputError(
@@ -201,6 +215,8 @@ def _check_fit(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> N
     if extra := [name for name in state if name not in wanted]:
         raise BadInputError(f"{path}: the weight {extra[0]} is unknown ({len(extra)} in all); is it this network's?")
     for name, value in wanted.items():
+        if not _is_plain(state[name]):
+            raise BadInputError(f"{path}: the weight {name} is no dense tensor of real numbers; copy it again")
         if tuple(state[name].shape) != tuple(value.shape):
             raise BadInputError(
                 f"{path}: the weight {name} is {tuple(state[name].shape)}, the network's is {tuple(value.shape)}"
@@ -209,14 +225,28 @@ def _check_fit(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> N
             raise BadInputError(f"{path}: the weight {name} claims more numbers than the file holds; copy it again")
 
 
+def _is_plain(value: object) -> bool:
+    """Whether a value is what a trained network's weights are: a dense tensor of real numbers that are in the file."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"  # not "meta", which has no numbers
+        and not (value.is_quantized or value.is_nested or value.is_complex())
+    )
+
+
 def _holds_all(tensor: Tensor) -> bool:
     """Whether every element has its own place in the file: an expanded tensor is small there and vast in memory."""
     return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
 def _check_heldout(path: Path, frames: Tensor, depth_m: Tensor, contract: Contract) -> None:
+    if not (_is_plain(frames) and _is_plain(depth_m)):
+        raise BadInputError(f"{path}: its held-out frames or depth are no dense tensors; copy the checkpoint again")
     shape = (len(frames), contract.source.height_px, contract.source.width_px)
     fits = tuple(frames.shape) == (*shape, 3) and tuple(depth_m.shape) == shape
     whole = 1 <= len(frames) <= NUM_HELDOUT and _holds_all(frames) and _holds_all(depth_m)
     if not fits or not whole or frames.dtype != torch.uint8 or depth_m.dtype != torch.float32:
         raise BadInputError(f"{path}: its held-out frames do not fit its contract; copy the checkpoint again")
+    if not (torch.isfinite(depth_m).all() and (depth_m >= 0).all()):
+        raise BadInputError(f"{path}: its held-out depth is NaN, infinite or negative; copy the checkpoint again")
