@@ -184,6 +184,63 @@ def test_closing_goes_on_when_something_cannot_be_given_back(cuda, library, sess
     assert len(library.alive) == 0
 
 
+def test_the_first_error_of_closing_is_the_one_that_is_raised(cuda, session):
+    failed = []
+
+    def fail_by_number(freed=cuda.freed):
+        freed()
+        failed.append(len(failed))
+        raise MachineError(f"failure {failed[-1]}")
+
+    cuda.freed = fail_by_number
+    with pytest.raises(MachineError, match="failure 0"):
+        session.close()
+    assert len(failed) > 1
+
+
+def test_what_cannot_be_given_back_does_not_hide_why_opening_failed(cuda, half_of):
+    cuda.frees_fail, engine = True, half_of(cuda)
+    engine.works = False
+    with pytest.raises(MachineError, match="the engine refused to run"):
+        Runner(cuda, (FRAME, DEPTH), engine.bind, engine.enqueue, is_mapped=cuda.is_mapped)
+    assert cuda.held == 0
+
+
+@pytest.mark.usefixtures("_without_collector")
+def test_a_lane_that_outlives_its_session_holds_no_engine(library, session):
+    lanes = session.lanes()
+    session.close()
+    assert len(lanes) == 2
+    assert len(library.alive) == 0
+
+
+@pytest.mark.usefixtures("_without_collector")
+@pytest.mark.parametrize("give_back", [EngineSession.close, None])
+def test_engine_and_contexts_go_while_cuda_is_current(cuda, library, give_back):
+    session, depths = EngineSession(cuda, library, b"", RECORD), []
+    session.lanes()
+    for each in library.alive:
+        weakref.finalize(each, lambda: depths.append(cuda.depth))
+    del each
+    if give_back:
+        give_back(session)
+    del session
+    assert len(depths) == 3
+    assert all(depths)
+
+
+def test_after_an_interrupted_run_the_next_one_is_right(cuda, session):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    session.run(FEED)
+    cuda.wait, wait = interrupt, cuda.wait
+    with pytest.raises(KeyboardInterrupt):
+        session.run(FEED)
+    cuda.wait = wait
+    np.testing.assert_array_equal(session.run({"frame": FEED["frame"] + 20})["depth_m"], 50)
+
+
 def test_closing_twice_is_harmless(cuda, half_of):
     engine = half_of(cuda)
     runner = Runner(cuda, (FRAME, DEPTH), engine.bind, engine.enqueue, is_mapped=cuda.is_mapped)

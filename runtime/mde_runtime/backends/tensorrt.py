@@ -3,7 +3,6 @@
 `open` never builds, and deserialises only bytes whose hash was just checked, with host code and plugins off.
 """
 
-import contextlib
 import os
 import weakref
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +15,7 @@ from mde_runtime.backends import Arrays, Graph, Lane, Session
 from mde_runtime.cache import get_blob, put_blob
 from mde_runtime.certificate import Precision
 from mde_runtime.cuda import Cuda, open_cuda
+from mde_runtime.cuda.owned import Owned
 from mde_runtime.engines import store
 from mde_runtime.engines.build import DEFAULTS
 from mde_runtime.engines.flavours import Flavour, library_of
@@ -50,14 +50,13 @@ class EngineSession:
                 "mde-bundle engine MODEL"
             )
         self._cuda, self._library, self._is_mapped = cuda, library, gpu.is_integrated
-        self._kernels = _KernelCache(record, gpu.name) if flavour == "tensorrt-rtx" else None
-        self._log, self._engine = log, engine
-        alive = [log, runtime, engine, self._kernels]  # each needs those before it, and a list is cleared from its end
-        with contextlib.ExitStack() as owned:
-            owned.callback(alive.clear)
+        kernels = _KernelCache(record, gpu.name) if flavour == "tensorrt-rtx" else None
+        self._alive = [log, runtime, engine, kernels]  # each needs those before it, and a list is cleared from its end
+        with Owned() as owned:
+            owned.give_back(self._alive.clear)
             self._runners = [self._new_runner(owned)]
-            if self._kernels:
-                self._kernels.keep()
+            if kernels:
+                kernels.keep()
             inspector = engine.create_engine_inspector()
             self._inspected = str(inspector.get_engine_information(library.LayerInformationFormat.JSON))
             self._owned = owned.pop_all()
@@ -95,7 +94,7 @@ class EngineSession:
 
     def close(self) -> None:
         """Give the device's memory back, whatever of it fails. Closing twice is harmless."""
-        self._runners, self._engine = [], None
+        self._runners = []
         self._free()
 
     def _opened(self) -> Runner:
@@ -103,21 +102,21 @@ class EngineSession:
             raise UsageError("this estimator is closed; open the bundle again")
         return self._runners[0]
 
-    def _new_runner(self, owned: contextlib.ExitStack) -> Runner:
+    def _new_runner(self, owned: Owned) -> Runner:
         """A runner with a context of its own, which lives as long as it does. owned: closes it."""
-        engine = self._engine
-        context = self._kernels.context(engine) if self._kernels else engine.create_execution_context()
+        log, _, engine, kernels = self._alive
+        context = kernels.context(engine) if kernels else engine.create_execution_context()
         if context is None:
-            raise MachineError(f"the engine gives no context ({self._log.cause()}); close what else uses the GPU")
+            raise MachineError(f"the engine gives no context ({log.cause()}); close what else uses the GPU")
         tensors = _tensors(self._library, engine, context)
         runner = Runner(
             self._cuda, tensors, context.set_tensor_address, context.execute_async_v3, is_mapped=self._is_mapped
         )
-        owned.callback(runner.close)
+        owned.give_back(runner.close)
         return runner
 
 
-def _free(cuda: Cuda, owned: contextlib.ExitStack, process: int) -> None:
+def _free(cuda: Cuda, owned: Owned, process: int) -> None:
     """Give back what a session made. In a fork of its process there is nothing: CUDA does not work there."""
     if os.getpid() == process:
         with cuda.current():

@@ -137,9 +137,12 @@ class BindingsGraphs:
         _checked(runtime.cudaStreamBeginCapture(stream, runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal))
         try:
             work()
-        finally:  # a stream that is left capturing can do nothing else any more
-            ended = runtime.cudaStreamEndCapture(stream)
-        (graph,) = _checked(ended)
+        except BaseException:
+            error, graph = runtime.cudaStreamEndCapture(stream)  # a stream left capturing can do nothing else any more
+            if error == runtime.cudaError_t.cudaSuccess:
+                runtime.cudaGraphDestroy(graph)
+            raise
+        (graph,) = _checked(runtime.cudaStreamEndCapture(stream))
         try:
             (executable,) = _checked(runtime.cudaGraphInstantiate(graph, 0))
         finally:

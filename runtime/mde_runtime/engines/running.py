@@ -3,15 +3,15 @@
 Knows no TensorRT: what computes is a function that queues work on a stream. So its logic is tested without a GPU.
 """
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.cuda import Cuda, num_bytes_of
+from mde_runtime.cuda.owned import Owned
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -35,16 +35,16 @@ class Buffer:
     On an integrated GPU both are the same memory, mapped, and nothing is copied.
     """
 
-    def __init__(self, cuda: Cuda, tensor: Tensor, owned: contextlib.ExitStack, *, is_mapped: bool):
+    def __init__(self, cuda: Cuda, tensor: Tensor, owned: Owned, *, is_mapped: bool):
         """owned: gives the memory back."""
         self._cuda, self._is_mapped = cuda, is_mapped
         self.host = cuda.new_host(tensor.shape, tensor.dtype, is_mapped=is_mapped)
-        owned.callback(cuda.free_host, self.host)
+        owned.give_back(cuda.free_host, self.host)
         if is_mapped:
             self.pointer = cuda.device_pointer(self.host)
         else:
             self.pointer = cuda.new_device(num_bytes_of(tensor.shape, tensor.dtype))
-            owned.callback(cuda.free_device, self.pointer)
+            owned.give_back(cuda.free_device, self.pointer)
 
     def upload(self, stream: int) -> None:
         """Queue what the host holds to the device."""
@@ -73,48 +73,34 @@ class Runner:
         self._cuda, self._tensors, self._bind, self._enqueue = cuda, tensors, bind, enqueue
         self.max_batch = next(tensor.shape[0] for tensor in tensors if tensor.is_input)
         self._num_started = 0
-        with cuda.current(), contextlib.ExitStack() as owned:
+        with cuda.current(), Owned() as owned:
             self._stream = cuda.new_stream()
-            owned.callback(cuda.free_stream, self._stream)
+            owned.give_back(cuda.free_stream, self._stream)
             self._mark = cuda.new_event()
-            owned.callback(cuda.free_event, self._mark)
+            owned.give_back(cuda.free_event, self._mark)
             self._buffers = {tensor.name: Buffer(cuda, tensor, owned, is_mapped=is_mapped) for tensor in tensors}
-            owned.callback(cuda.wait, self._stream)  # before the memory goes that work may be using
+            owned.give_back(cuda.wait, self._stream)  # before the memory goes that work may be using
             self._bind_own()
             self._launch_eagerly()  # the first run loads kernels, which cannot be captured
             cuda.wait(self._stream)
             self._graph, self.how = self._captured(owned)
-            owned.callback(cuda.wait, self._stream)  # before the graph goes, too
+            owned.give_back(cuda.wait, self._stream)  # before the graph goes, too
             self._owned = owned.pop_all()
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None) -> Arrays:
         """Every output for `feeds`; written to `out` where it is given."""
-        self.start(feeds)
-        return self.finish(out)
+        self._must_be_free()
+        return self._answer(self._launched(feeds), out)  # nothing that an interrupt could leave started
 
     def start(self, feeds: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take the inputs and queue the run. Waits for nothing."""
         self._must_be_free()
-        num_frames = self._fill(feeds)
-        with self._cuda.current():
-            if self._graph is not None and self._cuda.graphs is not None:
-                self._cuda.graphs.launch(self._graph, self._stream)
-            else:
-                self._launch_eagerly()
-        self._num_started = num_frames
+        self._num_started = self._launched(feeds)
 
-    def finish(self, out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
-        """Wait for the run that was started. Every output; written to `out` where it is given."""
+    def finish(self) -> Arrays:
+        """Wait for the run that was started. Every output."""
         num_frames, self._num_started = self._num_started, 0
-        with self._cuda.current():
-            self._cuda.wait(self._stream)
-        outputs = (tensor.name for tensor in self._tensors if not tensor.is_input)
-        answer = {name: self._buffers[name].host[:num_frames] for name in outputs}
-        if out is None:
-            return {name: array.copy() for name, array in answer.items()}
-        for name, array in answer.items():
-            np.copyto(out[name], array)
-        return dict(out)
+        return self._answer(num_frames, None)
 
     def drop(self) -> None:
         """Wait for the run that was started, if any was, and forget it."""
@@ -152,14 +138,36 @@ class Runner:
         """Wait for what is queued, and give everything back, whatever of it fails. The second time there is nothing."""
         self._num_started = 0
         self._buffers = {}
-        with self._cuda.current():
-            self._owned.close()
+        with self._cuda.current(), self._owned:
+            self._bind = self._enqueue = _refuse  # they held the engine's context, and a lane may outlive the session
 
     def _must_be_free(self) -> None:
         if self._num_started:
             raise UsageError("a stream is running on this estimator; end it first, or open another estimator")
         if not self._buffers:
-            raise UsageError("this estimator is closed; open the bundle again")
+            _refuse()
+
+    def _launched(self, feeds: Mapping[str, npt.NDArray[Any]]) -> int:
+        """Take the inputs and queue the run; of how many frames."""
+        num_frames = self._fill(feeds)
+        with self._cuda.current():
+            if self._graph is not None and self._cuda.graphs is not None:
+                self._cuda.graphs.launch(self._graph, self._stream)
+            else:
+                self._launch_eagerly()
+        return num_frames
+
+    def _answer(self, num_frames: int, out: Mapping[str, npt.NDArray[Any]] | None) -> Arrays:
+        """Wait, and take the outputs of the first frames."""
+        with self._cuda.current():
+            self._cuda.wait(self._stream)
+        outputs = (tensor.name for tensor in self._tensors if not tensor.is_input)
+        answer = {name: self._buffers[name].host[:num_frames] for name in outputs}
+        if out is None:
+            return {name: array.copy() for name, array in answer.items()}
+        for name, array in answer.items():
+            np.copyto(out[name], array)
+        return dict(out)
 
     def _fill(self, feeds: Mapping[str, npt.NDArray[Any]]) -> int:
         """Take the inputs. Fewer frames than the engine's batch come first; what stands behind them is ignored."""
@@ -207,7 +215,7 @@ class Runner:
             if not tensor.is_input:
                 self._buffers[tensor.name].download(self._stream)
 
-    def _captured(self, owned: contextlib.ExitStack) -> tuple[int | None, str]:
+    def _captured(self, owned: Owned) -> tuple[int | None, str]:
         """The frame as a graph, and in words how frames are launched; eager where there can be none."""
         graphs = self._cuda.graphs
         if graphs is None:
@@ -216,9 +224,13 @@ class Runner:
             graph = graphs.capture(self._stream, self._launch_eagerly)
         except MachineError as error:
             return None, f"eager: no graph could be captured ({error})"
-        owned.callback(graphs.free, graph)
+        owned.give_back(graphs.free, graph)
         return graph, "one CUDA graph a frame"
 
     def _must(self, is_queued: bool) -> None:
         if not is_queued:
             raise MachineError("the engine refused to run; look into its log with mde-bundle engine --log FILE")
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise UsageError("this estimator is closed; open the bundle again")
