@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from mde_export.judge.evidence import Depth, Frames, Pictures
 from mde_export.request import Request
+from mde_export.sources.pytorch_file import refuse_other_files
 from mde_runtime.certificate import PRECISIONS, Precision
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError, UsageError
@@ -56,9 +57,11 @@ def open_source(request: Request) -> Source:
     kind = MODULE if request.is_module else SUFFIXES.get(path.suffix.lower(), CHECKPOINT)
     if not request.is_module and not path.is_file():
         raise BadInputError(f"{path}: no such file; name a checkpoint, an ONNX file or a bundle")
+    if kind == CHECKPOINT:
+        refuse_other_files(path)
     refuse = {
         CHECKPOINT: ("contract", "weights", "output", "source_size"),
-        MODULE: ("output",),
+        MODULE: (),
         SUFFIXES[".onnx"]: ("weights",),
         SUFFIXES[".mde"]: ("contract", "weights", "output", "batch"),
     }
