@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from mde_runtime.errors import BadInputError
 
 MAX_BYTES = 1 << 31  # protobuf's own limit, and so a bundle's
+TOO_LARGE = "a bundle cannot hold 2 GiB of weights: export a smaller network"
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
@@ -20,8 +21,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     """
     if path.stat().st_size > MAX_BYTES:
         raise BadInputError(
-            f"{path}: {path.stat().st_size} bytes are more than an ONNX file can have ({MAX_BYTES}); "
-            "do not trust this file"
+            f"{path}: {path.stat().st_size} bytes are more than an ONNX file can have ({MAX_BYTES}); {TOO_LARGE}"
         )
     try:
         model: onnx.ModelProto = onnx.ModelProto.FromString(path.read_bytes())
@@ -33,7 +33,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     for tensor in external_tensors(model):
         num_bytes += _read_external(tensor, path)
         if num_bytes > MAX_BYTES:
-            raise BadInputError(f"{path}: its weights are more than {MAX_BYTES} bytes; a bundle cannot hold them")
+            raise BadInputError(f"{path}: its weights are more than {MAX_BYTES} bytes; {TOO_LARGE}")
     return model
 
 
@@ -85,7 +85,7 @@ def _read_external(tensor: onnx.TensorProto, model: Path) -> int:
         )
     if size > MAX_BYTES:
         raise BadInputError(
-            f"{where}: {size} bytes are more than a bundle can hold ({MAX_BYTES}); do not trust this file"
+            f"{where}: {size} bytes are more than a graph in a bundle can have ({MAX_BYTES}); {TOO_LARGE}"
         )
     with file.open("rb") as data:
         data.seek(offset)

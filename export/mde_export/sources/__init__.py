@@ -39,7 +39,8 @@ class Source:
     depth_by: Callable[[Contract], DepthOf]  # the model itself with the stages of a contract
     tools: dict[str, str]  # name to version of what makes `network`
     precisions: tuple[Precision, ...] = ()  # beside FP32, that it already has
-    first_difference: Callable[[Frames], str] | None = None  # why the FP32 graph is another, on a frame; None: unknown
+    # Why the FP32 graph is another, on a frame, and what to do; None: unknown.
+    first_difference: Callable[[Frames], str] | None = None
     derived_from: Parity | None = None  # of the first FP32 graph that the reference comes from, to the original model
 
 

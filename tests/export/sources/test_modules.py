@@ -65,14 +65,14 @@ def opened(network, contract, tmp_path, monkeypatch) -> Callable[..., Source]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # two sources of one second and size would be the same
-    torch.save({f"conv.{name}": value for name, value in network.state_dict().items()}, "theirs.pth")
+    torch.save({f"conv.{name}": value for name, value in network.state_dict().items()}, "somenet.pth")
     Path("contract.json").write_text(records.dumps(contract()))
 
     def open_it(gives: str = "y", takes: str = "x", also: str = "pass", source: str = SOURCE, **asked) -> Source:
-        Path("theirs.py").write_text(source.replace("{gives}", gives).replace("{takes}", takes).replace("{also}", also))
-        monkeypatch.delitem(sys.modules, "theirs", raising=False)
-        given = {"weights": Path("theirs.pth"), "contract": Path("contract.json")} | asked
-        return open_source(Request("theirs:build", **given))
+        Path("somenet.py").write_text(source.replace("{gives}", gives).replace("{takes}", takes).replace("{also}", also))
+        monkeypatch.delitem(sys.modules, "somenet", raising=False)
+        given = {"weights": Path("somenet.pth"), "contract": Path("contract.json")} | asked
+        return open_source(Request("somenet:build", **given))
 
     return open_it
 
@@ -144,7 +144,7 @@ def test_a_second_input_is_refused_with_the_way_to_bake_it_in(opened, takes):
 
 
 def test_an_input_with_a_default_is_none_that_is_needed(opened):
-    assert opened(takes="x, intrinsics=None, *others, **more").reference.startswith("theirs:build in PyTorch")
+    assert opened(takes="x, intrinsics=None, *others, **more").reference.startswith("somenet:build in PyTorch")
 
 
 MISTAKES = {
@@ -164,30 +164,30 @@ def test_a_mistake_in_their_code_is_one_line_with_its_place(opened, doing):
     )
     with pytest.raises(BadInputError) as refused:
         opened(source=source)
-    assert str(refused.value).startswith(f"theirs:build: {doing} fails at theirs.py:{line} (")
+    assert str(refused.value).startswith(f"somenet:build: {doing} fails at somenet.py:{line} (")
     assert "\n" not in str(refused.value)
 
 
 def test_a_syntax_error_and_a_module_that_theirs_misses_have_a_place(opened):
-    with pytest.raises(BadInputError, match=r"its import fails at theirs\.py:1 \(SyntaxError"):
+    with pytest.raises(BadInputError, match=r"its import fails at somenet\.py:1 \(SyntaxError"):
         opened(source="def build(:\n")
-    with pytest.raises(BadInputError, match=r"its import fails at theirs\.py:2 \(ModuleNotFoundError.*'not_there'"):
+    with pytest.raises(BadInputError, match=r"its import fails at somenet\.py:2 \(ModuleNotFoundError.*'not_there'"):
         opened(source="\nimport not_there\n")
     with pytest.raises(BadInputError, match=r"No module named 'nobodys'; it is written package\.module:function"):
-        open_source(Request("nobodys:build", weights=Path("theirs.pth"), contract=Path("contract.json")))
-    with pytest.raises(BadInputError, match="theirs has no function 'build'"):
+        open_source(Request("nobodys:build", weights=Path("somenet.pth"), contract=Path("contract.json")))
+    with pytest.raises(BadInputError, match="somenet has no function 'build'"):
         opened(source="x = 1\n")
 
 
 def test_the_traceback_is_shown_only_for_debug(opened):
     with pytest.raises(BadInputError):
         opened(source=MISTAKES["its import"])
-    command = ["theirs:build", "--weights", "theirs.pth", "--contract", "contract.json", "-o", "theirs.mde"]
+    command = ["somenet:build", "--weights", "somenet.pth", "--contract", "contract.json", "-o", "somenet.mde"]
     for also, is_shown in (([], False), (["--debug"], True)):
         ended = CliRunner().invoke(main, [*command, *also], prog_name="mde-export")
         assert ended.exit_code == 3
         assert ("KeyError: 'large'\n" in ended.stderr) is is_shown
-        assert ended.stderr.splitlines()[-1].startswith("mde-export: theirs:build: its import fails at theirs.py:")
+        assert ended.stderr.splitlines()[-1].startswith("mde-export: somenet:build: its import fails at somenet.py:")
 
 
 UNET = """
@@ -211,7 +211,7 @@ def test_a_size_that_the_network_does_not_take_is_refused_with_the_nearest_that_
     with pytest.raises(BadInputError) as refused:
         opened(source=UNET.replace("STEP", "7"))
     said = str(refused.value)
-    assert said.startswith("theirs:build: its forward does not take 8x16 and fails at theirs.py:11 (RuntimeError")
+    assert said.startswith("somenet:build: its forward does not take 8x16 and fails at somenet.py:11 (RuntimeError")
     assert "it takes 14x28: give such a size with --network-size" in said
     assert opened(source=UNET.replace("STEP", "8"))
 
@@ -296,7 +296,7 @@ def build():
 def test_their_module_may_import_torchvision_where_its_operators_do_not_load(opened):
     code = (
         "from pathlib import Path; from mde_export.request import Request; from mde_export.sources import open_source\n"
-        "open_source(Request('theirs:build', weights=Path('theirs.pth'), contract=Path('contract.json')))"
+        "open_source(Request('somenet:build', weights=Path('somenet.pth'), contract=Path('contract.json')))"
     )
     with pytest.raises(BadInputError):  # writes the module
         opened(source=TORCHVISION)

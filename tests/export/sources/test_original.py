@@ -309,3 +309,15 @@ def test_a_map_that_keeps_the_size_of_a_trace_is_refused(saved, mde_export, trac
 def test_a_map_that_follows_its_input_and_a_file_of_one_size_are_taken(saved, mde_export):
     assert mde_export(saved(*resized_to("half", "half"), shape=OPEN)).exit_code == 0
     assert mde_export(saved(*resized_to(16, 16))).exit_code == 0  # of one size alone, it says no more than it does
+
+
+def test_a_certificate_that_fails_names_the_first_node_that_differs_and_no_training(saved, mde_export, tmp_path):
+    nodes, weights = plain()
+    nodes[-1].input[0] = "noisy"
+    nodes[2:2] = [make_node("RandomNormalLike", ["b"], ["n"], name="chance"), make_node("Add", ["b", "n"], ["noisy"])]
+    ended = mde_export(saved(nodes, weights))
+    assert ended.exit_code == 1
+    last = ended.stderr.splitlines()[-1]
+    assert "the file answers otherwise each time it is run, first at node chance (RandomNormalLike), n, by up" in last
+    assert "training" not in last
+    assert not (tmp_path / "net.mde").exists()
