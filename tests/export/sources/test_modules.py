@@ -69,7 +69,8 @@ def opened(network, contract, tmp_path, monkeypatch) -> Callable[..., Source]:
     Path("contract.json").write_text(records.dumps(contract()))
 
     def open_it(gives: str = "y", takes: str = "x", also: str = "pass", source: str = SOURCE, **asked) -> Source:
-        Path("somenet.py").write_text(source.replace("{gives}", gives).replace("{takes}", takes).replace("{also}", also))
+        text = source.replace("{gives}", gives).replace("{takes}", takes).replace("{also}", also)
+        Path("somenet.py").write_text(text)
         monkeypatch.delitem(sys.modules, "somenet", raising=False)
         given = {"weights": Path("somenet.pth"), "contract": Path("contract.json")} | asked
         return open_source(Request("somenet:build", **given))
