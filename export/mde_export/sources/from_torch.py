@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mde_export.graph.canonical import OPSET
+from mde_export.sources.users_code import place_in
 from mde_runtime.contract import Contract
 from mde_runtime.errors import REASON_LENGTH, BadInputError
 
@@ -78,10 +79,11 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _first_cause(error: BaseException) -> str:
-    """The first line of the first cause: PyTorch's advice comes after it, and after that its pages of context."""
-    cause = _causes(error)[-1]
+    """The first line of the first cause, and where: PyTorch's advice comes after it, then its pages of context."""
+    causes = _causes(error)
+    cause, place = causes[-1], next(filter(None, (place_in(cause) for cause in reversed(causes))), "")
     first_line = next((line for line in str(cause).splitlines() if line.strip()), "")
-    return f"{type(cause).__name__}: {first_line.strip()[:REASON_LENGTH]}"
+    return f"{type(cause).__name__}: {first_line.strip()[:REASON_LENGTH]}{f', at {place}' if place else ''}"
 
 
 def _remedy(error: BaseException, network: nn.Module) -> str:
@@ -89,9 +91,10 @@ def _remedy(error: BaseException, network: nn.Module) -> str:
     said = " ".join(f"{type(cause).__name__} {cause}" for cause in _causes(error))
     scripted = [path for path, layer in network.named_modules() if isinstance(layer, torch.jit.ScriptModule)]
     if scripted:
+        which = f"its layer {scripted[0]}" if scripted[0] else "the network"
         return (
-            f"its layer {scripted[0] or 'the network itself'} is TorchScript, which is not captured: build it from its "
-            "Python class, or write an ONNX file with torch.onnx.export(..., dynamo=False) and give that"
+            f"{which} is TorchScript, which is not captured: build it from its Python class, or write an ONNX file "
+            "with torch.onnx.export(..., dynamo=False) and give that"
         )
     for sign, remedy in REMEDIES.items():
         if sign in said:

@@ -58,9 +58,13 @@ def _passes(network: nn.Module, size: Size) -> bool:
 
 
 def _check_takes_an_image(network: nn.Module, name: str) -> None:
+    try:
+        signature = inspect.signature(network.forward)
+    except ValueError:  # of TorchScript, which has none
+        return
     needed = [
         parameter.name
-        for parameter in inspect.signature(network.forward).parameters.values()
+        for parameter in signature.parameters.values()
         if parameter.default is parameter.empty
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]

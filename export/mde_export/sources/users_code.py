@@ -39,7 +39,7 @@ def in_words(error: BaseException, name: str) -> str:
     return f"{f' at {place}' if place else ''} ({type(error).__name__}: {one_line(error)})"
 
 
-def place_in(error: BaseException, name: str) -> str:
+def place_in(error: BaseException, name: str = "") -> str:
     """The last line of the user's own code that an exception went through, as file:line; empty where it did not."""
     if isinstance(error, SyntaxError) and error.filename and _is_theirs(Path(error.filename), name):
         return f"{_shown(Path(error.filename))}:{error.lineno}"

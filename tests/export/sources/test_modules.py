@@ -169,6 +169,19 @@ def test_a_mistake_in_their_code_is_one_line_with_its_place(opened, doing):
     assert "\n" not in str(refused.value)
 
 
+def test_a_mistake_that_only_some_frames_meet_is_the_same_line(opened, noise):
+    source = opened(also="assert x.max() < 0.5, 'too bright'")  # the first run is on black
+    with pytest.raises(BadInputError, match=r"its forward fails at somenet\.py:24 \(AssertionError: too bright\)"):
+        depth_of(source, noise)
+
+
+def test_what_their_code_prints_is_no_result_of_ours(opened, capsys):
+    opened(also="print('hello')", source=SOURCE + "print('imported')")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "imported\nhello\n"
+
+
 def test_a_syntax_error_and_a_module_that_theirs_misses_have_a_place(opened):
     with pytest.raises(BadInputError, match=r"its import fails at somenet\.py:1 \(SyntaxError"):
         opened(source="def build(:\n")
