@@ -35,9 +35,8 @@ def open_source(request: Request) -> Source:
     if request.weights is None:
         raise UsageError(f"{request.model}: its weights are not known; give --weights FILE")
     contract = contract_of(request, None)
-    built = _build(request.model)
+    built = _build(request.model).eval().float()  # before the weights come, which keep what half would round
     prefix = load_weights(built, request.weights)
-    built = built.eval().float()
     answer = answer_of(built, (contract.to_network.height_px, contract.to_network.width_px), request.model)
     network, output = one_map(built, answer, request.output, request.most_at_once > 1, request.model)
     return Source(

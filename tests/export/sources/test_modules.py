@@ -98,6 +98,14 @@ def test_the_one_map_in_what_forward_gives_is_the_depth(opened, gives):
     np.testing.assert_allclose(found, plain, atol=0.01 if "half" in gives else 0)  # half has 11 bits, of 20 m
 
 
+@pytest.mark.parametrize("kind", ["half", "double"])
+def test_a_network_that_is_built_in_another_precision_is_judged_in_fp32(opened, kind):
+    chance = [np.random.default_rng(1) for _ in range(2)]
+    plain = depth_of(opened(), chance[0])
+    source = SOURCE.replace("return Net()", f"return Net().{kind}()")
+    np.testing.assert_array_equal(depth_of(opened(source=source), chance[1]), plain)
+
+
 def test_what_is_captured_is_the_output_that_is_the_reference(opened, network, noise):
     source = opened("{'confidence': y * 0.5, 'depth': y.double()[0, 0]}", output="depth")
     assert source.reference.endswith("FP32, its output depth")
