@@ -59,7 +59,7 @@ def _in_order(
     "--distance", type=click.Choice(("z", "ray")), help="Likewise: along the optical axis, or the pixel's ray."
 )
 @click.option("--weights", type=PATH, metavar="FILE", help="Weights for package.module:build.")
-@click.option("--output", metavar="NAME", help="Which output of an ONNX graph is the map.")
+@click.option("--output", metavar="NAME|INDEX", help="Which output of the network is the map, where it has several.")
 @click.option("--source-size", type=SIZE, metavar="HxW", help="For camera frames of another size, px.")
 @click.option("--scale", type=Real(), help="Multiply the network's quantity: fitted to your camera.")
 @click.option("--shift", type=Real(), help="Add to the network's quantity, after --scale.")

@@ -69,8 +69,7 @@ def keep_rejected(folder: Path, name: str, trial: Trial, model: ir.Model, eviden
 
 NUM_SUSPECTS = 3
 REMEDIES = {
-    "fp32": "the graph computes something else than the original: look for chance in its forward, or layers that act "
-    "otherwise in training",
+    "fp32": "the graph computes something else than the original; export the original anew",
     "fp16": "export without --fp16, or train with smaller activations (normalisation, weight decay)",
     "int8": "give frames that are more like the camera's with --frames DIR, or export with --fp16 instead",
 }
@@ -81,16 +80,16 @@ def verdict(
 ) -> VerdictError:
     """The error of a trial that failed. `model`: the FP32 graph with its stages, types inferred.
 
-    first_difference: why an FP32 graph is not the original, where the original can be looked into.
+    first_difference: why an FP32 graph is not the original, and what to do, where the original can be looked into.
     """
     worst = evidence.pictures.frames[trial.parity.worst_frame][None]
     if trial.precision == "fp32" and first_difference is not None:
         why = first_difference(worst)
     else:
-        why = f"suspicious nodes: {', '.join(_suspects(model, worst))}"
+        why = f"suspicious nodes: {', '.join(_suspects(model, worst))}; {REMEDIES[trial.precision]}"
     return VerdictError(
         f"{trial.precision} certificate failed on the {evidence.pictures.in_words}, worst frame "
-        f"{trial.parity.worst_frame}: {'; '.join(trial.breaches)}; {why}; {REMEDIES[trial.precision]}. "
+        f"{trial.parity.worst_frame}: {'; '.join(trial.breaches)}; {why}. "
         "No bundle was written"
     )
 

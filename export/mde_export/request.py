@@ -50,7 +50,7 @@ class Request:
     contract: Path | None = None  # for a model that brings none
     described: Described = field(default_factory=Described)  # the same, flag by flag
     weights: Path | None = None  # for a module
-    output: str | None = None  # which output of an ONNX graph is the map
+    output: str | None = None  # which output of an ONNX graph or a module is the map: its name or index
     source_size: Size | None = None  # another size of the camera's frame
     scale: float | None = None  # of the network's quantity, fitted to a camera
     shift: float | None = None

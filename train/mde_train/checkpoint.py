@@ -25,6 +25,9 @@ from mde_train.stored_values import check_fit, check_heldout, contract_of, json_
 
 SCHEMA = 1
 NUM_HELDOUT = 64  # what a certificate is made on
+STATE_KEYS = ("network", "state_dict", "model_state_dict", "model")  # ours, then what published checkpoints use
+# What wrappers put before every key: DataParallel, a Lightning module, torch.compile and common names of an attribute.
+WRAPPERS = ("module.", "model.", "_orig_mod.", "network.", "net.")
 WEIGHTS = "weights"  # the option of a model that downloads or opens a file: never stored, since the weights are here
 
 
@@ -108,17 +111,29 @@ def read_training(path: Path) -> dict[str, Any]:
     return cast(dict[str, Any], content["training"])  # JSON-like: its keys are `Training`'s business
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
+def load_weights(network: nn.Module, path: Path) -> str:
     """Start `network` from a file: a checkpoint of ours, or a plain state dict with the network's own keys.
 
+    Gives the prefix that was stripped from every key, such as `module.` of DataParallel; empty where there was none.
     Raises BadInputError that names the first key or shape that does not fit.
     """
     content = _load(path)
-    for key in ("network", "state_dict", "model_state_dict", "model"):  # ours, then what published checkpoints use
-        if isinstance(content.get(key), Mapping):
-            content = content[key]
+    while inner := [content[key] for key in STATE_KEYS if isinstance(content.get(key), Mapping)]:
+        content = inner[0]
+    state, prefix = _without_prefix(content, network.state_dict())
+    _fill(network, state, path)
+    return prefix
+
+
+def _without_prefix(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """The state without what wrappers put before every key, as far as the network's own keys do not begin so."""
+    stripped = ""
+    while state and not any(name in wanted for name in state):
+        prefix = next((prefix for prefix in WRAPPERS if all(str(name).startswith(prefix) for name in state)), None)
+        if prefix is None:
             break
-    _fill(network, content, path)
+        state, stripped = {name[len(prefix) :]: value for name, value in state.items()}, stripped + prefix
+    return state, stripped
 
 
 def check_same_model(path: Path, model: str, options: Mapping[str, Any]) -> None:

@@ -74,12 +74,14 @@ def check_heldout(path: Path, frames: object, depth_m: object, contract: Contrac
 
 def check_fit(path: Path, state: Mapping[str, Any], wanted: Mapping[str, Tensor]) -> None:
     """Raise BadInputError that names the first weight that is missing, unknown, or of another kind or shape."""
-    if missing := [name for name in wanted if name not in state]:
-        raise BadInputError(
-            f"{path}: the weight {missing[0]} is missing ({len(missing)} in all); is it this network's?"
-        )
-    if extra := [name for name in state if name not in wanted]:
-        raise BadInputError(f"{path}: the weight {extra[0]} is unknown ({len(extra)} in all); is it this network's?")
+    missing, extra = [name for name in wanted if name not in state], [name for name in state if name not in wanted]
+    wrong = [
+        f"{names[0]} is {how} ({len(names)} in all)"
+        for names, how in ((missing, "missing"), (extra, "unknown"))
+        if names
+    ]
+    if wrong:
+        raise BadInputError(f"{path}: the weight {', and '.join(wrong)}; is it this network's?")
     for name, value in wanted.items():
         check_plain(path, f"the weight {name}", state[name])
         if tuple(state[name].shape) != tuple(value.shape):

@@ -12,6 +12,7 @@ from mde_runtime.errors import BadInputError
 from mde_runtime.files import check_regular
 
 MAX_BYTES = 1 << 31  # protobuf's own limit, and so a bundle's
+TOO_LARGE = "a bundle cannot hold 2 GiB of weights: export a smaller network"
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
@@ -21,8 +22,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     """
     if path.stat().st_size > MAX_BYTES:
         raise BadInputError(
-            f"{path}: {path.stat().st_size} bytes are more than an ONNX file can have ({MAX_BYTES}); "
-            "do not trust this file"
+            f"{path}: {path.stat().st_size} bytes are more than an ONNX file can have ({MAX_BYTES}); {TOO_LARGE}"
         )
     try:
         model: onnx.ModelProto = onnx.ModelProto.FromString(path.read_bytes())
@@ -34,7 +34,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     for tensor in external_tensors(model):
         num_bytes += _read_external(tensor, path)
         if num_bytes > MAX_BYTES:
-            raise BadInputError(f"{path}: its weights are more than {MAX_BYTES} bytes; a bundle cannot hold them")
+            raise BadInputError(f"{path}: its weights are more than {MAX_BYTES} bytes; {TOO_LARGE}")
     return model
 
 
@@ -87,7 +87,7 @@ def _read_external(tensor: onnx.TensorProto, model: Path) -> int:
         )
     if size > MAX_BYTES:
         raise BadInputError(
-            f"{where}: {size} bytes are more than a bundle can hold ({MAX_BYTES}); do not trust this file"
+            f"{where}: {size} bytes are more than a graph in a bundle can have ({MAX_BYTES}); {TOO_LARGE}"
         )
     with file.open("rb") as data:
         data.seek(offset)

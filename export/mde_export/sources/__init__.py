@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from mde_export.judge.evidence import Depth, Frames, Pictures
 from mde_export.request import Request
+from mde_export.sources.pytorch_file import refuse_other_files
 from mde_runtime.certificate import PRECISIONS, Precision
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError, UsageError
@@ -38,7 +39,8 @@ class Source:
     depth_by: Callable[[Contract], DepthOf]  # the model itself with the stages of a contract
     tools: dict[str, str]  # name to version of what makes `network`
     precisions: tuple[Precision, ...] = ()  # beside FP32, that it already has
-    first_difference: Callable[[Frames], str] | None = None  # why the FP32 graph is another, on a frame; None: unknown
+    # Why the FP32 graph is another, on a frame, and what to do; None: unknown.
+    first_difference: Callable[[Frames], str] | None = None
     derived_from: Parity | None = None  # of the first FP32 graph that the reference comes from, to the original model
 
 
@@ -56,9 +58,11 @@ def open_source(request: Request) -> Source:
     kind = MODULE if request.is_module else SUFFIXES.get(path.suffix.lower(), CHECKPOINT)
     if not request.is_module and not path.is_file():
         raise BadInputError(f"{path}: no such file; name a checkpoint, an ONNX file or a bundle")
+    if kind == CHECKPOINT:
+        refuse_other_files(path)
     refuse = {
         CHECKPOINT: ("contract", "weights", "output", "source_size"),
-        MODULE: ("output",),
+        MODULE: (),
         SUFFIXES[".onnx"]: ("weights",),
         SUFFIXES[".mde"]: ("contract", "weights", "output", "batch"),
     }

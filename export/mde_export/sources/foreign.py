@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx
-import onnx.inliner
 import onnx_ir as ir
 import onnxscript.optimizer
-import onnxscript.version_converter
 from onnx_ir.passes import common
 
 from mde_export.graph.canonical import FROM_DAMAGED_GRAPHS, refusing_damage, to_bytes
@@ -15,8 +13,11 @@ from mde_export.graph.graft import stages_before
 from mde_export.graph.stages import FRAME, PIXELS
 from mde_export.judge.execute import Executor
 from mde_export.judge.extremes import extreme_frames
+from mde_export.sources.image_input import image_input_of, plain_input
 from mde_export.sources.opsets import to_readable_opset
-from mde_export.sources.original import Map, OnnxOriginal, Pixels
+from mde_export.sources.original import Map, OnnxOriginal, Pixels, plain_output
+from mde_export.sources.stage_names import rename_like_stages
+from mde_export.sources.training_norm import fold_constant_norms
 from mde_runtime.contract import Contract, ToNetwork
 from mde_runtime.errors import BadInputError
 
@@ -26,20 +27,26 @@ SAME = 1e-3  # of a map's largest value: a hundred times what another order of a
 def network_from_onnx(
     proto: onnx.ModelProto, contract: Contract, output: str | None, is_batch_open: bool, where: str
 ) -> tuple[ir.Model, OnnxOriginal]:
-    """The graph with the contract's input size, one output, and nothing but standard operators of a readable opset.
+    """The graph with the contract's input size, one map, and nothing but standard operators of a readable opset.
 
-    Beside it the file as it was brought: what the graph has to be like. output: which output is the map, where there
-    are several. Raises BadInputError that names the flag that would help.
+    Beside it the file as it was brought: what the graph has to be like. output: which output is the map, by name or
+    index, where there are several. Raises BadInputError that names the flag that would help.
     """
+    wanted = contract.to_network
     with refusing_damage(where):
         model = ir.serde.deserialize_model(proto)
         common.RemoveInitializersFromInputsPass()(model)
         _keep_one_output(model, output, where)
-        open_sides = _fix_input(model, contract.to_network, is_batch_open, where)
-        original = OnnxOriginal(proto, str(model.graph.outputs[0].name), where)
-        _check_map_follows(original, contract.to_network, open_sides)
+        image = image_input_of(model, wanted, is_batch_open, where)
+        name = str(model.graph.outputs[0].name)
+        original = OnnxOriginal(proto, image, name, (wanted.height_px, wanted.width_px), is_batch_open, where)
+        _check_map_follows(original, wanted, image.is_open)
         model = to_readable_opset(model, where)
         common.InlinePass()(model)
+        rename_like_stages(model)
+        fold_constant_norms(model)
+        plain_input(model, image, wanted, is_batch_open)
+        plain_output(model, original)
         return _faithful(model, original, contract), original
 
 
@@ -51,8 +58,6 @@ def _faithful(model: ir.Model, original: OnnxOriginal, contract: Contract) -> ir
     before = Executor(to_bytes(stages_before(contract)), literal=True)
     images = [before.run({FRAME: frame[None]})[PIXELS] for frame in extreme_frames(contract)]
     right = [original.map_of(image) for image in images]
-    if right[0].dtype != np.float32:
-        raise BadInputError(f"{original.where}: its output is {right[0].dtype}, not float32; export the FP32 network")
     runs, failure = None, None
     for form in _forms(model):
         try:
@@ -65,6 +70,11 @@ def _faithful(model: ir.Model, original: OnnxOriginal, contract: Contract) -> ir
         if is_same:
             return network
         runs = runs or network
+    if (num_frames := original.image.num_frames) > 1:
+        raise BadInputError(
+            f"{original.where}: takes {num_frames} frames at a time, and that number is baked in; export it "
+            "for one frame, or with an open batch"
+        ) from failure
     if runs is None:
         assert failure is not None
         raise failure
@@ -137,43 +147,18 @@ def _other(side: int, size: tuple[int, int]) -> int:
     return max(step, side // 2 // step * step)
 
 
-def _keep_one_output(model: ir.Model, output: str | None, where: str) -> None:
-    names = [value.name for value in model.graph.outputs]
-    if output is None and len(names) > 1:
-        raise BadInputError(f"{where}: has the outputs {', '.join(map(str, names))}; say which is depth with --output")
-    if output is not None and output not in names:
-        raise BadInputError(f"{where}: has no output {output!r}; name one of {', '.join(map(str, names))}")
-    model.graph.outputs[:] = [value for value in model.graph.outputs if output in (None, value.name)]
+def _keep_one_output(model: ir.Model, wanted: str | None, where: str) -> None:
+    outputs = list(model.graph.outputs)
+    listed = ", ".join(f"{index} {value.name} {value.shape or ''}".strip() for index, value in enumerate(outputs))
+    if wanted is None and len(outputs) > 1:
+        raise BadInputError(f"{where}: has the outputs {listed}; say which is depth with --output")
+    chosen = [value for value in outputs if wanted in (None, value.name)]
+    if not chosen and str(wanted).isdecimal():
+        chosen = outputs[int(str(wanted)) :][:1]
+    if not chosen:
+        raise BadInputError(f"{where}: has no output {wanted!r}; name one of {listed}")
+    model.graph.outputs[:] = chosen
     common.RemoveUnusedNodesPass()(model)
-
-
-def _fix_input(model: ir.Model, wanted: ToNetwork, is_batch_open: bool, where: str) -> tuple[bool, bool]:
-    """Give the image input the contract's size; symbolic sides take it, fixed ones must have it.
-
-    Whether height and width were symbolic.
-    """
-    inputs = model.graph.inputs
-    if len(inputs) != 1:
-        names = ", ".join(str(value.name) for value in inputs)
-        raise BadInputError(f"{where}: has the inputs {names}; a depth network here takes one image")
-    (image,) = inputs
-    if image.dtype != ir.DataType.FLOAT or image.shape is None or len(image.shape) != 4:
-        raise BadInputError(
-            f"{where}: its input {image.name} is {image.dtype} {image.shape}, not FLOAT (N, 3, h, w); "
-            "export the FP32 network without preprocessing"
-        )
-    size = ("N" if is_batch_open else 1, 3, wanted.height_px, wanted.width_px)
-    if is_batch_open and isinstance(image.shape[0], int):
-        raise BadInputError(f"{where}: takes {image.shape[0]} frames at a time; export it with an open batch")
-    for found, side in zip(image.shape.dims, size, strict=True):
-        if isinstance(found, int) and found != side:
-            raise BadInputError(f"{where}: its input is {image.shape}, the contract says {size}; change the contract")
-    is_height_open, is_width_open = (not isinstance(side, int) for side in image.shape.dims[2:])
-    image.shape = ir.Shape(size)
-    for node in model.graph:  # what was inferred for symbolic sides is inferred anew
-        for value in node.outputs:
-            value.shape = None
-    return is_height_open, is_width_open
 
 
 def _fix_output(model: ir.Model, shape: tuple[int, ...]) -> None:

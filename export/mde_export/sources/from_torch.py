@@ -11,8 +11,16 @@ import torch
 from torch import nn
 
 from mde_export.graph.canonical import OPSET
+from mde_export.sources.users_code import place_in
 from mde_runtime.contract import Contract
-from mde_runtime.errors import BadInputError
+from mde_runtime.errors import REASON_LENGTH, BadInputError
+
+REMEDIES = {  # by a word of PyTorch's
+    "scaled_dot_product_attention": "write its attention as matmul and softmax, or on tensors of rank 4; networks of "
+    'transformers: attn_implementation="eager"',
+    "DataDependent": "make its forward free of branches on tensor values",
+    "data-dependent": "make its forward free of branches on tensor values",
+}
 
 
 def onnx_from_torch(network: nn.Module, contract: Contract, most_at_once: int = 1) -> ir.Model:
@@ -42,10 +50,8 @@ def program_of(network: nn.Module, contract: Contract, most_at_once: int = 1) ->
             dynamic_shapes=({0: torch.export.Dim("N", min=1, max=most_at_once)},) if is_open else None,
         )
     except torch.onnx.OnnxExporterError as error:
-        cause = error.__cause__ or error
         raise BadInputError(
-            f"PyTorch cannot export the network ({type(cause).__name__}: {_last_line(cause)}); "
-            "make its forward free of branches on tensor values"
+            f"PyTorch cannot export the network ({_first_cause(error)}); {_remedy(error, network)}"
         ) from error
     assert program is not None  # of the older exporter only
     return program
@@ -64,5 +70,33 @@ def quiet() -> Iterator[None]:
         logging.getLogger("torch.onnx").setLevel(level)
 
 
-def _last_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[-1][:200]
+def _causes(error: BaseException) -> list[BaseException]:
+    """An exception and those that led to it, the first of them last."""
+    causes = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    return causes
+
+
+def _first_cause(error: BaseException) -> str:
+    """The first line of the first cause, and where: PyTorch's advice comes after it, then its pages of context."""
+    causes = _causes(error)
+    cause, place = causes[-1], next(filter(None, (place_in(cause) for cause in reversed(causes))), "")
+    first_line = next((line for line in str(cause).splitlines() if line.strip()), "")
+    return f"{type(cause).__name__}: {first_line.strip()[:REASON_LENGTH]}{f', at {place}' if place else ''}"
+
+
+def _remedy(error: BaseException, network: nn.Module) -> str:
+    """The way out that is known for what PyTorch says, else the way around."""
+    said = " ".join(f"{type(cause).__name__} {cause}" for cause in _causes(error))
+    scripted = [path for path, layer in network.named_modules() if isinstance(layer, torch.jit.ScriptModule)]
+    if scripted:
+        which = f"its layer {scripted[0]}" if scripted[0] else "the network"
+        return (
+            f"{which} is TorchScript, which is not captured: build it from its Python class, or write an ONNX file "
+            "with torch.onnx.export(..., dynamo=False) and give that"
+        )
+    for sign, remedy in REMEDIES.items():
+        if sign in said:
+            return remedy
+    return "rewrite that part of its forward, or write an ONNX file with another exporter and give that"

@@ -1,5 +1,8 @@
 """An ONNX file of any depth network: the file as it was brought is the reference."""
 
+import itertools
+from collections.abc import Iterable, Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,9 +12,12 @@ from mde_export.graph.canonical import refusing_damage
 from mde_export.graph.load_onnx import load_onnx
 from mde_export.request import Request, Size, contract_of
 from mde_export.sources import Source
+from mde_export.sources.first_node import first_node
 from mde_export.sources.foreign import network_from_onnx
 from mde_export.sources.widen import float_network
 from mde_runtime import files
+
+ONNX_DOMAIN = "ai.onnx"
 
 
 def open_source(request: Request) -> Source:
@@ -19,7 +25,8 @@ def open_source(request: Request) -> Source:
     path = Path(request.model)
     proto = load_onnx(path)
     with refusing_damage(str(path)):
-        onnx.checker.check_model(proto)
+        _name_domain_plainly(proto)
+        _check(proto)
         proto, is_widened = float_network(proto, str(path))
     contract = contract_of(request, _size_of(proto))
     network, original = network_from_onnx(proto, contract, request.output, request.most_at_once > 1, str(path))
@@ -36,7 +43,40 @@ def open_source(request: Request) -> Source:
         reference=f"{name}, in {original.in_words}",
         depth_by=original.depth_by,
         tools={"onnxscript": version("onnxscript")},
+        first_difference=partial(first_node, original, network, contract),
     )
+
+
+def _name_domain_plainly(proto: onnx.ModelProto) -> None:
+    """`ai.onnx`, the other name of ONNX's own domain -> the empty one, which checkers and converters look for."""
+    for entry in itertools.chain(proto.opset_import, *(function.opset_import for function in proto.functions)):
+        if entry.domain == ONNX_DOMAIN:
+            entry.domain = ""
+    for node in itertools.chain(_nodes(proto.graph.node), *(_nodes(function.node) for function in proto.functions)):
+        if node.domain == ONNX_DOMAIN:
+            node.domain = ""
+
+
+def _nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from _nodes(graph.node)
+
+
+def _check(proto: onnx.ModelProto) -> None:
+    """As onnx's checker, but an input or output need not say its shape: it is seen when the file runs."""
+    silent = [
+        value.type.tensor_type
+        for value in (*proto.graph.input, *proto.graph.output)
+        if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
+    ]
+    for kind in silent:
+        kind.shape.SetInParent()
+    onnx.checker.check_model(proto)
+    for kind in silent:
+        kind.ClearField("shape")
 
 
 def _size_of(proto: onnx.ModelProto) -> Size | None:
@@ -44,4 +84,7 @@ def _size_of(proto: onnx.ModelProto) -> Size | None:
     weights = {tensor.name for tensor in proto.graph.initializer}
     images = [value for value in proto.graph.input if value.name not in weights]
     sides = [side.dim_value for side in images[0].type.tensor_type.shape.dim] if len(images) == 1 else []
-    return (sides[2], sides[3]) if len(sides) == 4 and min(sides[2:]) > 0 else None
+    if len(sides) != 4:
+        return None
+    height, width = sides[1:3] if sides[3] == 3 and sides[1] != 3 else sides[2:]
+    return (height, width) if min(height, width) > 0 else None

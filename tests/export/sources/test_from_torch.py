@@ -77,8 +77,59 @@ def test_a_network_that_branches_on_values_is_refused_with_a_remedy(contract):
         def forward(self, x):
             return x if x.sum() > 0 else -x
 
-    with pytest.raises(BadInputError, match="branches on tensor values"):
+    with pytest.raises(
+        BadInputError, match=r"test_from_torch\.py:\d+\); make its forward free of branches on tensor values"
+    ):
         onnx_from_torch(Branching(), contract())
+
+
+class Attention(nn.Module):
+    def forward(self, x):
+        rows = x[:, 0]
+        return nn.functional.scaled_dot_product_attention(rows, rows, rows)
+
+
+class Scripted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inside = torch.jit.script(nn.Conv2d(3, 1, 1))
+
+    def forward(self, x):
+        return self.inside(x)
+
+
+@pytest.mark.filterwarnings("ignore")  # TorchScript is deprecated
+@pytest.mark.parametrize(
+    ("network", "cause", "remedy"),
+    [
+        (Attention, "only 4D query, key, and value are supported", 'attn_implementation="eager"'),
+        (Scripted, "forward() takes 2 positional arguments", "its layer inside is TorchScript, which is not captured"),
+    ],
+)
+def test_the_first_cause_of_a_failed_capture_is_said_with_what_helps(contract, network, cause, remedy):
+    with pytest.raises(BadInputError) as refused:
+        onnx_from_torch(network(), contract())
+    assert f"AssertionError: {cause}" in str(refused.value) or f"TypeError: Conv2d.{cause}" in str(refused.value)
+    assert remedy in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+class Standardised(nn.Module):
+    """Its weights have mean 0 and variance 1, by a batch norm in training mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 3)
+
+    def forward(self, x):
+        flat = self.conv.weight.reshape(1, 1, -1)
+        weight = nn.functional.batch_norm(flat, None, None, training=True).reshape_as(self.conv.weight)
+        return nn.functional.conv2d(x, weight, self.conv.bias)
+
+
+def test_standardised_weights_of_a_module_are_plain_weights_in_the_graph(contract):
+    graph = onnx.ModelProto.FromString(to_bytes(onnx_from_torch(Standardised(), contract())))
+    assert [node.op_type for node in graph.graph.node] == ["Conv"]
 
 
 def test_a_graph_in_training_mode_is_refused():

@@ -327,3 +327,15 @@ def test_a_newer_operator_is_written_out_for_the_newest_opset_that_devices_read(
     np.testing.assert_allclose(
         depth_of_bundle(tmp_path / "net.mde", frames[:4]), depth_of_file(path, frames[:4]), atol=1e-4
     )  # float32: an order of additions
+
+
+def test_a_certificate_that_fails_names_the_first_node_that_differs_and_no_training(saved, mde_export, tmp_path):
+    nodes, weights = plain()
+    nodes[-1].input[0] = "noisy"
+    nodes[2:2] = [make_node("RandomNormalLike", ["b"], ["n"], name="chance"), make_node("Add", ["b", "n"], ["noisy"])]
+    ended = mde_export(saved(nodes, weights))
+    assert ended.exit_code == 1
+    last = ended.stderr.splitlines()[-1]
+    assert "the file answers otherwise each time it is run, first at node chance (RandomNormalLike), n, by up" in last
+    assert "training" not in last
+    assert not (tmp_path / "net.mde").exists()
