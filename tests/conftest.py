@@ -1,6 +1,8 @@
 """What every room's tests share: a cache of their own, and a bundle small enough to be made for each test."""
 
 import dataclasses
+import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mde_runtime import files, parity
-from mde_runtime.bundle import Golden, Provenance, write_bundle
+from mde_runtime.bundle import MANIFEST, Golden, Provenance, stored_zip, write_bundle
 from mde_runtime.certificate import SCHEMA, Certificate, Island, Precision
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
 from mde_runtime.parity import Limits
@@ -72,8 +74,10 @@ def depth_of(frames: np.ndarray) -> np.ndarray:
 
 
 def graph_of(kind: str = "FLOAT", offset_m: float = 0.0, far_m: float = 20.0) -> bytes:
-    """The tiny network as an exported graph. kind: what it computes in. offset_m: how wrong it is."""
-    number = {"FLOAT": onnx.TensorProto.FLOAT, "FLOAT16": onnx.TensorProto.FLOAT16}[kind]
+    """The tiny network as an exported graph. kind: FLOAT, FLOAT16 or INT8. offset_m: how wrong it is."""
+    number = onnx.TensorProto.FLOAT16 if kind == "FLOAT16" else onnx.TensorProto.FLOAT
+    levels = "step = Constant <value_float = 1.0> () levels = QuantizeLinear (exact, step)"
+    mean = f"{levels} mean = DequantizeLinear (levels, step)" if kind == "INT8" else "mean = Identity (exact)"
     model = onnx.parser.parse_model(f"""
         <ir_version: 10, opset_import: ["": 20]>
         tiny (uint8[N, {HEIGHT_PX}, {WIDTH_PX}, 3] frame)
@@ -81,7 +85,8 @@ def graph_of(kind: str = "FLOAT", offset_m: float = 0.0, far_m: float = 20.0) ->
         {{
             values = Cast <to = {number}> (frame)
             channels = Constant <value_ints = [3]> ()
-            mean = ReduceMean <keepdims = 0> (values, channels)
+            exact = ReduceMean <keepdims = 0> (values, channels)
+            {mean}
             wide = Cast <to = 1> (mean)
             metres = Constant <value_float = {20 / 255}> ()
             scaled = Mul (wide, metres)
@@ -148,6 +153,20 @@ def make_bundle(tmp_path: Path, tiny_contract: Contract, tiny_frames: np.ndarray
         return path
 
     return make
+
+
+@pytest.fixture
+def with_member() -> Callable[[Path, str, bytes], None]:
+    """A function that gives a bundle another member, and a manifest that vouches for it."""
+
+    def give(bundle: Path, name: str, member: bytes) -> None:
+        with zipfile.ZipFile(bundle) as archive:
+            content = {entry: archive.read(entry) for entry in archive.namelist()}
+        manifest = json.loads(content[MANIFEST])
+        manifest["members"][name] = {"sha256": files.sha256_of(member), "size_bytes": len(member)}
+        bundle.write_bytes(stored_zip({**content, name: member, MANIFEST: json.dumps(manifest).encode()}))
+
+    return give
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ Format: docs/formats.md.
 
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,12 @@ from mde_runtime import files, records
 from mde_runtime.certificate import PRECISIONS, Certificate, Precision, read_certificate
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
-from mde_runtime.onnx_bytes import external_tensor
+from mde_runtime.onnx_bytes import facts_of
 
 SCHEMA, READABLE_SCHEMAS = 2, (1, 2)  # 2: certificates of schema 2
 SUFFIX = ".mde"
 MANIFEST, GOLDEN = "manifest.json", "golden.npz"
+GOLDEN_ARRAYS = ("frames", "depth_m")
 MAX_BYTES = {
     MANIFEST: 1 << 20,
     GOLDEN: 1 << 29,
@@ -33,7 +35,8 @@ MAX_BYTES = {
 }  # 2 GiB: protobuf's own limit
 # What zipfile raises for a damaged or foreign file; RuntimeError, NotImplementedError: encrypted, of a later version.
 DAMAGED_ZIP = (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError, OverflowError, RuntimeError)
-DAMAGED_ARRAYS = (*DAMAGED_ZIP, MemoryError, SyntaxError, TokenError)  # numpy parses an array's header as Python
+# numpy parses an array's header as Python.
+DAMAGED_ARRAYS = (*DAMAGED_ZIP, MemoryError, SyntaxError, TokenError, TypeError)
 _ZIP_DATE = (
     1980,
     1,
@@ -101,18 +104,12 @@ class Bundle:
     def graph(self, precision: Precision) -> bytes:
         """The ONNX graph of a precision, with all of its weights.
 
-        Raises BadInputError when the bundle has none, its bytes were altered, or it wants values from another file.
+        Raises BadInputError when the bundle has none, its bytes were altered, it wants values from another file, has
+        operators of its own, or is of another precision.
         """
         self.graph_sha256(precision)
-        content, where = self._read(graph_name(precision)), f"{self.path}: {graph_name(precision)}"
-        try:
-            tensor = external_tensor(content)
-        except ValueError as error:
-            raise BadInputError(f"{where} is no ONNX graph ({error}); export the model again") from error
-        if tensor is not None:  # that file's bytes are in no hash
-            raise BadInputError(
-                f"{where}: the tensor {tensor[:80]!r} takes its values from another file; do not trust this bundle"
-            )
+        content = self._read(graph_name(precision))
+        _check_graph(content, precision, f"{self.path}: {graph_name(precision)}")
         return content
 
     def graph_sha256(self, precision: Precision) -> str:
@@ -133,6 +130,11 @@ class Bundle:
         certificate = read_certificate(self._read(certificate_name(precision)), where)
         if (certificate.precision, certificate.graph_sha256) != (precision, graph_sha256):
             raise BadInputError(f"{where} is of another graph; do not trust this bundle")
+        if not certificate.has_limits_of(self.contract.from_network):
+            raise BadInputError(
+                f"{where}: its limits are not those of {precision} over the contract's depth range; "
+                "do not trust this bundle"
+            )
         if breaches := certificate.parity.breaches(certificate.limits):
             raise BadInputError(f"{where}: its graph did not pass ({breaches[0]}); do not trust this bundle")
         return certificate
@@ -148,7 +150,7 @@ class Bundle:
 
     def golden(self) -> Golden:
         """The golden frames. Raises BadInputError when they do not fit the contract or their depth is no number."""
-        arrays = _load_npz(self._read(GOLDEN), f"{self.path}: {GOLDEN}", ("frames", "depth_m"))
+        arrays = _load_npz(self._read(GOLDEN), f"{self.path}: {GOLDEN}", GOLDEN_ARRAYS)
         source = self.contract.source
         shape = (len(arrays["frames"]) if arrays["frames"].ndim else 0, source.height_px, source.width_px)
         for name, wanted_shape, wanted_dtype in (("frames", (*shape, 3), "uint8"), ("depth_m", shape, "float32")):
@@ -239,15 +241,37 @@ def write_bundle(
     certificates: Mapping[Precision, Certificate],
     golden: Golden,
 ) -> None:
-    """Write a bundle, whole or not at all. The same arguments give the same bytes."""
+    """Write a bundle, whole or not at all. The same arguments give the same bytes.
+
+    It is read back before it takes its place: raises BadInputError where no reader would take it.
+    """
     members = {graph_name(precision): content for precision, content in graphs.items()}
     members |= {
         certificate_name(precision): records.dumps(record).encode() for precision, record in certificates.items()
     }
     members[GOLDEN] = stored_zip({"frames.npy": _npy(golden.frames), "depth_m.npy": _npy(golden.depth_m)})
     listing = {name: Member(files.sha256_of(content), len(content)) for name, content in sorted(members.items())}
-    manifest = records.dumps(Manifest(SCHEMA, contract, listing, provenance)).encode()
-    files.write_bytes(path, stored_zip({MANIFEST: manifest, **dict(sorted(members.items()))}))
+    try:
+        manifest = records.dumps(Manifest(SCHEMA, contract, listing, provenance)).encode()
+    except (ValueError, TypeError, RecursionError) as error:  # a recipe of another room may hold anything
+        raise BadInputError(
+            f"the bundle's {MANIFEST} cannot be written ({error}); look at the recipe of what is exported"
+        ) from error
+    with files.replacing(path) as draft:
+        draft.write_bytes(stored_zip({MANIFEST: manifest, **dict(sorted(members.items()))}))
+        try:
+            check_whole(read_bundle(draft))
+        except BadInputError as error:
+            problem = str(error).removeprefix(f"{draft}: ")  # a name that nobody has heard of
+            raise BadInputError(f"the bundle would not open again, so it was not written: {problem}") from error
+
+
+def check_whole(bundle: Bundle) -> None:
+    """Read every member and check it. Raises BadInputError that names the first that is not what it should be."""
+    for precision in bundle.precisions:
+        bundle.graph(precision)
+        bundle.certificate(precision)
+    bundle.golden()
 
 
 def stored_zip(members: Mapping[str, bytes]) -> bytes:
@@ -263,6 +287,7 @@ def stored_zip(members: Mapping[str, bytes]) -> bytes:
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
+        files.check_regular(path)
         return zipfile.ZipFile(path)
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; make a bundle with mde-export") from error
@@ -273,14 +298,14 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def _check_listing(path: Path, entries: list[zipfile.ZipInfo]) -> None:
-    names = [entry.filename for entry in entries]
-    if doubled := next((name for name in names if names.count(name) > 1), None):
-        raise BadInputError(f"{path}: the member {doubled} is there twice; do not trust this file")
-    if MANIFEST not in names:
+    counts = Counter(entry.filename for entry in entries)
+    if MANIFEST not in counts:
         raise BadInputError(f"{path}: the member {MANIFEST} is missing; this is no bundle of mde-export")
     for entry in entries:
         if entry.filename not in KNOWN_MEMBERS | {MANIFEST}:
-            raise BadInputError(f"{path}: unknown member {entry.filename!r}; do not trust this file")
+            raise BadInputError(f"{path}: unknown member {entry.filename[:80]!r}; do not trust this file")
+        if counts[entry.filename] > 1:
+            raise BadInputError(f"{path}: the member {entry.filename} is there twice; do not trust this file")
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size or entry.flag_bits & 1:
             raise BadInputError(f"{path}: {entry.filename} is compressed or encrypted; members of a bundle are stored")
         limit = MAX_BYTES.get(entry.filename) or MAX_BYTES[entry.filename.split("/")[0]]
@@ -290,6 +315,38 @@ def _check_listing(path: Path, entries: list[zipfile.ZipInfo]) -> None:
             )
     if sum(entry.file_size for entry in entries) > path.stat().st_size:
         raise BadInputError(f"{path}: its members overlap; do not trust this file")
+
+
+def nominal_alone(graph: bytes, precision: Precision) -> str:
+    """In words, how a graph has a precision in its name alone; empty where it computes in it.
+
+    A network whose every layer has to stay FP32 exports to such a graph: it is right, and no faster.
+    """
+    facts = facts_of(graph)
+    if precision == "fp16" and not facts.computes_in_half:
+        return "computes nothing in half"
+    if precision == "int8" and not facts.quantizes:
+        return "quantises nothing"
+    return ""
+
+
+def _check_graph(graph: bytes, precision: Precision, where: str) -> None:
+    """Raise BadInputError where a graph must not run, or is not of the precision that its name says."""
+    try:
+        facts = facts_of(graph)
+    except ValueError as error:
+        raise BadInputError(f"{where} is no ONNX graph ({error}); export the model again") from error
+    if facts.external_tensor is not None:  # that file's bytes are in no hash
+        raise BadInputError(
+            f"{where}: the tensor {facts.external_tensor[:80]!r} takes its values from another file; "
+            "do not trust this bundle"
+        )
+    if facts.foreign_operator is not None:
+        raise BadInputError(
+            f"{where}: {facts.foreign_operator[:80]!r} is no operator of the standard ONNX domain; export again without"
+        )
+    if precision == "fp32" and facts.half:  # a CPU computes half in FP32, so the certificate would hide an overflow
+        raise BadInputError(f"{where}: has half-precision tensors, so it is no FP32 graph; export the model again")
 
 
 def _npy(array: npt.NDArray[Any]) -> bytes:
@@ -302,10 +359,15 @@ def _load_npz(content: bytes, where: str, names: tuple[str, ...]) -> dict[str, n
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:  # it may not unpack to more than its size
             entries = archive.infolist()
+            if sorted(entry.filename for entry in entries) != sorted(f"{name}.npy" for name in names):
+                raise BadInputError(f"{where}: not the arrays {', '.join(names)} alone; export the model again")
             is_stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
             if not is_stored or sum(entry.file_size for entry in entries) > len(content):
                 raise BadInputError(f"{where}: its arrays are compressed or overlap; do not trust this file")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: archive[name] for name in names}
+            arrays = {name: archive[name] for name in names}
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # numpy gives others as their bytes
+            raise ValueError("one of them is no .npy file")
+        return arrays
     except DAMAGED_ARRAYS as error:
         raise BadInputError(f"{where}: not the arrays {', '.join(names)} ({error}); export the model again") from error

@@ -1,9 +1,11 @@
 """The certificate of a graph: how far it is from the model it came from, on which frames, judged how."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import astuple, dataclass, replace
 from typing import Any, Literal
 
 from mde_runtime import records
+from mde_runtime.contract import FromNetwork
 from mde_runtime.errors import BadInputError
 from mde_runtime.parity import Limits, Parity
 
@@ -20,6 +22,10 @@ class Island:
     nodes: tuple[str, ...]  # ONNX node names
     reason: str
     rmse_worst_without_m: float | None  # the worst frame's RMSE if this block were lowered too; None: kept by rule
+
+
+NEVER_NEGATIVE = ("reference_std_m", "rmse_m", "rmse_worst_m", "p999_m", "max_abs_m", "abs_rel", "num_nonfinite")
+ROUNDING = 1e-9  # relative: sums in another order, and the same formula on another machine
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,15 @@ class Certificate:
     derived_from: Parity | None  # the original's figures, where the reference was a bundle's FP32 graph
     truth_rmse_m: tuple[float, float] | None  # RMSE to ground truth of the reference and of this graph, where known
 
+    def has_limits_of(self, from_network: FromNetwork) -> bool:
+        """Whether its limits are those of its precision over a depth range. Schema 1 had none for R²."""
+        limits = Limits.of(self.precision, from_network)
+        pairs = zip(astuple(self.limits), astuple(limits if self.schema > 1 else replace(limits, r2=None)), strict=True)
+        return all(
+            found is wanted if found is None or wanted is None else math.isclose(found, wanted, rel_tol=ROUNDING)
+            for found, wanted in pairs
+        )
+
 
 def read_certificate(text: bytes, where: str) -> Certificate:
     """A certificate of this schema or of the first. Raises BadInputError that begins with `where`."""
@@ -50,7 +65,32 @@ def read_certificate(text: bytes, where: str) -> Certificate:
         raise BadInputError(
             f"{where}: certificate schema {certificate.schema}, this version reads 1 and {SCHEMA}; update mde-toolchain"
         )
+    figures = {"parity": certificate.parity, "derived_from": certificate.derived_from}
+    for name, parity in figures.items():
+        if parity is not None and (what := impossible(parity)):
+            raise BadInputError(f"{where}: {name}: {what}, which nothing can measure; do not trust this file")
     return certificate
+
+
+def impossible(parity: Parity) -> str:
+    """The first figure that no measurement can give, or that contradicts another one; empty where there is none."""
+    most_rmse_m, most_bias_m = parity.rmse_worst_m * (1 + ROUNDING), parity.rmse_m * (1 + ROUNDING)
+    ranges = (
+        ("num_frames", 1, math.inf),
+        *((name, 0, math.inf) for name in NEVER_NEGATIVE),
+        ("worst_frame", 0, parity.num_frames - 1),
+        ("p999_m", 0, parity.max_abs_m),
+        ("rmse_m", 0, most_rmse_m),  # the worst frame's is at least that of all
+        ("bias_m", -most_bias_m, most_bias_m),  # a mean is within the root mean square
+        ("ssim_worst", -1 - ROUNDING, 1 + ROUNDING),
+        ("r2", -math.inf, 1),
+        ("delta1", 0, 1),
+    )
+    for name, low, high in ranges:
+        value = getattr(parity, name)
+        if value is not None and not low <= value <= high:
+            return f"{name} is {value}"
+    return ""
 
 
 def _from_first_schema(content: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from functools import partial
 from mde_runtime import verify
 from mde_runtime.backends import BACKENDS, Graph, Session, open_session
 from mde_runtime.bundle import Bundle
-from mde_runtime.cache import get_ranking
+from mde_runtime.cache import get_ranking, take_ignored
 from mde_runtime.certificate import PRECISIONS, Precision
-from mde_runtime.errors import BadInputError, MachineError, UsageError, VerdictError
+from mde_runtime.errors import BadInputError, MachineError, UsageError, VerdictError, one_line
 from mde_runtime.verify import Verification
 
 AUTO = "auto"
@@ -32,6 +32,7 @@ class Choice:
     is_newly_verified: bool  # this machine held no record, so the golden frames ran when the bundle was opened
     failed: tuple[str, ...]  # what would have come first, but failed verification
     not_here: dict[str, str]  # the backends that would have come first, and why this machine cannot open them
+    ignored: tuple[str, ...] = ()  # entries of the cache that counted as none, and why
 
     @classmethod
     def asked_for(
@@ -59,7 +60,8 @@ class Choice:
         ]
         if self.not_here:
             lines.append(f"not here: {', '.join(self.not_here)} (mde-doctor says why)")
-        return "\n".join(lines)
+        lines.extend(self.ignored)
+        return "\n".join(map(one_line, lines))
 
 
 def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None) -> tuple[Session, Choice]:
@@ -95,6 +97,7 @@ def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None
                 is_newly_verified=is_new,
                 failed=tuple(failed),
                 not_here=not_here,
+                ignored=take_ignored(),
             )
     reasons = "; ".join([*failed, *(f"{name}: {reason}" for name, reason in not_here.items())])
     kind = VerdictError if failed else MachineError

@@ -3,11 +3,18 @@
 A message is one line: what is wrong, where, and what to do.
 """
 
+import re
+
+LINE_ENDS = re.compile(r"\s*[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]\s*")
+
 
 class MdeError(Exception):
     """Anything that this project refuses or fails to do. Never raised itself: its children say whose turn it is."""
 
     exit_code = 3
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())  # names and texts of hostile files are in many messages
 
 
 class VerdictError(MdeError):
@@ -40,14 +47,21 @@ class MeasurementError(MdeError):
     exit_code = 5
 
 
-REASON_LENGTH = 300  # of another library's words in a message of ours
-
-
-def one_line(error: BaseException) -> str:
-    """Another library's words for a failure, as part of a message of one line; its kind where it has no words."""
-    return " ".join(str(error).split())[:REASON_LENGTH] or type(error).__name__
-
-
 BUG = 70  # of an exception that nobody foresaw: EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C (128 + SIGINT)
 TERMINATED = 143  # by SIGTERM (128 + SIGTERM)
+
+
+def one_line(text: str) -> str:
+    """Text from anywhere as one line that no terminal takes for a command: what cannot be printed is escaped."""
+    joined = LINE_ENDS.sub(" ", text)
+    return joined if joined.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in joined)
+
+
+REASON_LENGTH = 300  # of another library's words in a message of ours
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception's own words on one line, as part of a message of ours, cut short; its type where it has none."""
+    text = " ".join(one_line(str(error)).split()) or type(error).__name__
+    return text if len(text) <= REASON_LENGTH else f"{text[: REASON_LENGTH - 3]}..."

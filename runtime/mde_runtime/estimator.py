@@ -1,16 +1,19 @@
 """Depth in metres from a camera's frame, in one line: the backend is chosen and verified when the bundle is opened."""
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.ahead import Ahead, reading_ahead
-from mde_runtime.backends import Arrays, DeviceSession, PipelinedSession, Session
+from mde_runtime.backends import Arrays, DeviceSession, Lane, PipelinedSession, Session
 from mde_runtime.bundle import read_bundle
 from mde_runtime.choosing import AUTO, Choice, choose
 from mde_runtime.colour_orders import convert
@@ -50,12 +53,15 @@ class Detail:
 class DepthEstimator:
     """A bundle, opened on the best verified backend of this machine.
 
-    For one thread at a time: open one estimator a thread, as many as the memory holds.
+    Threads that share one take turns. For more frames a second open one a thread, as many as the memory holds.
     """
 
     def __init__(self, session: Session, contract: Contract, choice: Choice):
         self.contract, self.choice = contract, choice
         self._session: Session | None = session
+        self._on_device = session if isinstance(session, DeviceSession) and session.max_batch == 1 else None
+        self._turn = threading.RLock()  # R: a stream that the garbage collector ends may be this thread's own
+        self._is_streaming = False  # in the session's lanes, which nothing else may use meanwhile
         self._shape = (contract.source.height_px, contract.source.width_px, 3)
         self._converted = np.empty(self._shape, np.uint8)
         self._num_nonfinite = np.empty(1, np.int32)
@@ -82,21 +88,25 @@ class DepthEstimator:
         that no depth map is allocated; else the array given back is the caller's own.
         Raises BadInputError for any other frame.
         """
-        feeds = {"frame": self._checked(frame, color)[None]}
-        if out is None:
-            depth_m: Depth = self._opened().run(feeds)["depth_m"][0]
-            return depth_m
-        _check_out(out, self._shape[:2])
-        self._opened().run(feeds, {"depth_m": out[None], "num_nonfinite": self._num_nonfinite})
-        return out
+        with self._turn:
+            session = self._free_session()
+            feeds = {"frame": self._checked(frame, color)[None]}
+            if out is None:
+                depth_m: Depth = session.run(feeds)["depth_m"][0]
+                return depth_m
+            _check_out(out, self._shape[:2])
+            session.run(feeds, {"depth_m": out[None], "num_nonfinite": self._num_nonfinite})
+            return out
 
     def detail(self, frame: Frame, *, color: str | None = None) -> Detail:
         """Depth of a frame with its health and how long it took; see `__call__`."""
-        start = time.perf_counter_ns()
-        feeds = {"frame": self._checked(frame, color)[None]}
-        checked = time.perf_counter_ns()
-        answer = self._opened().run(feeds)
-        end = time.perf_counter_ns()
+        with self._turn:
+            start = time.perf_counter_ns()
+            session = self._free_session()
+            feeds = {"frame": self._checked(frame, color)[None]}
+            checked = time.perf_counter_ns()
+            answer = session.run(feeds)
+            end = time.perf_counter_ns()
         spans = {"check": checked - start, "run": end - checked, "total": end - start}
         health = Health(int(answer["num_nonfinite"][0]))
         return Detail(answer["depth_m"][0], health, {name: span / 1e6 for name, span in spans.items()})
@@ -112,15 +122,16 @@ class DepthEstimator:
             )
         for frame in frames:
             self._checked(frame, None)
-        session = self._opened()
-        step = session.max_batch or MAX_OPEN_BATCH
-        if isinstance(session, PipelinedSession) and session.max_batch is None:
-            step = 1  # of a CPU: it is kept busy by its lanes
-        starts = range(0, len(frames), step)
         depth_m = np.empty(frames.shape[:3], np.float32)
-        with reading_ahead((frames[start : start + step] for start in starts), AHEAD) as parts:
-            for start, answer in zip(starts, _answers(session, parts, lambda part: {"frame": part}), strict=True):
-                depth_m[start : start + step] = answer["depth_m"]
+        with self._turn:
+            session = self._free_session()
+            step = session.max_batch or MAX_OPEN_BATCH
+            if isinstance(session, PipelinedSession) and session.max_batch is None:
+                step = 1  # of a CPU: it is kept busy by its lanes
+            starts = range(0, len(frames), step)
+            with reading_ahead((frames[start : start + step] for start in starts), AHEAD) as parts:
+                for start, answer in zip(starts, _answers(session, parts, lambda part: {"frame": part}), strict=True):
+                    depth_m[start : start + step] = answer["depth_m"]
         return depth_m
 
     def stream(self, frames: Iterable[Frame], *, color: str | None = None) -> Iterator[Depth]:
@@ -129,15 +140,22 @@ class DepthEstimator:
         `frames` is iterated in a thread of its own, at most `AHEAD` frames ahead, so that decoding or waiting for a
         camera costs nothing while the network runs; on a GPU the next frame uploads meanwhile, too. A frame's depth
         never waits for the next frame. What `frames` raises is raised here, after the depth before it.
+
+        A frame is copied when it is read, so `frames` may use its memory again for the next. On TensorRT and
+        `openvino-throughput` nothing else can be asked of the estimator until the stream ends or is closed: UsageError.
         """
 
         def feeds_of(frame: Frame) -> dict[str, Frame]:
-            self._opened()  # also in the middle of a stream
             return {"frame": self._checked(frame, color)[None]}
 
-        with reading_ahead(frames, AHEAD) as ahead:
-            for answer in _answers(self._opened(), ahead, feeds_of):
-                yield answer["depth_m"][0]
+        with self._streaming() as lanes, reading_ahead(map(_copied, frames), AHEAD) as ahead:
+            if lanes:
+                with contextlib.closing(overlapped(lanes, ahead, feeds_of)) as answers:
+                    for answer in answers:
+                        yield answer["depth_m"][0]
+            else:
+                for frame in ahead:
+                    yield self(frame, color=color)
 
     def on_device(self, frame: object, out: object, stream: int) -> None:
         """Queue a frame that is on the GPU already, and write its depth there. Waits for nothing.
@@ -146,24 +164,26 @@ class DepthEstimator:
         stream: the CUDA stream on which the frame is being made, e.g. `torch.cuda.current_stream().cuda_stream`; what
         is queued there afterwards sees the depth. Raises UsageError where the backend is not on a GPU.
         """
-        session = self._opened()
-        if not isinstance(session, DeviceSession) or session.max_batch != 1:
-            raise UsageError(
-                f"{self.choice.backend} cannot run on data of the GPU; open the bundle with backend='tensorrt' and an "
-                "engine of batch 1"
-            )
-        height_px, width_px, _ = self._shape
-        pointers = {
-            "frame": pointer_of(frame, "the frame", self._shape, "uint8"),
-            "depth_m": pointer_of(out, "out", (height_px, width_px), "float32"),
-        }
-        session.run_on(stream, pointers)
+        with self._turn:
+            self._free_session()
+            if self._on_device is None:
+                raise UsageError(
+                    f"{self.choice.backend} cannot run on data of the GPU; open the bundle with backend='tensorrt' and "
+                    "an engine of batch 1"
+                )
+            height_px, width_px, _ = self._shape
+            pointers = {
+                "frame": pointer_of(frame, "the frame", self._shape, "uint8"),
+                "depth_m": pointer_of(out, "out", (height_px, width_px), "float32"),
+            }
+            self._on_device.run_on(stream, pointers)
 
     def close(self) -> None:
-        """Give back the device's memory. Closing twice is harmless."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        """Give back the device's memory, once the call that another thread makes is done. Closing twice is harmless."""
+        with self._turn:
+            session, self._session, self._on_device = self._session, None, None
+            if session is not None:
+                session.close()
 
     def __enter__(self) -> "DepthEstimator":
         return self
@@ -175,6 +195,26 @@ class DepthEstimator:
         if self._session is None:
             raise UsageError("this estimator is closed; open the bundle again")
         return self._session
+
+    def _free_session(self) -> Session:
+        """The session, where no stream is in its lanes."""
+        session = self._opened()
+        if self._is_streaming:
+            raise UsageError("a stream is running on this estimator; end it first, or open another estimator")
+        return session
+
+    @contextlib.contextmanager
+    def _streaming(self) -> Iterator[Sequence[Lane]]:
+        """The session's lanes, which belong to the block; none where it has none."""
+        with self._turn:
+            session = self._free_session()
+            lanes = session.lanes() if isinstance(session, PipelinedSession) else ()
+            self._is_streaming = bool(lanes)
+        try:
+            yield [_LaneInTurn(lane, self._turn, self._opened) for lane in lanes]
+        finally:
+            if lanes:
+                self._is_streaming = False
 
     def _checked(self, frame: Frame, color: str | None) -> Frame:
         """The frame as the contract has it. Three comparisons where it is; what is wrong is worked out only then."""
@@ -189,6 +229,33 @@ class DepthEstimator:
         ):
             raise BadInputError(_complaint(frame, self.contract))
         return frame
+
+
+class _LaneInTurn:
+    """A lane whose every step waits for its turn, and is refused once the estimator is closed."""
+
+    def __init__(self, lane: Lane, turn: threading.RLock, opened: Callable[[], object]):
+        self._lane, self._turn, self._opened = lane, turn, opened
+
+    def start(self, feeds: Mapping[str, npt.NDArray[Any]]) -> None:
+        with self._turn:
+            self._opened()
+            self._lane.start(feeds)
+
+    def finish(self) -> Arrays:
+        with self._turn:
+            self._opened()
+            return self._lane.finish()
+
+    def drop(self) -> None:
+        with self._turn:
+            self._lane.drop()
+
+
+def _copied(frame: Frame) -> Frame:
+    """The frame, in memory of its own: its camera may fill the same again while this one waits for its turn."""
+    is_whole = isinstance(frame, np.ndarray) and frame.flags.c_contiguous  # any other will be refused
+    return np.copy(frame) if is_whole else frame
 
 
 def _answers(session: Session, items: Ahead[Frame], feeds_of: Callable[[Frame], dict[str, Frame]]) -> Iterator[Arrays]:

@@ -5,7 +5,7 @@ import re
 import traceback
 
 from mde_runtime import __version__
-from mde_runtime.errors import BadInputError, MachineError, MdeError
+from mde_runtime.errors import BadInputError, MachineError, MdeError, reason_of
 
 DISTRIBUTION = "mde-toolchain"
 MEMORY_IS_FULL = "memory is full; close other programs, or ask for less at once (smaller pictures, a smaller batch)"
@@ -27,7 +27,6 @@ OUT_OF_MEMORY = re.compile(
 )
 STATIC_TLS = "static TLS"  # the linker "cannot allocate memory in static TLS block": no lack of memory
 WITHOUT_AN_ACCOUNT = re.compile(r"getpwuid\(\)|Could not determine home directory|No username set")
-MOST_LETTERS = 300  # of a library's own words
 
 
 def problem_of(error: Exception) -> MdeError | None:
@@ -35,12 +34,12 @@ def problem_of(error: Exception) -> MdeError | None:
     if isinstance(error, MachineError):
         return error
     if is_out_of_memory(error):
-        return MachineError(f"{MEMORY_IS_FULL} ({in_one_line(error)})")
+        return MachineError(f"{MEMORY_IS_FULL} ({reason_of(error)})")
     if isinstance(error, MdeError):
         return error
     if WITHOUT_AN_ACCOUNT.search(str(error)):
         return MachineError(
-            f"this account has no name or no home folder ({in_one_line(error)}); set USER and HOME, and MDE_CACHE to a "
+            f"this account has no name or no home folder ({reason_of(error)}); set USER and HOME, and MDE_CACHE to a "
             "folder for what is kept"
         )
     if isinstance(error, ImportError):
@@ -78,7 +77,7 @@ def _of_import(error: ImportError) -> MachineError | None:
         return None
     if isinstance(error, ModuleNotFoundError):
         return MachineError(f"the package {package} is not installed; mde-doctor says what closes the gap")
-    return MachineError(f"{package or 'a library'} cannot be loaded ({in_one_line(error)}); see mde-doctor")
+    return MachineError(f"{package or 'a library'} cannot be loaded ({reason_of(error)}); see mde-doctor")
 
 
 def _of_system(error: OSError) -> MdeError:
@@ -94,7 +93,7 @@ def bug_report(error: BaseException, *, has_traceback: bool) -> str:
     place = f" at {file.replace(chr(92), '/').rpartition('/')[2]}:{line}" if file else ""
     output = "the traceback above" if has_traceback else "the traceback that --debug adds"
     return (
-        f"a bug of {DISTRIBUTION} ({type(error).__name__}: {in_one_line(error)}{place}); please report it{_where()}: "
+        f"a bug of {DISTRIBUTION} ({type(error).__name__}: {reason_of(error)}{place}); please report it{_where()}: "
         f"send the command, the version ({__version__}) and {output}"
     )
 
@@ -110,9 +109,3 @@ def _where() -> str:
     named = [entry.partition(",")[2].strip() for entry in about.get_all("Project-URL") or ()]
     addresses = [*named, *(about.get_all("Home-page") or ())]
     return next((f" to {address}" for address in addresses if "://" in address), "")
-
-
-def in_one_line(error: BaseException) -> str:
-    """An exception's own words on one line, cut short; its type where it has none."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}..."

@@ -19,6 +19,13 @@ from pathlib import Path
 from mde_runtime.errors import BadInputError
 
 STDOUT, STDERR = 1, 2
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a disk (block device)"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
 @contextlib.contextmanager
@@ -55,6 +62,21 @@ def check_target(target: Path) -> None:
     elif (stat.S_ISSOCK(status.st_mode) or stat.S_ISBLK(status.st_mode)) and _own_descriptor(status) is None:
         kind = "socket" if stat.S_ISSOCK(status.st_mode) else "disk (block device)"
         raise BadInputError(f"{target}: is a {kind}, which is never written to; name a file")
+
+
+def check_regular(path: Path) -> None:
+    """Raise BadInputError where `path` is there and no file to read: a FIFO or a device may have no end.
+
+    Raises OSError where nothing is there, or it cannot be looked at.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise BadInputError(f"{path}: is {kind_of(mode)}, which is not read; name a file")
+
+
+def kind_of(mode: int) -> str:
+    """In words, what a path of this mode is that is no regular file."""
+    return next((words for is_kind, words in KINDS if is_kind(mode)), "no file")
 
 
 def is_stream(target: Path) -> bool:

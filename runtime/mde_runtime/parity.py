@@ -4,6 +4,7 @@ One measure and one table of limits, used by the certificate at export, the veri
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from mde_runtime.errors import BadInputError
 Depth = npt.NDArray[np.float32]
 
 TOLERANCE_SHARE = 5e-4  # of the depth range: 1 cm over 0-20 m
+NUM_BINS = 1 << 16  # of |Δ| up to its largest
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,10 @@ class Parity:
     max_abs_m: float
     bias_m: float
     ssim_worst: float
-    r2: float | None  # `explained_variance`; None in certificates of schema 1 alone
+    # R² = 1 - sum of Δ² / sum of (reference - its frame's mean)², over all frames and pixels: the coefficient of
+    # determination against each frame's own mean. 1 is perfect; a constant scores 0 or less, whatever the range, where
+    # limits in metres alone let one pass if depth varies little; 0 where the reference does not vary within any frame.
+    r2: float | None  # None in certificates of schema 1 alone
     abs_rel: float | None  # None there, and where the reference is 0 m everywhere
     delta1: float
     num_nonfinite: int
@@ -88,53 +93,91 @@ def tolerance(contract: FromNetwork) -> float:
 def measure(depth_m: Depth, reference_m: Depth, num_nonfinite: int, contract: Contract) -> Parity:
     """Compare (N, H, W) depth with the reference's, metres, where the network sees the contract's frame.
 
-    Where a value is NaN the figures are NaN too, and `breaches` says so. Raises BadInputError for unequal shapes.
+    A frame at a time, so that it needs no more memory for many frames. Where a value is NaN the figures are NaN too,
+    and `breaches` says so. Raises BadInputError for unequal shapes.
     """
     if depth_m.shape != reference_m.shape or depth_m.ndim != 3:
         raise BadInputError(
             f"depth of shape {depth_m.shape} cannot be compared with a reference of {reference_m.shape}; "
             "bring both to one size"
         )
-    seen = (slice(None), *contract.seen)
-    depth_m, reference_m = depth_m[seen], reference_m[seen]
-    difference = depth_m.astype(np.float64) - reference_m.astype(np.float64)
-    rmse_by_frame = np.sqrt(np.mean(difference**2, axis=(1, 2)))
-    ssim_by_frame = [
-        metrics.ssim(d, r, contract.from_network.span_m) for d, r in zip(depth_m, reference_m, strict=True)
+    span_m = contract.from_network.span_m
+    sums = [
+        _frame_sums(depth[contract.seen], reference[contract.seen], span_m)
+        for depth, reference in zip(depth_m, reference_m, strict=True)
     ]
+    num_pixels = sum(frame.num_pixels for frame in sums)
+    total = _FrameSums(*(sum(values) for values in zip(*sums, strict=True)))
+    rmse_by_frame = np.sqrt([frame.squared_error / frame.num_pixels for frame in sums])
     worst = int(np.argmax(np.nan_to_num(rmse_by_frame, nan=np.inf)))
-    magnitude = np.abs(difference)
-    is_far = reference_m > 0
+    max_abs_m = float(np.max([frame.max_abs_m for frame in sums]))
+    mean_m = total.reference / num_pixels
     return Parity(
         num_frames=len(depth_m),
-        reference_std_m=float(np.std(reference_m, dtype=np.float64)),
-        rmse_m=float(np.sqrt(np.mean(difference**2))),
+        reference_std_m=float(np.sqrt(max(0.0, total.squared_reference / num_pixels - mean_m**2))),
+        rmse_m=float(np.sqrt(total.squared_error / num_pixels)),
         rmse_worst_m=float(rmse_by_frame[worst]),
         worst_frame=worst,
-        p999_m=float(np.quantile(magnitude, 0.999)),
-        max_abs_m=float(magnitude.max()),
-        bias_m=float(difference.mean()),
-        ssim_worst=float(np.min(ssim_by_frame)),
-        r2=explained_variance(depth_m, reference_m),
-        abs_rel=metrics.abs_rel(depth_m, reference_m, is_far) if is_far.any() else None,
-        delta1=metrics.delta1(depth_m, reference_m),
+        p999_m=_p999(depth_m, reference_m, contract, max_abs_m),
+        max_abs_m=max_abs_m,
+        bias_m=float(total.error / num_pixels),
+        ssim_worst=float(np.min([frame.ssim for frame in sums])),
+        r2=1 - total.squared_error / total.variation if total.variation else 0.0,
+        abs_rel=total.relative_error / total.num_far if total.num_far else None,
+        delta1=total.num_near_right / num_pixels,
         num_nonfinite=num_nonfinite,
     )
 
 
-def explained_variance(depth_m: Depth, reference_m: Depth) -> float:
-    """R² = 1 - sum of Δ² / sum of (reference - its frame's mean)², over all frames and pixels. 1 is perfect.
+class _FrameSums(NamedTuple):
+    """What a frame adds to the figures of all."""
 
-    (N, H, W), metres. A constant scores 0 or less, whatever the range: the limits in metres alone would let one pass
-    where depth varies little. 0 where the reference is constant within every frame: there is nothing to explain.
-    Source: the coefficient of determination, against each frame's own mean.
-    """
-    error = float(np.sum(np.square(depth_m.astype(np.float64) - reference_m)))
-    varies = variation_within(reference_m)
-    return 1 - error / varies if varies else 0.0
+    num_pixels: float
+    error: float
+    squared_error: float
+    reference: float
+    squared_reference: float
+    variation: float  # of the reference about its frame's mean
+    relative_error: float  # over pixels with a reference beyond 0 m
+    num_far: float  # such pixels
+    num_near_right: float  # pixels within δ1
+    max_abs_m: float
+    ssim: float
+
+
+def _frame_sums(depth_m: Depth, reference_m: Depth, span_m: float) -> _FrameSums:
+    exact = reference_m.astype(np.float64)
+    error = depth_m.astype(np.float64) - exact
+    is_far = reference_m > 0
+    return _FrameSums(
+        num_pixels=exact.size,
+        error=float(error.sum()),
+        squared_error=float(np.square(error).sum()),
+        reference=float(exact.sum()),
+        squared_reference=float(np.square(exact).sum()),
+        variation=variation_within(reference_m),
+        relative_error=float((np.abs(error[is_far]) / exact[is_far]).sum()),
+        num_far=float(is_far.sum()),
+        num_near_right=metrics.delta1(depth_m, reference_m) * exact.size,
+        max_abs_m=float(np.abs(error).max()),
+        ssim=metrics.ssim(depth_m, reference_m, span_m),
+    )
+
+
+def _p999(depth_m: Depth, reference_m: Depth, contract: Contract, max_abs_m: float) -> float:
+    """p99.9 of |Δ|, metres, from a histogram: at most a bin above the exact one, and never below it."""
+    if not max_abs_m > 0:  # equal everywhere, or NaN
+        return max_abs_m
+    counts = np.zeros(NUM_BINS, np.int64)
+    for depth, reference in zip(depth_m, reference_m, strict=True):
+        magnitude = np.abs(depth[contract.seen].astype(np.float64) - reference[contract.seen])
+        bins = np.minimum((magnitude * (NUM_BINS / max_abs_m)).astype(np.int64), NUM_BINS - 1)
+        counts += np.bincount(bins.ravel(), minlength=NUM_BINS)
+    place = np.searchsorted(np.cumsum(counts), 0.999 * counts.sum())
+    return float(min((place + 1) * max_abs_m / NUM_BINS, max_abs_m))
 
 
 def variation_within(reference_m: Depth) -> float:
-    """The sum of (depth - its frame's mean)² over (N, H, W) depth, m²."""
+    """The sum of (depth - its frame's mean)² over a frame's depth (H, W), m²."""
     exact = reference_m.astype(np.float64)
-    return float(np.sum(np.square(exact - exact.mean(axis=(1, 2), keepdims=True))))
+    return float(np.sum(np.square(exact - exact.mean())))

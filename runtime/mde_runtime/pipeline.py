@@ -1,7 +1,8 @@
 """Several runs at once: the next inputs go to the device while those before them compute."""
 
+import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy.typing as npt
@@ -14,7 +15,7 @@ Item = TypeVar("Item")
 
 def overlapped(
     lanes: Sequence[Lane], items: Ahead[Item], feeds_of: Callable[[Item], Mapping[str, npt.NDArray[Any]]]
-) -> Iterator[Arrays]:
+) -> Generator[Arrays, None, None]:
     """The answer to every item, in order. Never holds an answer back to wait for the next item.
 
     What reading the items or `feeds_of` raises is raised after the answers to those before.
@@ -41,5 +42,6 @@ def overlapped(
             lane.start(feeds)
             busy.append(lane)
     finally:
-        for lane in busy:  # whoever left early; a lane that is not finished cannot be started again
-            lane.finish()
+        with contextlib.ExitStack() as left:  # whoever left early; a lane that is at work cannot be started again
+            for lane in busy:
+                left.callback(lane.drop)

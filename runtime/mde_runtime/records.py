@@ -9,8 +9,10 @@ import dataclasses
 import functools
 import json
 import math
+import re
 import types
 import typing
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union
 
@@ -18,6 +20,7 @@ from mde_runtime.errors import BadInputError
 
 Record = TypeVar("Record")
 
+NOT_ASCII = re.compile("[^\\x00-\\x7e]")  # where a terminal's commands may be; json.dumps escapes those below a space
 MAX_DEPTH = 100  # of lists and objects in each other; records have less than 10, and writing fails near 500
 
 
@@ -34,7 +37,8 @@ def to_json(record: object) -> Any:  # Any: JSON has no narrower type that json.
 
 def dumps(record: object) -> str:
     """The record as indented JSON text: the same text for the same record, on any machine."""
-    return json.dumps(to_json(record), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(to_json(record), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return NOT_ASCII.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
 
 
 def from_json(kind: type[Record], value: object, where: str) -> Record:
@@ -53,11 +57,28 @@ def loads(kind: type[Record], text: str | bytes, where: str) -> Record:
 def parse(text: str | bytes, where: str) -> Any:  # Any: JSON has no narrower type
     """JSON text as dicts, lists, strings, numbers, booleans and None. Raises BadInputError for what is none."""
     try:
-        value = json.loads(text)
+        value = json.loads(_decoded(text), object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"{where}: not JSON ({error}); make the file anew") from error
     _check_writable(value, where)
     return value
+
+
+def _decoded(text: str | bytes) -> str:
+    """UTF-8 without a byte order mark: `json.loads` would guess UTF-16 and UTF-32 as well."""
+    decoded = text if isinstance(text, str) else text.decode()
+    if decoded.startswith("\ufeff"):
+        raise ValueError("it begins with a byte order mark")
+    return decoded
+
+
+def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object's keys and values. One key twice is read by each reader in its own way, so by none here."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"the key {counts.most_common(1)[0][0][:40]!r} is there twice")
+    return found
 
 
 def _check_writable(value: object, where: str) -> None:

@@ -31,3 +31,20 @@ def save_picture() -> Callable[..., Path]:
         return path
 
     return save
+
+
+@pytest.fixture
+def numpy_cuda(monkeypatch):
+    """CUDA on the host, for the logic above it."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    from numpy_cuda import NumpyCuda
+
+    return NumpyCuda
+
+
+@pytest.fixture
+def half_of(numpy_cuda):  # noqa: ARG001  it lies beside this
+    """The engine that runs there: it halves 8 values."""
+    from numpy_cuda import HalfOf
+
+    return HalfOf

@@ -9,7 +9,7 @@ import pytest
 
 from mde_runtime import BadInputError, DepthEstimator, MachineError, UsageError
 from mde_runtime.backends import BACKENDS, Graph, open_session
-from mde_runtime.cache import cache_dir
+from mde_runtime.cache import cache_dir, take_ignored
 from mde_runtime.engines import store
 from mde_runtime.engines.build import DEFAULTS, build_engine
 from mde_runtime.engines.keys import key_for
@@ -174,6 +174,23 @@ signal.raise_signal(signal.SIGINT)
             assert "no bfloat16" in str(error)  # noqa: PT017  either is right, by the chip
         else:
             assert session.arithmetic["fp32"] == "bf16"
+
+    def test_a_kept_model_that_cannot_be_imported_is_compiled_and_kept_anew(self, tiny_graph, tiny_frames, monkeypatch):
+        import openvino
+
+        def refuse(*_: object) -> None:
+            raise RuntimeError("made by another build")
+
+        first = open_session("openvino", tiny_graph()).run({"frame": tiny_frames[:1]})["depth_m"]
+        (blob,) = self.blobs()
+        written = blob.stat().st_ino
+        monkeypatch.setattr(openvino.Core, "import_model", refuse)
+        again = open_session("openvino", tiny_graph()).run({"frame": tiny_frames[:1]})["depth_m"]
+        np.testing.assert_array_equal(again, first)
+        (blob,) = self.blobs()
+        assert blob.stat().st_ino != written
+        (line,) = (line for line in take_ignored() if str(blob) in line)
+        assert line.startswith(f"{blob}: openvino cannot import it (made by another build); it counts as none")
 
     def test_the_compiled_model_is_kept_and_gives_the_same_depth(self, tiny_graph, tiny_frames):
         first = open_session("openvino", tiny_graph()).run({"frame": tiny_frames[:1]})["depth_m"]

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -8,9 +9,17 @@ import onnx.numpy_helper
 import pytest
 
 from mde_runtime import BadInputError
-from mde_runtime.bundle import GOLDEN, MANIFEST, certificate_name, graph_name, read_bundle, stored_zip
+from mde_runtime.bundle import (
+    GOLDEN,
+    MANIFEST,
+    Provenance,
+    certificate_name,
+    graph_name,
+    read_bundle,
+    stored_zip,
+    write_bundle,
+)
 from mde_runtime.certificate import read_certificate
-from mde_runtime.files import sha256_of
 
 
 def members(path: Path) -> dict[str, bytes]:
@@ -20,6 +29,12 @@ def members(path: Path) -> dict[str, bytes]:
 
 def rewrite(path: Path, changed: dict[str, bytes]) -> None:
     path.write_bytes(stored_zip(changed))
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    return content.getvalue()
 
 
 def read_all(path: Path) -> None:
@@ -145,7 +160,7 @@ def test_a_zip_of_a_kind_that_is_not_read_is_refused(tiny_bundle, name, at, valu
 
 
 @pytest.mark.parametrize(("at", "value"), [(FLAGS, 0x01), (FLAGS, 0x20), (FLAGS, 0x40), (VERSION_NEEDED, 99)])
-def test_golden_arrays_in_a_zip_of_a_kind_that_is_not_read_are_refused(tiny_bundle, at, value):
+def test_golden_arrays_in_a_zip_of_a_kind_that_is_not_read_are_refused(tiny_bundle, at, value, with_golden):
     golden = bytearray(members(tiny_bundle)[GOLDEN])
     golden[golden.rindex(b"depth_m.npy") - NUM_BYTES + at] |= value
     with_golden(tiny_bundle, bytes(golden))
@@ -160,14 +175,14 @@ def test_a_bundle_of_a_later_schema_is_refused(tiny_bundle):
         read_bundle(tiny_bundle)
 
 
-def test_golden_frames_of_another_size_are_refused(make_bundle, tiny_depth, tiny_frames):
-    bundle = make_bundle(depth_m=tiny_depth(tiny_frames)[:, :12])
+def test_golden_frames_of_another_size_are_refused(tiny_bundle, tiny_depth, tiny_frames, with_golden):
+    with_golden(tiny_bundle, npz(frames=tiny_frames, depth_m=tiny_depth(tiny_frames)[:, :12]))
     with pytest.raises(BadInputError, match=r"golden depth_m is float32 \(8, 12, 32\), not float32 \(8, 24, 32\)"):
-        read_bundle(bundle).golden()
+        read_bundle(tiny_bundle).golden()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_golden_depth_that_is_no_number_is_refused(tiny_bundle, tiny_frames, tiny_depth, bad):
+def test_golden_depth_that_is_no_number_is_refused(tiny_bundle, tiny_frames, tiny_depth, bad, with_golden):
     golden, depth_m = io.BytesIO(), tiny_depth(tiny_frames)
     depth_m[3, 4, 5] = bad
     np.savez(golden, frames=tiny_frames, depth_m=depth_m)
@@ -186,20 +201,13 @@ class Bomb:
         return (Path.touch, (self.path,))
 
 
-def with_member(bundle: Path, name: str, member: bytes) -> None:
-    """Give a bundle another member, and a manifest that vouches for it."""
-    content = members(bundle)
-    manifest = json.loads(content[MANIFEST])
-    manifest["members"][name] = {"sha256": sha256_of(member), "size_bytes": len(member)}
-    rewrite(bundle, {**content, name: member, MANIFEST: json.dumps(manifest).encode()})
+@pytest.fixture
+def with_golden(with_member):
+    """Give a bundle other golden arrays."""
+    return lambda bundle, golden: with_member(bundle, GOLDEN, golden)
 
 
-def with_golden(bundle: Path, golden: bytes) -> None:
-    """Give a bundle other golden arrays, and a manifest that vouches for them."""
-    with_member(bundle, GOLDEN, golden)
-
-
-def test_a_pickle_among_the_golden_arrays_does_not_run(tiny_bundle, tmp_path):
+def test_a_pickle_among_the_golden_arrays_does_not_run(tiny_bundle, tmp_path, with_golden):
     golden = io.BytesIO()
     np.savez(golden, frames=np.array([Bomb(tmp_path / "exploded")], dtype=object), depth_m=np.zeros(1))
     with_golden(tiny_bundle, golden.getvalue())
@@ -209,7 +217,7 @@ def test_a_pickle_among_the_golden_arrays_does_not_run(tiny_bundle, tmp_path):
 
 
 @pytest.mark.parametrize("header", [b"{'descr': (((\n", b"{'descr': '<f4', 'shape': (1,\n", b"\0\0\n", b"[[[[[[\n"])
-def test_a_damaged_header_of_the_golden_arrays_is_refused(tiny_bundle, header: bytes):
+def test_a_damaged_header_of_the_golden_arrays_is_refused(tiny_bundle, header: bytes, with_golden):
     golden = io.BytesIO()
     with zipfile.ZipFile(golden, "w") as archive:
         for name in ("frames", "depth_m"):
@@ -224,7 +232,7 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path):
         read_bundle(tmp_path / "nowhere.mde")
 
 
-def test_golden_arrays_that_unpack_to_more_than_their_size_are_refused(make_bundle):
+def test_golden_arrays_that_unpack_to_more_than_their_size_are_refused(make_bundle, with_golden):
     bundle = make_bundle("one.mde")
     packed = io.BytesIO()
     np.savez_compressed(packed, frames=np.zeros((8, 24, 32, 3), np.uint8), depth_m=np.zeros((8, 24, 32), np.float32))
@@ -243,16 +251,18 @@ def outside(graph: bytes) -> bytes:
     return model.SerializeToString()
 
 
-def test_a_graph_that_takes_values_from_another_file_is_refused(make_bundle, tiny_graph):
-    bundle = read_bundle(make_bundle(graphs={"fp32": tiny_graph(), "fp16": outside(tiny_graph("FLOAT16"))}))
+def test_a_graph_that_takes_values_from_another_file_is_refused(tiny_bundle, tiny_graph, with_member):
+    with_member(tiny_bundle, "graphs/fp16.onnx", outside(tiny_graph("FLOAT16")))
+    bundle = read_bundle(tiny_bundle)
     assert bundle.graph("fp32")
     with pytest.raises(BadInputError, match=r"tiny\.mde: graphs/fp16\.onnx: the tensor 'far' takes its values from"):
         bundle.graph("fp16")
 
 
-def test_what_is_no_graph_is_refused(make_bundle):
+def test_what_is_no_graph_is_refused(tiny_bundle, with_member):
+    with_member(tiny_bundle, "graphs/fp32.onnx", b"no graph")
     with pytest.raises(BadInputError, match=r"tiny\.mde: graphs/fp32\.onnx is no ONNX graph"):
-        read_bundle(make_bundle(graphs={"fp32": b"no graph"})).graph("fp32")
+        read_bundle(tiny_bundle).graph("fp32")
 
 
 @pytest.mark.parametrize(
@@ -260,11 +270,11 @@ def test_what_is_no_graph_is_refused(make_bundle):
     [
         ({"graph_sha256": "0" * 64}, "is of another graph"),
         ({"precision": "fp32"}, "is of another graph"),
-        ({"limits": {"rmse_worst_m": -1.0}}, r"its graph did not pass \(RMSE of the worst frame is"),
+        ({"parity": {"rmse_worst_m": 1.0}}, r"its graph did not pass \(RMSE of the worst frame is"),
         ({"parity": {"num_nonfinite": 3}}, r"its graph did not pass \(3 values were NaN or Inf"),
     ],
 )
-def test_a_certificate_that_its_graph_has_not_earned_is_refused(tiny_bundle, change, complaint):
+def test_a_certificate_that_its_graph_has_not_earned_is_refused(tiny_bundle, change, complaint, with_member):
     name = "certificates/fp16.json"
     certificate = json.loads(members(tiny_bundle)[name])
     for key, value in change.items():
@@ -302,3 +312,139 @@ def test_a_certificate_of_a_later_schema_is_refused(tiny_bundle):
     text = members(tiny_bundle)[certificate_name("fp32")].replace(b'"schema": 2', b'"schema": 3')
     with pytest.raises(BadInputError, match="certificate schema 3, this version reads 1 and 2; update"):
         read_certificate(text, "certificate")
+
+
+IMPOSSIBLE = {
+    "num_frames": 0,
+    "reference_std_m": -1.0,
+    "rmse_m": -1e-9,
+    "rmse_worst_m": -1e-9,
+    "worst_frame": 8,
+    "p999_m": 1e-3,  # more than the largest difference
+    "max_abs_m": -1.0,
+    "bias_m": 1e-3,  # more than the RMSE
+    "ssim_worst": 1.1,
+    "r2": 1.1,
+    "abs_rel": -0.1,
+    "delta1": 1.1,
+    "num_nonfinite": -1,
+}
+
+
+@pytest.mark.parametrize("part", ["parity", "derived_from"])
+@pytest.mark.parametrize("figure", IMPOSSIBLE)
+def test_a_figure_that_nothing_can_measure_is_refused_and_named(tiny_bundle, figure, part):
+    certificate = json.loads(members(tiny_bundle)[certificate_name("fp32")])
+    certificate[part] = {**certificate["parity"], figure: IMPOSSIBLE[figure]}
+    with pytest.raises(BadInputError, match=rf"certificate: {part}: {figure} is .*, which nothing can measure"):
+        read_certificate(json.dumps(certificate).encode(), "certificate")
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"rmse_worst_m": 1e9},
+        {"rmse_worst_m": 0.005},
+        {"p999_m": None, "bias_m": None, "ssim_worst": None},
+        {"r2": None},
+        {"num_nonfinite": 1},
+    ],
+)
+@pytest.mark.parametrize("schema", [1, 2])
+def test_limits_other_than_those_of_precision_and_range_are_refused(tiny_bundle, with_member, limits, schema):
+    certificate = json.loads(members(tiny_bundle)[certificate_name("fp32")])
+    certificate["limits"].update(limits)
+    if schema == 1:
+        for part, name in (("limits", "r2"), ("parity", "r2"), ("parity", "abs_rel")):
+            del certificate[part][name]
+        del certificate["schema"]
+    with_member(tiny_bundle, certificate_name("fp32"), json.dumps(certificate).encode())
+    if schema == 1 and "r2" in limits:  # the first schema had no limit for it
+        assert read_bundle(tiny_bundle).certificate("fp32")
+        return
+    with pytest.raises(BadInputError, match=r"fp32\.json: its limits are not those of fp32 over the contract's"):
+        read_bundle(tiny_bundle).certificate("fp32")
+
+
+@pytest.mark.parametrize("count", [9, 3000])
+def test_a_bundle_of_many_members_is_refused(tmp_path, count):
+    path = tmp_path / "many.mde"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(MANIFEST, "{}")
+        for index in range(count):
+            archive.writestr(f"{index:07d}", b"")
+    with pytest.raises(BadInputError, match=r"many\.mde: unknown member '0000000'"):
+        read_bundle(path)
+
+
+def test_golden_arrays_with_others_beside_them_are_refused(tiny_bundle, tiny_frames, tiny_depth, with_golden):
+    with_golden(tiny_bundle, npz(frames=tiny_frames, depth_m=tiny_depth(tiny_frames), more=np.zeros(3)))
+    with pytest.raises(BadInputError, match=r"golden\.npz: not the arrays frames, depth_m alone"):
+        read_bundle(tiny_bundle).golden()
+
+
+def test_a_golden_array_that_is_none_is_refused(tiny_bundle, with_golden):
+    with_golden(tiny_bundle, stored_zip({"frames.npy": b"garbage", "depth_m.npy": b""}))
+    with pytest.raises(BadInputError, match=r"golden\.npz: not the arrays frames, depth_m \(one of them is no \.npy"):
+        read_bundle(tiny_bundle).golden()
+
+
+@pytest.mark.parametrize(("kind", "make"), [("a FIFO", os.mkfifo), ("a folder", os.mkdir)])
+def test_what_is_no_regular_file_is_no_bundle(tmp_path, kind, make):
+    make(tmp_path / "x.mde")
+    with pytest.raises(BadInputError, match=rf"x\.mde: is {kind}, which is not read"):
+        read_bundle(tmp_path / "x.mde")
+
+
+def test_a_device_is_no_bundle():
+    with pytest.raises(BadInputError, match="/dev/zero: is a device, which is not read"):
+        read_bundle(Path("/dev/zero"))
+
+
+def with_foreign_node(graph: bytes) -> bytes:
+    model = onnx.load_from_string(graph)
+    model.graph.node.append(onnx.helper.make_node("Gelu", ["raw"], ["unused"], domain="com.microsoft"))
+    return model.SerializeToString()
+
+
+def test_a_graph_with_an_operator_of_its_own_is_refused(tiny_bundle, tiny_graph, with_member):
+    with_member(tiny_bundle, graph_name("fp32"), with_foreign_node(tiny_graph()))
+    with pytest.raises(BadInputError, match=r"fp32\.onnx: 'com\.microsoft\.Gelu' is no operator of the standard"):
+        read_bundle(tiny_bundle).graph("fp32")
+
+
+def test_an_fp32_graph_with_half_tensors_is_refused(tiny_bundle, tiny_graph, with_member):
+    with_member(tiny_bundle, graph_name("fp32"), tiny_graph("FLOAT16"))
+    with pytest.raises(BadInputError, match=r"fp32\.onnx: has half-precision tensors"):
+        read_bundle(tiny_bundle).graph("fp32")
+
+
+def nested(depth: int) -> list[object]:
+    inner: list[object] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [
+        Provenance("onnx", "tiny", "0" * 64, None, nested(400), {}),
+        Provenance("onnx", "tiny", "0" * 64, None, nested(100_000), {}),
+        Provenance("onnx", "tiny", "0" * 64, ["a"], None, {}),
+        Provenance("onnx", "tiny", "0" * 64, {1, 2}, None, {}),
+        Provenance("onnx", "tiny", "0" * 64, None, float("nan"), {}),
+    ],
+    ids=["deep", "deeper than Python calls", "a hash that is a list", "a hash that is a set", "a recipe that is NaN"],
+)
+def test_a_bundle_that_no_reader_would_open_is_never_put_in_place(tiny_bundle, provenance):
+    bundle, before = read_bundle(tiny_bundle), tiny_bundle.read_bytes()
+    graphs = {precision: bundle.graph(precision) for precision in bundle.precisions}
+    certificates = {precision: bundle.certificate(precision) for precision in bundle.precisions}
+    with pytest.raises(
+        BadInputError, match=r"^the bundle(\'s manifest\.json cannot be written| would not open again)"
+    ) as problem:
+        write_bundle(tiny_bundle, bundle.contract, provenance, graphs, certificates, bundle.golden())
+    assert ".tiny" not in str(problem.value)  # the draft's name
+    assert tiny_bundle.read_bytes() == before
+    assert list(tiny_bundle.parent.glob(".*")) == []

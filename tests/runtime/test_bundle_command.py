@@ -1,5 +1,9 @@
+import io
 import json
 import re
+import zipfile
+
+import numpy as np
 
 from mde_runtime import DepthEstimator
 from mde_runtime.cli.bundle import main
@@ -11,6 +15,31 @@ def test_inspect_shows_contract_graphs_and_certificates(command, tiny_bundle):
     assert "uint8 24x32 rgb" in ended.stdout
     assert "z, 0 to 20 m" in ended.stdout
     assert {line.split()[0] for line in ended.stdout.splitlines()[-2:]} == {"fp32", "fp16"}
+
+
+def test_text_of_a_bundle_that_would_command_the_terminal_is_shown_as_an_escape(command, tiny_bundle, with_member):
+    with zipfile.ZipFile(tiny_bundle) as archive:
+        certificate = json.loads(archive.read("certificates/fp32.json"))
+    certificate["reference"] = "a\x1b[2J\x9bmodel"
+    with_member(tiny_bundle, "certificates/fp32.json", json.dumps(certificate).encode())
+    for options in ((), ("--json",)):
+        ended = command(main, "inspect", tiny_bundle, *options)
+        assert ended.exit_code == 0
+        assert all(character.isprintable() for line in ended.stdout.split("\n") for character in line)
+        assert "[2J" in ended.stdout
+
+
+def test_inspect_says_where_a_graph_has_its_precision_in_the_name_alone(command, make_bundle, tiny_graph):
+    named = make_bundle(graphs={"fp32": tiny_graph(), "fp16": tiny_graph(), "int8": tiny_graph()})
+    _, fp32, fp16, int8 = command(main, "inspect", named).stdout.splitlines()[-4:]
+    assert "this graph" not in fp32
+    assert fp16.endswith("; this graph computes nothing in half")
+    assert int8.endswith("; this graph quantises nothing")
+
+
+def test_inspect_says_nothing_of_graphs_that_compute_in_their_precision(command, make_bundle, tiny_graph):
+    graphs = {"fp32": tiny_graph(), "fp16": tiny_graph("FLOAT16"), "int8": tiny_graph("INT8")}
+    assert "this graph" not in command(main, "inspect", make_bundle(graphs=graphs)).stdout
 
 
 def test_inspect_gives_json(command, tiny_bundle):
@@ -54,7 +83,8 @@ def test_verify_gives_json_and_keeps_records(command, tiny_bundle):
 
 
 def test_a_graph_that_no_backend_takes_costs_its_own_row(command, make_bundle, tiny_graph):
-    ended = command(main, "verify", make_bundle(graphs={"fp32": tiny_graph(), "fp16": b""}))
+    unknown = tiny_graph("FLOAT16").replace(b"ReduceMean", b"ReduceMany")
+    ended = command(main, "verify", make_bundle(graphs={"fp32": tiny_graph(), "fp16": unknown}))
     assert ended.exit_code == 1
     assert "refuses the graph" in ended.stdout
     assert "passed" in ended.stdout
@@ -67,7 +97,12 @@ def test_a_file_that_is_no_bundle_is_one_line(command, tmp_path):
     assert "not a bundle, or cut short" in ended.stderr
 
 
-def test_golden_frames_that_are_damaged_end_the_verification(command, make_bundle, tiny_frames, tiny_depth):
-    ended = command(main, "verify", make_bundle(depth_m=tiny_depth(tiny_frames)[:, :12]))
+def test_golden_frames_that_are_damaged_end_the_verification(
+    command, tiny_bundle, tiny_frames, tiny_depth, with_member
+):
+    golden = io.BytesIO()
+    np.savez(golden, frames=tiny_frames, depth_m=tiny_depth(tiny_frames)[:, :12])
+    with_member(tiny_bundle, "golden.npz", golden.getvalue())
+    ended = command(main, "verify", tiny_bundle)
     assert (ended.exit_code, len(ended.stderr.splitlines())) == (3, 1)
     assert "golden depth_m is float32 (8, 12, 32)" in ended.stderr

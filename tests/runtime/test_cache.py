@@ -1,5 +1,6 @@
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,27 @@ def test_without_the_variable_it_is_the_users_cache_folder(monkeypatch, tmp_path
 def test_a_folder_that_others_may_write_to_is_refused_with_the_remedy(at, mode):
     at.mkdir()
     at.chmod(mode)
-    with pytest.raises(MachineError, match=f"others may write to the cache; close it: chmod 700 {at}"):
+    with pytest.raises(MachineError, match=f"others may write to the cache; close it and empty it: chmod 700 {at} && "):
+        cache.cache_dir()
+
+
+@pytest.mark.parametrize("kind", cache.KINDS)
+def test_a_folder_in_it_that_others_may_write_to_is_refused_with_the_remedy(at, kind):
+    cache.folder_of(kind).chmod(0o777)
+    with pytest.raises(MachineError, match=f"others may write to the cache; remove it, .*: rm -r {at / kind}"):
+        cache.cache_dir()
+
+
+def test_a_folder_that_is_not_the_caches_own_may_be_as_it_likes(at):
+    (cache.cache_dir() / "project").mkdir()
+    (at / "project").chmod(0o777)
+    assert cache.cache_dir() == at
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_in_it_of_another_user_is_refused():
+    os.chown(cache.folder_of("engines"), 12345, 12345)
+    with pytest.raises(MachineError, match="belongs to another user"):
         cache.cache_dir()
 
 
@@ -54,6 +75,117 @@ def test_a_record_is_found_under_its_key_alone():
     assert cache.get_record(RankedCandidate, "rows", {"device": "b", "graph": "a"}) == row
     assert cache.get_record(RankedCandidate, "rows", {"graph": "a", "device": "c"}) is None
     assert cache.get_record(RankedCandidate, "others", {"graph": "a", "device": "b"}) is None
+
+
+ROW, KEY = RankedCandidate("onnxruntime-cpu", "fp32", 0.01), {"graph": "a"}
+
+
+def put_row() -> None:
+    cache.put_record("rows", KEY, ROW)
+
+
+def get_row() -> object:
+    return cache.get_record(RankedCandidate, "rows", KEY)
+
+
+def put_bytes() -> None:
+    cache.put_blob("kernels", KEY, b"compiled")
+
+
+def get_bytes() -> object:
+    found = cache.get_blob("kernels", KEY)
+    return None if found is None else found.tobytes()
+
+
+KINDS_OF_ENTRY = pytest.mark.parametrize(
+    ("put", "get", "content"), [(put_row, get_row, ROW), (put_bytes, get_bytes, b"compiled")], ids=["record", "blob"]
+)
+
+
+def as_folder(entry: Path) -> None:
+    entry.unlink()
+    (entry / "inner").mkdir(parents=True)
+
+
+def as_link_to_itself(entry: Path) -> None:
+    entry.unlink()
+    entry.symlink_to(entry.name)
+
+
+def as_link_to_the_same(entry: Path) -> None:
+    moved = entry.rename(entry.parent.parent / "elsewhere")
+    entry.symlink_to(moved)
+
+
+def as_fifo(entry: Path) -> None:
+    entry.unlink()
+    os.mkfifo(entry)
+
+
+def with_a_second_name(entry: Path) -> None:
+    os.link(entry, entry.parent.parent / "elsewhere")
+
+
+def given_away(entry: Path) -> None:
+    os.chown(entry, 12345, 12345)
+
+
+def unreadable(entry: Path) -> None:
+    entry.chmod(0)
+
+
+IS_ROOT = os.geteuid() == 0
+SPOILT = [
+    (as_folder, "is a folder"),
+    (as_link_to_itself, "is a link"),
+    (as_link_to_the_same, "is a link"),
+    (as_fifo, "is a FIFO"),
+    (with_a_second_name, "has another name as well"),
+    (lambda entry: entry.chmod(0o620), "others may write to it"),
+    # only root can give a file away, and root may read all
+    (given_away, "belongs to another user") if IS_ROOT else (unreadable, "Permission denied"),
+]
+
+
+@KINDS_OF_ENTRY
+@pytest.mark.parametrize(("spoil", "reason"), SPOILT)
+def test_an_entry_that_cannot_be_believed_or_read_counts_as_none_is_named_once_and_made_again(
+    at, put, get, content, spoil, reason
+):
+    put()
+    (entry,) = (path for path in at.glob("*/*"))
+    spoil(entry)
+    assert (get(), get()) == (None, None)
+    (line,) = (line for line in cache.take_ignored() if str(at) in line)
+    assert line == f"{entry}: {reason}; it counts as none and is made again"
+    assert cache.take_ignored() == ()
+    put()
+    assert get() == content
+    assert (entry.is_symlink(), entry.is_file(), entry.stat().st_mode & 0o777) == (False, True, 0o600)
+
+
+@KINDS_OF_ENTRY
+def test_an_entry_that_was_renamed_counts_as_none(at, put, get, content):
+    put()
+    assert get() == content
+    (entry,) = at.glob("*/*")
+    cache.put_record("rows", {"graph": "b"}, ROW)
+    cache.put_blob("kernels", {"graph": "b"}, b"of another")
+    (other,) = (path for path in entry.parent.iterdir() if path != entry)
+    other.replace(entry)
+    assert get() is None
+    assert any(str(entry) in line for line in cache.take_ignored())
+
+
+@pytest.mark.parametrize("umask", [0, 0o002, 0o077])
+def test_an_entry_is_its_owners_alone_whatever_the_umask(umask):
+    before = os.umask(umask)
+    try:
+        put_row()
+        put_bytes()
+    finally:
+        os.umask(before)
+    assert (get_row(), get_bytes()) == (ROW, b"compiled")
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"backend": "x"}', b"\xff"])

@@ -63,6 +63,48 @@ class TestContract:
         cuda.free_host(received)
         cuda.free_stream(stream)
 
+    def test_a_stream_goes_on_after_what_it_was_told_to_wait_for(self, cuda):
+        first, second, event = cuda.new_stream(), cuda.new_stream(), cuda.new_event()
+        sent, received = (cuda.new_host((1 << 20,), np.uint8, is_mapped=False) for _ in range(2))
+        pointer = cuda.new_device(sent.nbytes)
+        for value in (3, 8):  # a mark can be put down again
+            sent[:] = value
+            cuda.upload(pointer, sent, first)
+            cuda.record(event, first)
+            cuda.order_after(second, event)
+            cuda.download(received, pointer, second)
+            cuda.wait(second)
+            assert (received == value).all()
+        cuda.free_device(pointer)
+        for host in (sent, received):
+            cuda.free_host(host)
+        cuda.free_event(event)
+        for stream in (first, second):
+            cuda.free_stream(stream)
+
+    @pytest.mark.parametrize("default_stream", [0, 1, 2], ids=["default", "legacy", "of the thread"])
+    def test_the_streams_that_cuda_has_by_itself_can_be_put_in_order_too(self, cuda, default_stream):
+        stream, event = cuda.new_stream(), cuda.new_event()
+        cuda.record(event, default_stream)
+        cuda.order_after(stream, event)
+        cuda.record(event, stream)
+        cuda.order_after(default_stream, event)
+        cuda.wait(stream)
+        cuda.free_event(event)
+        cuda.free_stream(stream)
+
+    def test_an_event_that_was_never_recorded_holds_nobody_up(self, cuda):
+        stream, event = cuda.new_stream(), cuda.new_event()
+        cuda.order_after(stream, event)
+        cuda.wait(stream)
+        cuda.free_event(event)
+        cuda.free_stream(stream)
+
+    def test_opening_it_again_and_again_takes_nothing_more(self, cuda):
+        for _ in range(100):  # a thread's stack of contexts has no room for that many
+            opened = sys.modules[type(cuda).__module__].open()
+        opened.free_stream(opened.new_stream())
+
     def test_mapped_memory_is_seen_by_the_device(self, cuda):
         stream = cuda.new_stream()
         mapped = cuda.new_host((4,), np.int32, is_mapped=True)
@@ -71,6 +113,9 @@ class TestContract:
         cuda.download(received, cuda.device_pointer(mapped), stream)
         cuda.wait(stream)
         np.testing.assert_array_equal(received, [1, 2, 3, 4])
+        for host in (mapped, received):
+            cuda.free_host(host)
+        cuda.free_stream(stream)
 
     def test_a_graph_does_what_was_captured_each_time_it_is_launched(self, cuda):
         if cuda.graphs is None:
@@ -90,6 +135,10 @@ class TestContract:
             cuda.wait(stream)
             assert (received == value).all()
         cuda.graphs.free(graph)
+        cuda.free_device(pointer)
+        for host in (sent, received):
+            cuda.free_host(host)
+        cuda.free_stream(stream)
 
     def test_too_much_memory_is_an_error_and_the_next_call_works(self, cuda):
         with pytest.raises(MachineError, match="memory is full"):

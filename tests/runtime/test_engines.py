@@ -106,6 +106,29 @@ def test_an_engine_without_a_sound_record_is_never_given_out(damage):
         store.find(KEY)
 
 
+def test_an_engine_with_the_record_of_another_key_is_built_again_and_not_sent_in_a_circle(command, tiny_bundle):
+    assert command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx").exit_code == 0
+    (entry,) = store.entries()
+    record = entry.path.with_suffix(".json")
+    record.write_text(record.read_text().replace(entry.record.key.graph_sha256, "0" * 64))
+    again = command(main, "engine", tiny_bundle, "--flavour", "tensorrt-rtx")
+    assert again.exit_code == 0
+    assert f"{record}: is the record of another engine; it counts as none" in again.stderr
+    (entry,) = store.entries()
+    assert entry.record.key.name == entry.path.stem
+
+
+@pytest.mark.parametrize("suffix", [".engine", ".json", ".lock"])
+def test_a_folder_in_the_place_of_an_engines_file_is_made_again(suffix):
+    store.put(KEY, b"an engine", 1.5)
+    path = (store.folder() / KEY.name).with_suffix(suffix)
+    path.unlink(missing_ok=True)
+    (path / "inner").mkdir(parents=True)
+    with only_one(store.folder() / "other.lock"):
+        store.put(KEY, b"an engine", 1.5)
+    assert store.read(store.entries()[0])[0] == b"an engine"
+
+
 def test_a_foreign_engine_is_installed_only_with_its_digest(tmp_path):
     plain = tmp_path / "fast.engine"
     plain.write_bytes(b"an engine")

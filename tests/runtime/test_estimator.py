@@ -1,3 +1,4 @@
+import io
 import subprocess
 import sys
 import textwrap
@@ -100,7 +101,7 @@ def test_a_graph_that_fails_verification_never_runs(make_bundle, tiny_graph):
 
 
 def test_int8_is_taken_only_when_asked_for(make_bundle, tiny_graph):
-    bundle = make_bundle(graphs={"fp32": tiny_graph(offset_m=0.5), "int8": tiny_graph()})
+    bundle = make_bundle(graphs={"fp32": tiny_graph(offset_m=0.5), "int8": tiny_graph("INT8")})
     with pytest.raises(VerdictError):
         DepthEstimator.open(bundle)
     with DepthEstimator.open(bundle, precision="int8") as estimate:
@@ -125,9 +126,12 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(tiny_bundle, name, val
         DepthEstimator.open(tiny_bundle, **{name: value})
 
 
-def test_damaged_golden_frames_are_no_fault_of_the_machine(make_bundle, tiny_depth, tiny_frames):
+def test_damaged_golden_frames_are_no_fault_of_the_machine(tiny_bundle, with_member, tiny_depth, tiny_frames):
+    golden = io.BytesIO()
+    np.savez(golden, frames=tiny_frames, depth_m=tiny_depth(tiny_frames)[:, :12])
+    with_member(tiny_bundle, "golden.npz", golden.getvalue())
     with pytest.raises(BadInputError, match=r"tiny\.mde: golden depth_m is float32 \(8, 12, 32\)"):
-        DepthEstimator.open(make_bundle(depth_m=tiny_depth(tiny_frames)[:, :12]))
+        DepthEstimator.open(tiny_bundle)
 
 
 def test_a_precision_that_the_bundle_has_not_is_an_error_with_the_remedy(tiny_bundle):

@@ -2,11 +2,12 @@ import numpy as np
 import onnx
 import onnx.helper
 import onnx.numpy_helper
+import onnx.parser
 import pytest
 from google.protobuf.message import DecodeError
 
 from mde_runtime import onnx_bytes
-from mde_runtime.onnx_bytes import encoded, external_tensor, varint
+from mde_runtime.onnx_bytes import encoded, facts_of, varint
 
 START_GROUP, END_GROUP = varint(99 << 3 | 3), varint(99 << 3 | 4)
 
@@ -36,6 +37,10 @@ def sparse() -> onnx.SparseTensorProto:
     return onnx.SparseTensorProto(values=tensor(), indices=indices, dims=[4])
 
 
+def foreign(operator: str = "Gelu") -> onnx.NodeProto:
+    return onnx.helper.make_node(operator, ["x"], ["y"], domain="com.microsoft")
+
+
 def of_function(**parts: object) -> onnx.ModelProto:
     return onnx.ModelProto(functions=[onnx.FunctionProto(name="f", **parts)])
 
@@ -58,7 +63,7 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_tensor_in_another_file_is_named_wherever_it_is(place):
-    assert external_tensor(PLACES[place]().SerializeToString()) == "far"
+    assert facts_of(PLACES[place]().SerializeToString()).external_tensor == "far"
 
 
 @pytest.mark.parametrize("location", [None, onnx.TensorProto.DEFAULT])
@@ -67,7 +72,7 @@ def test_a_graph_that_holds_its_values_is_left_alone(location):
     if location is not None:
         inside.data_location = location
     whole = model(constant(value=inside, body=graph(initializer=[inside])), initializer=[inside])
-    assert external_tensor(whole.SerializeToString()) is None
+    assert facts_of(whole.SerializeToString()).external_tensor is None
 
 
 def with_tensor(content: bytes) -> bytes:
@@ -85,7 +90,7 @@ def with_tensor(content: bytes) -> bytes:
     ],
 )
 def test_any_mark_of_another_file_counts_however_it_is_written(mark):
-    assert external_tensor(with_tensor(encoded((8, 2, b"far")) + mark)) == "far"
+    assert facts_of(with_tensor(encoded((8, 2, b"far")) + mark)).external_tensor == "far"
 
 
 @pytest.mark.parametrize(
@@ -103,20 +108,20 @@ def test_any_mark_of_another_file_counts_however_it_is_written(mark):
 )
 def test_what_is_no_graph_is_refused(damaged):
     with pytest.raises(ValueError, match=r"\w"):
-        external_tensor(damaged)
+        facts_of(damaged)
 
 
 def test_a_graph_of_endless_fields_is_refused(monkeypatch):
     monkeypatch.setattr(onnx_bytes, "MAX_FIELDS", 1000)
     with pytest.raises(ValueError, match="more than 1000 fields"):
-        external_tensor(b"\x08\x01" * 1001)
+        facts_of(b"\x08\x01" * 1001)
 
 
 def test_a_graph_nested_deeper_than_python_calls_is_no_crash():
     content = PLACES["an initializer"]().graph.SerializeToString()
     for _ in range(2000):
         content = encoded((1, 2, encoded((5, 2, encoded((6, 2, content))))))
-    assert external_tensor(encoded((7, 2, content))) == "far"
+    assert facts_of(encoded((7, 2, content))).external_tensor == "far"
 
 
 def is_external(content: bytes) -> bool:
@@ -140,7 +145,78 @@ def test_what_onnx_finds_in_damaged_bytes_is_found_or_refused():
         if is_external(bytes(damaged)):
             num_external += 1
             try:
-                assert external_tensor(bytes(damaged)) is not None
+                assert facts_of(bytes(damaged)).external_tensor is not None
             except ValueError:
                 continue
     assert num_external > 100
+
+
+FOREIGN = {
+    "a node": lambda: model(foreign()),
+    "a node of a graph in a node": lambda: model(constant(body=graph(constant(body=graph(foreign()))))),
+    "a node of a function": lambda: of_function(domain="mine", node=[foreign()]),
+    "what is for training": lambda: onnx.ModelProto(training_info=[onnx.TrainingInfoProto(algorithm=graph(foreign()))]),
+}
+
+
+@pytest.mark.parametrize("place", FOREIGN)
+def test_an_operator_of_another_domain_is_named_wherever_it_is(place):
+    assert facts_of(FOREIGN[place]().SerializeToString()).foreign_operator in ("com.microsoft.Gelu", "function f")
+
+
+def test_a_domain_that_a_later_field_takes_back_still_counts():
+    node = foreign().SerializeToString() + encoded((7, 2, b""))  # a reader that takes the last sees the standard one
+    assert facts_of(encoded((7, 2, encoded((1, 2, node))))).foreign_operator == "com.microsoft.Gelu"
+
+
+def test_a_function_that_the_graph_brings_along_counts_whatever_its_domain():
+    assert facts_of(of_function(domain="").SerializeToString()).foreign_operator == "function f"
+
+
+@pytest.mark.parametrize("domain", ["", "ai.onnx"])
+def test_operators_of_the_standard_domain_are_left_alone_and_so_is_an_unused_import(domain):
+    node = onnx.helper.make_node("Relu", ["x"], ["y"], domain=domain)
+    imports = [onnx.helper.make_opsetid("", 20), onnx.helper.make_opsetid("com.microsoft", 1)]
+    whole = onnx.helper.make_model(graph(node), opset_imports=imports)
+    assert facts_of(whole.SerializeToString()).foreign_operator is None
+
+
+half_weight = onnx.numpy_helper.from_array(np.float16([1, 2]), "w")
+IN_HALF = {
+    "a cast": "h = Cast <to = 10> (x)  y = Relu (h)",
+    "a cast to bfloat16": "h = Cast <to = 16> (x)  y = Relu (h)",
+    "a constant": "h = Constant <value = float16 {1}> ()  y = Add (h, h)",
+    "an eye": "h = EyeLike <dtype = 10> (x)  y = Neg (h)",
+}
+NOT_IN_HALF = {
+    "floats": "h = Cast <to = 1> (x)  y = Relu (h)",
+    "a cast there and back": "h = Cast <to = 10> (x)  y = Cast <to = 1> (h)",
+    "a left-out input": "h = Constant <value = float16 {1}> ()  y = Clip (x, , x)",
+}
+
+
+def text_graph(body: str, **parts: object) -> bytes:
+    parsed = onnx.parser.parse_graph(f"g (float[2, 2] x) => (y) {{ {body} }}")
+    for name, values in parts.items():
+        getattr(parsed, name).extend(values)
+    return onnx.helper.make_model(parsed).SerializeToString()
+
+
+@pytest.mark.parametrize("body", IN_HALF)
+def test_a_graph_computes_in_half_where_an_operator_takes_a_half_tensor(body):
+    assert facts_of(text_graph(IN_HALF[body])).computes_in_half
+
+
+def test_a_half_weight_counts_once_it_is_used():
+    assert facts_of(text_graph("y = Add (x, w)", initializer=[half_weight])).computes_in_half
+    assert not facts_of(text_graph("y = Neg (x)", initializer=[half_weight])).computes_in_half
+
+
+@pytest.mark.parametrize("body", NOT_IN_HALF)
+def test_a_graph_does_not_compute_in_half_where_none_does(body):
+    assert not facts_of(text_graph(NOT_IN_HALF[body])).computes_in_half
+
+
+def test_a_graph_quantizes_where_a_node_does():
+    assert facts_of(text_graph("y = QuantizeLinear (x, x)")).quantizes
+    assert not facts_of(text_graph("y = DequantizeLinear (x, x)")).quantizes  # of a weight that is only stored so

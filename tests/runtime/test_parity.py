@@ -153,3 +153,13 @@ def test_pixels_that_the_network_does_not_see_count_for_nothing(reference):
     assert figures.rmse_m == pytest.approx(0.002, rel=1e-3)  # over the whole frame it would be 0.0014
     assert figures.bias_m == pytest.approx(0.002, rel=1e-3)
     assert figures.reference_std_m == pytest.approx(float(np.std(blank[:, :, 8:24])), rel=1e-6)
+
+
+@pytest.mark.parametrize("scale_m", [1e-6, 0.02, 3.0])
+def test_the_largest_tenth_of_a_per_cent_is_never_told_smaller_than_it_is(reference, scale_m):
+    chance = np.random.default_rng(1)
+    depth = (reference + scale_m * chance.standard_cauchy(reference.shape)).astype(np.float32)
+    figures = parity.measure(depth, reference, 0, CONTRACT)
+    magnitude = np.abs(depth.astype(np.float64) - reference)
+    below_m, above_m = (float(np.quantile(magnitude, 0.999, method=method)) for method in ("lower", "higher"))
+    assert below_m <= figures.p999_m <= above_m + figures.max_abs_m / 65536  # a bin of its histogram

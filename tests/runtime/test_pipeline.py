@@ -24,6 +24,10 @@ class Lane:
         self.diary.append(f"finish {number}")
         return {"y": number * 2}
 
+    def drop(self):
+        self.diary.append(f"drop {self.number}")
+        self.number = None
+
 
 @pytest.fixture
 def diary():
@@ -94,6 +98,21 @@ def test_whoever_leaves_early_leaves_the_lanes_idle(lanes):
     next(answers)
     answers.close()
     assert [lane.number for lane in lanes] == [None, None]
+
+
+def test_a_lane_that_fails_to_end_leaves_no_other_at_work(lanes):
+    answers = overlapped(lanes, Ready(range(5)), feeds_of)
+    next(answers)
+    for lane in lanes:
+        lane.drop = lambda lane=lane: fail_of(lane)
+    with pytest.raises(ConnectionError, match="the device is gone"):
+        answers.close()
+    assert [lane.number for lane in lanes] == [None, None]
+
+
+def fail_of(lane):
+    lane.number = None
+    raise ConnectionError("the device is gone")
 
 
 def test_one_lane_works_frame_by_frame(diary):

@@ -97,3 +97,29 @@ def test_what_is_nested_as_deep_as_allowed_can_be_written_again():
 def test_a_number_that_json_cannot_say_is_not_written():
     with pytest.raises(ValueError, match="not JSON compliant"):
         records.dumps({"depth_m": float("inf")})
+
+
+@pytest.mark.parametrize(
+    "doubled", ['{"a": 1, "a": 1}', '{"a": 1, "b": {"c": 1, "d": 2, "c": 3}}', '[{"\\u0061": 1, "a": 2}]']
+)
+def test_a_key_that_is_there_twice_is_an_error_that_names_it(doubled):
+    with pytest.raises(BadInputError, match=r"lens: not JSON \(the key '[ac]' is there twice"):
+        records.parse(doubled, "lens")
+
+
+def test_one_key_in_two_objects_is_no_double():
+    assert records.parse('{"a": {"a": 1}, "b": {"a": 2}}', "lens") == {"a": {"a": 1}, "b": {"a": 2}}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-32-be", "utf-8-sig", "latin-1"])
+def test_json_in_another_encoding_than_utf_8_is_an_error(encoding):
+    with pytest.raises(BadInputError, match="lens: not JSON"):
+        records.loads(Lens, records.dumps(LENS).encode(encoding), "lens")
+
+
+def test_text_that_would_command_a_terminal_is_written_as_escapes_and_comes_back():
+    said = "a\x1b[2J\x9b31m\u202eb\ufeff\U000e0001 ä深"
+    text = records.dumps({"name": said})
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert "ä深" in text
+    assert records.parse(text, "said") == {"name": said}

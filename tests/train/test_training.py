@@ -243,7 +243,7 @@ def test_rows_that_a_power_cut_tore_are_dropped(finished: Path, scenes: Path, tm
 @pytest.mark.parametrize(
     ("setting", "code", "words"),
     [
-        ("lr=1e-3", 2, "--set lr=1e-3: a run that goes on can be made longer or shorter, by epochs, max_minutes"),
+        ("lr=1e-3", 2, "--set 'lr=1e-3': a run that goes on can be made longer or shorter, by epochs, max_minutes"),
         ("epochs=1", 2, "has done 2.0 epochs in"),
         ("epochs=0", 3, "recipe.epochs: 0 is out of range; give 1 or more"),
     ],

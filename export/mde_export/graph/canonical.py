@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx_ir.passes import common
 
 from mde_export.graph.load_onnx import external_tensors
-from mde_runtime.errors import BadInputError, one_line
+from mde_runtime.errors import BadInputError, reason_of
 
 OPSET, IR_VERSION = 18, 8  # read by TensorRT 10.3 (JetPack 6) and onnxruntime 1.22 on; 18 is PyTorch's own
 PRODUCER = "mde-export"
@@ -67,14 +67,14 @@ def refusing_damage(where: str) -> Iterator[None]:
     try:
         yield
     except FROM_DAMAGED_GRAPHS as error:
-        raise BadInputError(f"{where}: damaged or not valid ONNX ({one_line(error)}); export it again") from error
+        raise BadInputError(f"{where}: damaged or not valid ONNX ({reason_of(error)}); export it again") from error
 
 
 def _check(proto: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise BadInputError(f"the graph is not valid ONNX: {one_line(error)}; export it again") from error
+        raise BadInputError(f"the graph is not valid ONNX: {reason_of(error)}; export it again") from error
     for node in proto.graph.node:
         if node.op_type in TRAINING_OPS and _is_training(node, proto.graph):
             raise BadInputError(

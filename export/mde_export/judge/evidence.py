@@ -64,9 +64,8 @@ def evidence_of(pictures: Pictures, depth_m: Depth, num_nonfinite: int, referenc
             f"{reference} itself gives {num_nonfinite} values that are NaN or Inf on the {pictures.in_words}; "
             "train it again from an earlier checkpoint"
         )
-    seen = (slice(None), *contract.seen)
-    seen_m = depth_m[seen]
-    std_m = math.sqrt(variation_within(seen_m) / seen_m.size)
+    maps_m = [frame_m[contract.seen] for frame_m in depth_m]
+    std_m = math.sqrt(sum(map(variation_within, maps_m)) / sum(map_m.size for map_m in maps_m))
     least_m = MIN_VARIATION_T * tolerance(contract.from_network)
     if not std_m >= least_m:
         raise VerdictError(

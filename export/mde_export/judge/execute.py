@@ -11,7 +11,7 @@ import onnxruntime as ort
 from mde_export.graph.stages import DEPTH, FRAME, NUM_NONFINITE
 from mde_export.judge.evidence import Depth, Frames
 from mde_runtime.backends.onnxruntime import FAILURES
-from mde_runtime.errors import BadInputError, one_line
+from mde_runtime.errors import BadInputError, reason_of
 from mde_runtime.machine import this_machine
 
 MAX_WORKERS = 8  # each holds a whole network's activations
@@ -55,7 +55,7 @@ class Executor:
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except FAILURES as error:
             raise BadInputError(
-                f"onnxruntime {ort.__version__} refuses the graph: {one_line(error)}; {REMEDY}"
+                f"onnxruntime {ort.__version__} refuses the graph: {reason_of(error)}; {REMEDY}"
             ) from error
         self._outputs = outputs or [output.name for output in self._session.get_outputs()]
         self.in_words = LITERALLY if literal else f"onnxruntime {ort.__version__} CPUExecutionProvider"
@@ -66,7 +66,7 @@ class Executor:
             return dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
         except FAILURES as error:
             raise BadInputError(
-                f"onnxruntime {ort.__version__} cannot run the graph: {one_line(error)}; {REMEDY}"
+                f"onnxruntime {ort.__version__} cannot run the graph: {reason_of(error)}; {REMEDY}"
             ) from error
 
     def depth(self, frames: Frames, moved_on: Callable[[], None] = lambda: None) -> tuple[Depth, int]:

@@ -17,7 +17,7 @@ from mde_export.judge.evidence import Depth, Frames
 from mde_export.judge.execute import LITERALLY, Executor, depth_of_all
 from mde_export.sources import DepthOf
 from mde_runtime.contract import Contract
-from mde_runtime.errors import BadInputError, one_line
+from mde_runtime.errors import BadInputError, reason_of
 
 OLDEST_OPSET = 7  # of the kernels in ONNX Runtime; source: its documentation, "Compatibility"
 
@@ -73,7 +73,7 @@ def _opened(proto: onnx.ModelProto, output: str, where: str) -> Executor:
         raise BadInputError(
             f"{where}: opset {opset}; onnxruntime {ort.__version__} cannot run it as it is, so there is nothing to "
             f"judge the export by. It runs opsets {OLDEST_OPSET} to {_newest_opset()}; export the network with one of "
-            f"them ({one_line(error.__cause__ or error)})"
+            f"them ({reason_of(error.__cause__ or error)})"
         ) from error
 
 

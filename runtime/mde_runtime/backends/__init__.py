@@ -56,14 +56,14 @@ class Session(Protocol):
     arithmetic: Mapping[Precision, str]  # what the operators of a graph of each precision are really computed in
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
-        """Every output of the graph for `feeds`. The arrays belong to the caller.
+        """Every output of the graph for `feeds`. The arrays belong to the caller, those fed too: nothing writes there.
 
         out: an array for every output, contiguous and of its shape and dtype, that is written to and given back.
         """
         ...
 
     def close(self) -> None:
-        """Give back the device's memory. The session cannot run afterwards."""
+        """Finish what is at work and give back the device's memory. Closing twice is harmless; running is refused."""
         ...
 
 
@@ -85,6 +85,10 @@ class Lane(Protocol):
 
     def finish(self) -> Arrays:
         """Wait for what was started; every output of the graph. The arrays belong to the caller."""
+        ...
+
+    def drop(self) -> None:
+        """Wait for what was started, if anything was, and forget it. Harmless after the session was closed."""
         ...
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mde_runtime.backends import Arrays, Graph, Session
 from mde_runtime.backends.unsigned import with_unsigned_activations
 from mde_runtime.certificate import Precision
-from mde_runtime.errors import BadInputError, MachineError, one_line
+from mde_runtime.errors import BadInputError, MachineError, reason_of
 from mde_runtime.machine import gpu_name, this_machine
 
 try:
@@ -55,7 +55,7 @@ def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
         session, how = _cuda_session(content) if variant == "cuda" else _cpu_session(content, num_threads)
     except FAILURES as error:
         raise BadInputError(
-            f"onnxruntime {ort.__version__} refuses the graph: {one_line(error)}; export it again"
+            f"onnxruntime {ort.__version__} refuses the graph: {reason_of(error)}; export it again"
         ) from error
     if session.get_providers()[0] != provider:  # it takes the CPU instead, with a line in its log and no error
         raise MachineError(
@@ -98,7 +98,7 @@ class OrtSession:
                     "it, or take fewer frames at once"
                 ) from error
             raise BadInputError(
-                f"{self.executor} cannot run the graph: {one_line(error)}; feed what it takes"
+                f"{self.executor} cannot run the graph: {reason_of(error)}; feed what it takes"
             ) from error
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ def _cuda_session(graph: bytes) -> tuple[ort.InferenceSession, str]:
             return session, "one CUDA graph a frame"
         reason = "its sizes are open"
     except FAILURES as error:
-        reason = one_line(error)
+        reason = reason_of(error)
     session = ort.InferenceSession(graph, _options(None), providers=[(PROVIDERS["cuda"], exact)])
     return session, f"no CUDA graph ({reason})"
 

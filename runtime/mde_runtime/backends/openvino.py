@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.backends import Arrays, Graph, Lane, Session
 from mde_runtime.backends.unsigned import with_unsigned_activations
-from mde_runtime.cache import get_blob, put_blob
+from mde_runtime.cache import distrust_blob, get_blob, put_blob
 from mde_runtime.certificate import Precision
-from mde_runtime.errors import BadInputError, MachineError
+from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_runtime.machine import this_machine
 from mde_runtime.revision import REVISION
 
@@ -99,13 +100,17 @@ class OpenVinoSession:
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
         """Every output of the graph, by name."""
+        request = self._request if out is None else self._request_into
+        arrays = {name: np.require(array, requirements=("C", "W")) for name, array in feeds.items()}
         try:
+            for name, array in arrays.items():  # read in place; no later run sees them, as each brings its own
+                request.set_tensor(name, ov.Tensor(array, shared_memory=True))
             if out is None:
-                answer = self._request.infer(dict(feeds), share_inputs=True)
+                answer = request.infer()
                 return {name: answer[output] for name, output in zip(self._names, self._outputs, strict=True)}
-            for name, array in out.items():
-                self._request_into.set_tensor(name, ov.Tensor(array, shared_memory=True))
-            self._request_into.infer(dict(feeds), share_inputs=True, share_outputs=True)
+            for name in self._names:
+                request.set_tensor(name, ov.Tensor(out[name], shared_memory=True))
+            request.infer(share_outputs=True)
             return dict(out)
         except (RuntimeError, KeyError) as error:
             raise BadInputError(
@@ -133,30 +138,57 @@ class ThroughputSession(OpenVinoSession):
         return self._lanes
 
     def close(self) -> None:
-        """Free the memory."""
+        """Free the memory, once no request uses it any more."""
+        for lane in self._lanes:
+            lane.drop()
         self._lanes = []
         super().close()
 
 
 class RequestLane:
-    """A request of its own."""
+    """A request with inputs of its own.
+
+    The tensors that OpenVINO would give it are no safe place to write to: with an open batch they can be the memory
+    that another request of the model was given to read from, which is a caller's frame.
+    """
 
     def __init__(self, compiled: ov.CompiledModel, names: Sequence[str]):
         self._request, self._names = compiled.create_infer_request(), names
+        self._inputs: Arrays = {}
+        self._is_started = False
 
     def start(self, feeds: Mapping[str, npt.NDArray[Any]]) -> None:
         """Copy the inputs, and begin."""
+        if self._is_started:
+            raise UsageError("a stream is running on this estimator; end it first, or open another estimator")
         try:
-            self._request.start_async(dict(feeds))
-        except (RuntimeError, KeyError) as error:
+            for name, array in feeds.items():
+                np.copyto(self._input_like(name, array), array)
+            self._request.start_async()
+        except RuntimeError as error:
             raise BadInputError(
                 f"openvino {ov.__version__} cannot run the graph: {_one_line(error)}; feed what it takes"
             ) from error
+        self._is_started = True
 
     def finish(self) -> Arrays:
         """Wait, and copy the outputs."""
-        self._request.wait()
+        self.drop()
         return {name: self._request.get_tensor(name).data.copy() for name in self._names}
+
+    def drop(self) -> None:
+        """Wait for what was started, if anything was."""
+        self._is_started = False
+        self._request.wait()
+
+    def _input_like(self, name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The memory of an input, made when a shape first comes: an export has one, an open batch may have several."""
+        known = self._inputs.get(name)
+        if known is None or known.shape != array.shape or known.dtype != array.dtype:
+            known = np.empty(array.shape, array.dtype)
+            self._request.set_tensor(name, ov.Tensor(known, shared_memory=True))
+            self._inputs[name] = known
+        return known
 
 
 def _compiled(core: ov.Core, graph: Graph, config: dict[str, Any]) -> tuple[ov.CompiledModel, object]:
@@ -172,7 +204,10 @@ def _compiled(core: ov.Core, graph: Graph, config: dict[str, Any]) -> tuple[ov.C
     known = get_blob("openvino", key)
     if known is not None:
         blob = ov.Tensor(known, shared_memory=True)
-        return core.import_model(blob, "CPU", config), (known, blob)
+        try:
+            return core.import_model(blob, "CPU", config), (known, blob)
+        except RuntimeError as error:  # of another build of OpenVINO under the same version
+            distrust_blob("openvino", key, f"openvino cannot import it ({_one_line(error)[:100]})")
     compiled = core.compile_model(
         core.read_model(io.BytesIO(with_unsigned_activations(graph.content()))), "CPU", config
     )

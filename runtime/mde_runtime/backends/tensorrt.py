@@ -3,7 +3,9 @@
 `open` never builds, and deserialises only bytes whose hash was just checked, with host code and plugins off.
 """
 
-import functools
+import contextlib
+import os
+import weakref
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +23,7 @@ from mde_runtime.engines.inspecting import arithmetic_of, share_of
 from mde_runtime.engines.keys import EngineRecord, key_for
 from mde_runtime.engines.listening import BuildLog
 from mde_runtime.engines.running import Runner, Tensor
-from mde_runtime.errors import MachineError
+from mde_runtime.errors import MachineError, UsageError
 
 
 def open(graph: Graph, variant: Flavour, num_threads: int | None) -> Session:  # noqa: ARG001  the GPU has its own
@@ -34,7 +36,7 @@ def open(graph: Graph, variant: Flavour, num_threads: int | None) -> Session:  #
 
 
 class EngineSession:
-    """A deserialised engine with one context. Frees its device memory when it is closed."""
+    """A deserialised engine with one context. Frees its device memory when it is closed, dropped or at exit."""
 
     def __init__(self, cuda: Cuda, library: Any, content: bytes, record: EngineRecord):  # Any: no types published
         gpu, flavour = cuda.gpu(), record.key.flavour
@@ -49,22 +51,25 @@ class EngineSession:
             )
         self._cuda, self._library, self._is_mapped = cuda, library, gpu.is_integrated
         self._kernels = _KernelCache(record, gpu.name) if flavour == "tensorrt-rtx" else None
-        self._log, self._alive = log, [log, runtime, engine, self._kernels]  # each needs those before it
-        self._runner: Runner | None = self._new_runner(engine)
-        self._second: Runner | None = None
-        self._new_second = functools.partial(self._new_runner, engine)
-        if self._kernels:
-            self._kernels.keep()
-        inspector = engine.create_engine_inspector()
-        self._inspected = str(inspector.get_engine_information(library.LayerInformationFormat.JSON))
+        self._log, self._engine = log, engine
+        alive = [log, runtime, engine, self._kernels]  # each needs those before it, and a list is cleared from its end
+        with contextlib.ExitStack() as owned:
+            owned.callback(alive.clear)
+            self._runners = [self._new_runner(owned)]
+            if self._kernels:
+                self._kernels.keep()
+            inspector = engine.create_engine_inspector()
+            self._inspected = str(inspector.get_engine_information(library.LayerInformationFormat.JSON))
+            self._owned = owned.pop_all()
+        self._free = weakref.finalize(self, _free, cuda, self._owned, os.getpid())
         real = arithmetic_of(self._inspected)
         self.arithmetic: Mapping[Precision, str] = {"fp32": real, "fp16": real, "int8": real}
-        self.max_batch: int | None = self._runner.max_batch
+        self.max_batch: int | None = self._runners[0].max_batch
         self.engine_sha256 = record.engine_sha256
         driver = f"{gpu.driver_version // 1000}.{gpu.driver_version % 1000 // 10}"
         self.executor = (
             f"{flavour} {library.__version__}, engine {record.engine_sha256[:12]}, driver of CUDA {driver}, "
-            f"{gpu.memory_bytes >> 20} MiB, {cuda.name}, {self._runner.how}"
+            f"{gpu.memory_bytes >> 20} MiB, {cuda.name}, {self._runners[0].how}"
         )
         self.device = gpu.name
 
@@ -74,11 +79,11 @@ class EngineSession:
 
     def lanes(self) -> Sequence[Lane]:
         """Two: while one computes a frame, the next is on its way to the other."""
-        first = self._opened()
-        if self._second is None:
+        self._opened()
+        if len(self._runners) == 1:
             with self._cuda.current():
-                self._second = self._new_second()
-        return first, self._second
+                self._runners.append(self._new_runner(self._owned))
+        return self._runners
 
     def share_in(self, arithmetic: str, without: Collection[str]) -> float | None:
         """The share of the multiply-adds that are done in an arithmetic, but for the nodes `without`."""
@@ -89,26 +94,34 @@ class EngineSession:
         self._opened().run_on(stream, pointers)
 
     def close(self) -> None:
-        """Give the device's memory back."""
-        for runner in filter(None, (self._second, self._runner)):
-            runner.close()
-        self._runner = self._second = None
-        self._alive.clear()
+        """Give the device's memory back, whatever of it fails. Closing twice is harmless."""
+        self._runners, self._engine = [], None
+        self._free()
 
     def _opened(self) -> Runner:
-        if self._runner is None:
-            raise MachineError("this session is closed; open it again")
-        return self._runner
+        if not self._runners:
+            raise UsageError("this estimator is closed; open the bundle again")
+        return self._runners[0]
 
-    def _new_runner(self, engine: Any) -> Runner:
+    def _new_runner(self, owned: contextlib.ExitStack) -> Runner:
+        """A runner with a context of its own, which lives as long as it does. owned: closes it."""
+        engine = self._engine
         context = self._kernels.context(engine) if self._kernels else engine.create_execution_context()
         if context is None:
             raise MachineError(f"the engine gives no context ({self._log.cause()}); close what else uses the GPU")
-        self._alive.append(context)
         tensors = _tensors(self._library, engine, context)
-        return Runner(
+        runner = Runner(
             self._cuda, tensors, context.set_tensor_address, context.execute_async_v3, is_mapped=self._is_mapped
         )
+        owned.callback(runner.close)
+        return runner
+
+
+def _free(cuda: Cuda, owned: contextlib.ExitStack, process: int) -> None:
+    """Give back what a session made. In a fork of its process there is nothing: CUDA does not work there."""
+    if os.getpid() == process:
+        with cuda.current():
+            owned.close()
 
 
 class _KernelCache:
@@ -137,7 +150,8 @@ def _tensors(library: Any, engine: Any, context: Any) -> tuple[Tensor, ...]:
     for name in inputs:
         if -1 in tuple(engine.get_tensor_shape(name)):
             _, _, largest = engine.get_tensor_profile_shape(name, 0)
-            context.set_input_shape(name, largest)
+            if not context.set_input_shape(name, largest):
+                raise MachineError(f"the engine refuses {largest} for {name}, its own largest shape; build it again")
     if missing := context.infer_shapes():
         raise MachineError(f"the engine leaves the shape of {', '.join(missing)} open; build it again")
     return tuple(

@@ -10,12 +10,22 @@ Field numbers: onnx.proto, which never changes them.
 
 from dataclasses import dataclass, replace
 
-from mde_runtime.onnx_bytes import TENSOR_NAME, Bytes, encoded, fields_of, text_of, varint
+from mde_runtime.onnx_bytes import (
+    NODE_ATTRIBUTE,
+    NODE_INPUT,
+    NODE_OPERATOR,
+    NODE_OUTPUT,
+    TENSOR_NAME,
+    TENSOR_TYPE,
+    Bytes,
+    encoded,
+    fields_of,
+    text_of,
+    varint,
+)
 
 MODEL_GRAPH = 7
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_VALUE_INFO = 1, 5, 13
-NODE_INPUT, NODE_OUTPUT, NODE_OPERATOR, NODE_ATTRIBUTE = 1, 2, 4, 5
-TENSOR_TYPE = 2
 TENSOR_VALUES = (5, 9)  # int32_data, raw_data
 MAX_ZERO_POINT_BYTES = 1 << 16  # a value for each of a layer's channels, at most: weights are larger
 ATTRIBUTE_NAME, ATTRIBUTE_TEXT = 1, 4
@@ -64,7 +74,8 @@ def _rewritten(graph: Bytes) -> bytes:
         node.outputs[0]
         for node in nodes
         if node.operator == QUANTIZE
-        and node.inputs[2:] in {(name,) for name in int8_zeros}
+        and len(node.inputs) == 3
+        and node.inputs[2] in int8_zeros
         and _is_never_negative(node.inputs[0], by_output, known)
     }
     if not unsigned:

@@ -9,7 +9,7 @@ from mde_runtime.cli.cache import cache
 from mde_runtime.cli.engine import engine
 from mde_runtime.cli.tables import table
 from mde_runtime.command import PATH, Group, say
-from mde_runtime.errors import VerdictError
+from mde_runtime.errors import VerdictError, one_line
 
 if TYPE_CHECKING:
     from mde_runtime.bundle import Bundle
@@ -37,18 +37,17 @@ def inspect(bundle: Path, as_json: bool) -> None:
     mde-bundle inspect model.mde
     """
     from mde_runtime import records
-    from mde_runtime.bundle import read_bundle
+    from mde_runtime.bundle import nominal_alone, read_bundle
 
     opened = read_bundle(bundle)
     certificates = {precision: opened.certificate(precision) for precision in opened.precisions}
-    for precision in opened.precisions:
-        opened.graph(precision)  # for its check alone
+    notes = {precision: nominal_alone(opened.graph(precision), precision) for precision in opened.precisions}
     golden = opened.golden()
     if as_json:
         known = {"manifest": opened.manifest, "certificates": certificates, "num_golden_frames": len(golden.frames)}
         click.echo(records.dumps(known), nl=False)
         return
-    click.echo("\n".join([*_contract_lines(opened), f"golden  {len(golden.frames)} frames", ""]))
+    click.echo("\n".join([*map(one_line, _contract_lines(opened)), f"golden  {len(golden.frames)} frames", ""]))
     rows = [
         (
             precision,
@@ -57,7 +56,8 @@ def inspect(bundle: Path, as_json: bool) -> None:
             f"{certificate.parity.p999_m * 100:.3f} cm",
             f"{certificate.parity.ssim_worst:.5f}",
             "not stated" if certificate.parity.r2 is None else f"{certificate.parity.r2:.6f}",
-            f"{certificate.parity.num_frames} frames against {certificate.reference}; {certificate.executor}",
+            f"{certificate.parity.num_frames} frames against {certificate.reference}; {certificate.executor}"
+            f"{notes[precision] and '; this graph '}{notes[precision]}",
         )
         for precision, certificate in certificates.items()
     ]
@@ -77,6 +77,7 @@ def verify(bundle: Path, as_json: bool) -> int:
     """
     from mde_runtime import records
     from mde_runtime.bundle import read_bundle
+    from mde_runtime.cache import take_ignored
     from mde_runtime.progress import progress
     from mde_runtime.verify import pairs, verify_everywhere, without_backend
 
@@ -88,6 +89,8 @@ def verify(bundle: Path, as_json: bool) -> int:
     else:
         header = ("backend", "precision", "verdict", "worst RMSE", "p99.9", "bias", "worst SSIM", "executor or reason")
         click.echo(table(header, _verification_rows(rows)))
+    for line in take_ignored():
+        say(line)
     left = without_backend(rows)
     if left:
         say(f"no backend here is verified with {', '.join(left)}")

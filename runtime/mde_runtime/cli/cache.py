@@ -29,7 +29,7 @@ def list_() -> None:
     rows = [
         (
             entry.path.stem[:12],
-            f"{entry.path.stat().st_size / 1e6:.1f} MB",
+            f"{entry.path.lstat().st_size / 1e6:.1f} MB",
             entry.record.key.graph_sha256[:12] if entry.record else "",
             entry.record.key.in_words if entry.record else "without a record: never used",
         )
@@ -37,7 +37,7 @@ def list_() -> None:
     ]
     click.echo(table(("engine", "size", "graph", "built by"), rows))
     for kind in sorted(path for path in cache_dir().iterdir() if path.is_dir() and path != store.folder()):
-        sizes = [path.stat().st_size for path in kind.iterdir()]
+        sizes = [path.lstat().st_size for path in kind.iterdir()]
         click.echo(f"{kind.name}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB")
     click.echo(cache_dir())
 

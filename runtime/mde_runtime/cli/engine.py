@@ -82,6 +82,7 @@ def engine(
     mde-bundle engine model.mde --install fast.engine --sha256 HEX   # ... and on its twins
     """
     from mde_runtime.bundle import read_bundle
+    from mde_runtime.cache import take_ignored
     from mde_runtime.engines import store
     from mde_runtime.engines.flavours import first_here
     from mde_runtime.engines.keys import key_for
@@ -106,6 +107,8 @@ def engine(
     else:
         verified = _built_and_verified(opened, key, chosen, builds, log, save)
     _, record = store.find(key)
+    for line in take_ignored():
+        say(line)
     if save is not None:
         click.echo(save)
     click.echo(f"{key.in_words}, {chosen}, {record.size_bytes / 1e6:.1f} MB, built in {record.build_s:.1f} s")

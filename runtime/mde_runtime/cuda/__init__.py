@@ -47,7 +47,7 @@ class Graphs(Protocol):
 
 
 class Cuda(Protocol):
-    """The calls of CUDA that an engine needs. Pointers, streams and graphs are plain integers.
+    """The calls of CUDA that an engine needs. Pointers, streams, events and graphs are plain integers.
 
     Every call raises MachineError where CUDA fails, with CUDA's own word for it.
     """
@@ -73,6 +73,22 @@ class Cuda(Protocol):
 
     def wait(self, stream: int) -> None:
         """Wait until all that was queued on the stream is done."""
+        ...
+
+    def new_event(self) -> int:
+        """A mark to put into streams. A stream that it was never put into holds nobody up."""
+        ...
+
+    def free_event(self, event: int) -> None:
+        """Give an event back."""
+        ...
+
+    def record(self, event: int, stream: int) -> None:
+        """Put the mark behind all that was queued on the stream."""
+        ...
+
+    def order_after(self, stream: int, event: int) -> None:
+        """Hold the stream up, on the device, until the mark as it was last recorded is reached. The host goes on."""
         ...
 
     def new_device(self, num_bytes: int) -> int:

@@ -71,6 +71,23 @@ class CudaBindings:
         """Wait until all that was queued on the stream is done."""
         _checked(runtime.cudaStreamSynchronize(stream))
 
+    def new_event(self) -> int:
+        """A mark, without a time: that would cost the device more."""
+        (event,) = _checked(runtime.cudaEventCreateWithFlags(runtime.cudaEventDisableTiming))
+        return int(event)
+
+    def free_event(self, event: int) -> None:
+        """Give an event back."""
+        _checked(runtime.cudaEventDestroy(event))
+
+    def record(self, event: int, stream: int) -> None:
+        """Put the mark behind all that was queued on the stream."""
+        _checked(runtime.cudaEventRecord(event, stream))
+
+    def order_after(self, stream: int, event: int) -> None:
+        """Hold the stream up, on the device, until the mark is reached."""
+        _checked(runtime.cudaStreamWaitEvent(stream, event, runtime.cudaEventWaitDefault))
+
     def new_device(self, num_bytes: int) -> int:
         """Memory on the device."""
         (pointer,) = _checked(runtime.cudaMalloc(num_bytes))

@@ -1,10 +1,14 @@
 """CUDA by pycuda, which many Jetson installations have. Not run on a GPU by this project yet.
 
 The primary context is retained and never made by `pycuda.autoinit`: a context of its own would fight with that of
-torch and onnxruntime. It has no graph API.
+torch and onnxruntime. It has no graph API, and no object for a stream that it did not make, so events are the driver's.
 """
 
 import contextlib
+import ctypes
+import functools
+import os
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,10 +26,16 @@ except ImportError as error:
     ) from error
 
 DEVICE = 0  # of those that CUDA_VISIBLE_DEVICES leaves
+EVENT_DISABLE_TIMING, EVENT_WAIT_DEFAULT = 2, 0  # cuda.h
 
 
+@functools.cache
 def open() -> Cuda:
-    """CUDA on the first device. Raises MachineError where there is no driver or no GPU."""
+    """CUDA on the first device. Raises MachineError where there is no driver or no GPU.
+
+    One for the process: pycuda frees a primary context that was retained once too often as if it had made it, and
+    leaves one on the thread's stack. It is released at exit, after the sessions that were opened later than it.
+    """
     try:
         return PyCuda()
     except driver.Error as error:
@@ -41,12 +51,90 @@ class PyCuda:
         self.name = f"pycuda {pycuda.VERSION_TEXT}"
         driver.init()
         self._device = driver.Device(DEVICE)
+        self._driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")  # pycuda has loaded it already
         self._context = self._device.retain_primary_context()
+        weakref.finalize(self, self._context.detach)
         self._streams: dict[int, Any] = {}  # Any: pycuda publishes no types
         self._memory: dict[int, Any] = {}
 
     def gpu(self) -> Gpu:
         """The GPU."""
+        return _call(self._described)  # type: ignore[no-any-return]  # pycuda publishes no types
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """Push the context and pop it again: pycuda aborts a thread that ends with a context on its stack."""
+        _call(self._context.push)
+        try:
+            yield
+        finally:
+            _call(driver.Context.pop)
+
+    def new_stream(self) -> int:
+        """A stream."""
+        stream = _call(driver.Stream)
+        self._streams[stream.handle] = stream
+        return int(stream.handle)
+
+    def free_stream(self, stream: int) -> None:
+        """Give a stream back: pycuda does with the last reference."""
+        del self._streams[stream]
+
+    def new_event(self) -> int:
+        """A mark, without a time: that would cost the device more."""
+        event = ctypes.c_void_p()
+        self._ask("cuEventCreate", ctypes.byref(event), EVENT_DISABLE_TIMING)
+        return event.value or 0
+
+    def free_event(self, event: int) -> None:
+        """Give an event back."""
+        self._ask("cuEventDestroy_v2", ctypes.c_void_p(event))
+
+    def record(self, event: int, stream: int) -> None:
+        """Put the mark behind all that was queued on the stream."""
+        self._ask("cuEventRecord", ctypes.c_void_p(event), ctypes.c_void_p(stream))
+
+    def order_after(self, stream: int, event: int) -> None:
+        """Hold the stream up, on the device, until the mark is reached."""
+        self._ask("cuStreamWaitEvent", ctypes.c_void_p(stream), ctypes.c_void_p(event), EVENT_WAIT_DEFAULT)
+
+    def wait(self, stream: int) -> None:
+        """Wait until all that was queued on the stream is done."""
+        _call(self._streams[stream].synchronize)
+
+    def new_device(self, num_bytes: int) -> int:
+        """Memory on the device."""
+        memory = _call(driver.mem_alloc, num_bytes)
+        self._memory[int(memory)] = memory
+        return int(memory)
+
+    def free_device(self, pointer: int) -> None:
+        """Give memory on the device back."""
+        _call(self._memory.pop(pointer).free)
+
+    def new_host(self, shape: tuple[int, ...], dtype: npt.DTypeLike, *, is_mapped: bool) -> npt.NDArray[Any]:
+        """Page-locked memory on the host."""
+        flags = driver.host_alloc_flags.DEVICEMAP if is_mapped else 0
+        host: npt.NDArray[Any] = _call(driver.pagelocked_empty, shape, dtype, mem_flags=flags)
+        return host
+
+    def device_pointer(self, host: npt.NDArray[Any]) -> int:
+        """Where the device sees mapped host memory."""
+        return int(_call(host.base.get_device_pointer))  # type: ignore[union-attr]  # pycuda's own allocation
+
+    def free_host(self, host: npt.NDArray[Any]) -> None:
+        """Give page-locked memory back."""
+        _call(host.base.free)  # type: ignore[union-attr]  # pycuda's own allocation
+
+    def upload(self, pointer: int, host: npt.NDArray[Any], stream: int) -> None:
+        """Queue a copy to the device."""
+        _call(driver.memcpy_htod_async, pointer, host, self._streams[stream])
+
+    def download(self, host: npt.NDArray[Any], pointer: int, stream: int) -> None:
+        """Queue a copy from the device."""
+        _call(driver.memcpy_dtoh_async, host, pointer, self._streams[stream])
+
+    def _described(self) -> Gpu:
         attribute = driver.device_attribute
         major, minor = self._device.compute_capability()
         return Gpu(
@@ -58,65 +146,16 @@ class PyCuda:
             driver_version=driver.get_driver_version(),
         )
 
-    @contextlib.contextmanager
-    def current(self) -> Iterator[None]:
-        """Push the context and pop it again: pycuda aborts a thread that ends with a context on its stack."""
-        self._context.push()
-        try:
-            yield
-        finally:
-            driver.Context.pop()
+    def _ask(self, name: str, *arguments: Any) -> None:  # Any: ctypes' own values
+        if error := getattr(self._driver, name)(*arguments):
+            raise MachineError(f"CUDA: {name} fails with error {error}; look into mde-doctor")
 
-    def new_stream(self) -> int:
-        """A stream."""
-        stream = self._call(driver.Stream)
-        self._streams[stream.handle] = stream
-        return int(stream.handle)
 
-    def free_stream(self, stream: int) -> None:
-        """Give a stream back: pycuda does with the last reference."""
-        del self._streams[stream]
-
-    def wait(self, stream: int) -> None:
-        """Wait until all that was queued on the stream is done."""
-        self._call(self._streams[stream].synchronize)
-
-    def new_device(self, num_bytes: int) -> int:
-        """Memory on the device."""
-        memory = self._call(driver.mem_alloc, num_bytes)
-        self._memory[int(memory)] = memory
-        return int(memory)
-
-    def free_device(self, pointer: int) -> None:
-        """Give memory on the device back."""
-        self._memory.pop(pointer).free()
-
-    def new_host(self, shape: tuple[int, ...], dtype: npt.DTypeLike, *, is_mapped: bool) -> npt.NDArray[Any]:
-        """Page-locked memory on the host."""
-        flags = driver.host_alloc_flags.DEVICEMAP if is_mapped else 0
-        host: npt.NDArray[Any] = self._call(driver.pagelocked_empty, shape, dtype, mem_flags=flags)
-        return host
-
-    def device_pointer(self, host: npt.NDArray[Any]) -> int:
-        """Where the device sees mapped host memory."""
-        return int(host.base.get_device_pointer())  # type: ignore[union-attr]  # pycuda's own allocation
-
-    def free_host(self, host: npt.NDArray[Any]) -> None:
-        """Give page-locked memory back."""
-        host.base.free()  # type: ignore[union-attr]  # pycuda's own allocation
-
-    def upload(self, pointer: int, host: npt.NDArray[Any], stream: int) -> None:
-        """Queue a copy to the device."""
-        self._call(driver.memcpy_htod_async, pointer, host, self._streams[stream])
-
-    def download(self, host: npt.NDArray[Any], pointer: int, stream: int) -> None:
-        """Queue a copy from the device."""
-        self._call(driver.memcpy_dtoh_async, host, pointer, self._streams[stream])
-
-    def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:  # Any: pycuda publishes no types
-        try:
-            return function(*arguments, **named)
-        except driver.MemoryError as error:
-            raise MachineError("the GPU's memory is full; close what else uses it, or take a smaller batch") from error
-        except driver.Error as error:
-            raise MachineError(f"CUDA: {error}; look into mde-doctor") from error
+def _call(function: Any, *arguments: Any, **named: Any) -> Any:  # Any: pycuda publishes no types
+    """A call of pycuda. Raises MachineError for its errors."""
+    try:
+        return function(*arguments, **named)
+    except driver.MemoryError as error:
+        raise MachineError("the GPU's memory is full; close what else uses it, or take a smaller batch") from error
+    except driver.Error as error:
+        raise MachineError(f"CUDA: {error}; look into mde-doctor") from error

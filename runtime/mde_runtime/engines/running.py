@@ -3,6 +3,7 @@
 Knows no TensorRT: what computes is a function that queues work on a stream. So its logic is tested without a GPU.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from mde_runtime.cuda import Cuda, num_bytes_of
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+ALIGNMENT_BYTES = 256  # of a tensor's address, "at least": NvInferRuntime.h, setTensorAddress
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,16 @@ class Buffer:
     On an integrated GPU both are the same memory, mapped, and nothing is copied.
     """
 
-    def __init__(self, cuda: Cuda, tensor: Tensor, *, is_mapped: bool):
+    def __init__(self, cuda: Cuda, tensor: Tensor, owned: contextlib.ExitStack, *, is_mapped: bool):
+        """owned: gives the memory back."""
         self._cuda, self._is_mapped = cuda, is_mapped
         self.host = cuda.new_host(tensor.shape, tensor.dtype, is_mapped=is_mapped)
+        owned.callback(cuda.free_host, self.host)
         if is_mapped:
             self.pointer = cuda.device_pointer(self.host)
         else:
             self.pointer = cuda.new_device(num_bytes_of(tensor.shape, tensor.dtype))
+            owned.callback(cuda.free_device, self.pointer)
 
     def upload(self, stream: int) -> None:
         """Queue what the host holds to the device."""
@@ -50,12 +56,6 @@ class Buffer:
         if not self._is_mapped:
             self._cuda.download(self.host, self.pointer, stream)
 
-    def free(self) -> None:
-        """Give the memory back."""
-        if not self._is_mapped:
-            self._cuda.free_device(self.pointer)
-        self._cuda.free_host(self.host)
-
 
 class Runner:
     """An engine's buffers and stream, warmed up, and its frame as a graph where that can be captured."""
@@ -64,22 +64,28 @@ class Runner:
         self,
         cuda: Cuda,
         tensors: tuple[Tensor, ...],
-        bind: Callable[[str, int], None],
+        bind: Callable[[str, int], bool],
         enqueue: Callable[[int], bool],
         *,
         is_mapped: bool,
     ):
-        """bind: give the engine the address of a tensor. enqueue: queue its work on a stream; False where it cannot."""
+        """bind: give the engine the address of a tensor. enqueue: queue its work on a stream. Both: False for no."""
         self._cuda, self._tensors, self._bind, self._enqueue = cuda, tensors, bind, enqueue
         self.max_batch = next(tensor.shape[0] for tensor in tensors if tensor.is_input)
-        with cuda.current():
+        self._num_started = 0
+        with cuda.current(), contextlib.ExitStack() as owned:
             self._stream = cuda.new_stream()
-            self._buffers = {tensor.name: Buffer(cuda, tensor, is_mapped=is_mapped) for tensor in tensors}
+            owned.callback(cuda.free_stream, self._stream)
+            self._mark = cuda.new_event()
+            owned.callback(cuda.free_event, self._mark)
+            self._buffers = {tensor.name: Buffer(cuda, tensor, owned, is_mapped=is_mapped) for tensor in tensors}
+            owned.callback(cuda.wait, self._stream)  # before the memory goes that work may be using
             self._bind_own()
             self._launch_eagerly()  # the first run loads kernels, which cannot be captured
             cuda.wait(self._stream)
-            self._graph, self.how = self._captured()
-        self._num_started = 0
+            self._graph, self.how = self._captured(owned)
+            owned.callback(cuda.wait, self._stream)  # before the graph goes, too
+            self._owned = owned.pop_all()
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None) -> Arrays:
         """Every output for `feeds`; written to `out` where it is given."""
@@ -88,8 +94,7 @@ class Runner:
 
     def start(self, feeds: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take the inputs and queue the run. Waits for nothing."""
-        if self._num_started:
-            raise UsageError("a stream is running on this estimator; end it first, or open another estimator")
+        self._must_be_free()
         num_frames = self._fill(feeds)
         with self._cuda.current():
             if self._graph is not None and self._cuda.graphs is not None:
@@ -111,24 +116,50 @@ class Runner:
             np.copyto(out[name], array)
         return dict(out)
 
-    def run_on(self, stream: int, pointers: Mapping[str, int]) -> None:
-        """Queue one run on the caller's stream, from and to the caller's device memory. Waits for nothing."""
-        for name, pointer in pointers.items():
-            self._bind(name, pointer)
-        try:
+    def drop(self) -> None:
+        """Wait for the run that was started, if any was, and forget it."""
+        if self._num_started:
+            self._num_started = 0
             with self._cuda.current():
-                self._must(self._enqueue(stream))
-        finally:
-            self._bind_own()
+                self._cuda.wait(self._stream)
+
+    def run_on(self, stream: int, pointers: Mapping[str, int]) -> None:
+        """Queue one run on the caller's stream, from and to the caller's device memory. Waits for nothing.
+
+        All runs share the engine's scratch memory, so the device takes them in the order of their calls, whichever
+        streams they are on: this one waits there for all before it, and all after it wait for this one.
+        """
+        self._must_be_free()
+        for name, pointer in pointers.items():
+            if pointer % ALIGNMENT_BYTES:
+                raise BadInputError(
+                    f"{name} is at {pointer:#x}, and the engine takes multiples of {ALIGNMENT_BYTES} bytes; hand over "
+                    "an array with memory of its own, not a part of another: a copy has that"
+                )
+        with self._cuda.current():
+            try:
+                for name, pointer in pointers.items():
+                    self._point(name, pointer)
+                self._order(stream, after=self._stream)
+                try:
+                    self._must(self._enqueue(stream))
+                finally:
+                    self._order(self._stream, after=stream)
+            finally:
+                self._bind_own()
 
     def close(self) -> None:
-        """Give memory, graph and stream back."""
+        """Wait for what is queued, and give everything back, whatever of it fails. The second time there is nothing."""
+        self._num_started = 0
+        self._buffers = {}
         with self._cuda.current():
-            if self._graph is not None and self._cuda.graphs is not None:
-                self._cuda.graphs.free(self._graph)
-            for buffer in self._buffers.values():
-                buffer.free()
-            self._cuda.free_stream(self._stream)
+            self._owned.close()
+
+    def _must_be_free(self) -> None:
+        if self._num_started:
+            raise UsageError("a stream is running on this estimator; end it first, or open another estimator")
+        if not self._buffers:
+            raise UsageError("this estimator is closed; open the bundle again")
 
     def _fill(self, feeds: Mapping[str, npt.NDArray[Any]]) -> int:
         """Take the inputs. Fewer frames than the engine's batch come first; what stands behind them is ignored."""
@@ -152,7 +183,20 @@ class Runner:
 
     def _bind_own(self) -> None:
         for name, buffer in self._buffers.items():
-            self._bind(name, buffer.pointer)
+            self._point(name, buffer.pointer)
+
+    def _point(self, name: str, pointer: int) -> None:
+        """Give the engine a tensor's address. Where it keeps the one before it would read and write there."""
+        if not self._bind(name, pointer):
+            raise MachineError(
+                f"the engine refuses the address {pointer:#x} of {name}, which has to be on the GPU and a multiple of "
+                f"{ALIGNMENT_BYTES} bytes; open the bundle again, or build the engine again: mde-bundle engine MODEL"
+            )
+
+    def _order(self, stream: int, *, after: int) -> None:
+        """Let a stream go on when all that is queued on the other is done."""
+        self._cuda.record(self._mark, after)
+        self._cuda.order_after(stream, self._mark)
 
     def _launch_eagerly(self) -> None:
         for tensor in self._tensors:
@@ -163,15 +207,17 @@ class Runner:
             if not tensor.is_input:
                 self._buffers[tensor.name].download(self._stream)
 
-    def _captured(self) -> tuple[int | None, str]:
+    def _captured(self, owned: contextlib.ExitStack) -> tuple[int | None, str]:
         """The frame as a graph, and in words how frames are launched; eager where there can be none."""
         graphs = self._cuda.graphs
         if graphs is None:
             return None, f"eager: {self._cuda.name} has no graphs"
         try:
-            return graphs.capture(self._stream, self._launch_eagerly), "one CUDA graph a frame"
+            graph = graphs.capture(self._stream, self._launch_eagerly)
         except MachineError as error:
             return None, f"eager: no graph could be captured ({error})"
+        owned.callback(graphs.free, graph)
+        return graph, "one CUDA graph a frame"
 
     def _must(self, is_queued: bool) -> None:
         if not is_queued:

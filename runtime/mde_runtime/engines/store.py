@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mde_runtime import files, records
-from mde_runtime.cache import LOCK, cache_dir, write
+from mde_runtime.cache import LOCK, clear, folder_of, ignore, is_trusted, opened, write
 from mde_runtime.cuda import open_cuda
 from mde_runtime.engines.build import build_engine
 from mde_runtime.engines.flavours import version_of
@@ -28,9 +28,7 @@ class Entry:
 
 def folder() -> Path:
     """Where engines are kept."""
-    made = cache_dir() / "engines"
-    made.mkdir(mode=0o700, exist_ok=True)
-    return made
+    return folder_of("engines")
 
 
 def find(key: EngineKey) -> tuple[bytes, EngineRecord]:
@@ -52,7 +50,7 @@ def read(entry: Entry) -> tuple[bytes, EngineRecord]:
     """
     if (content := _sound(entry)) is not None and entry.record is not None:
         return content, entry.record
-    with only_one(entry.path.with_suffix(LOCK)):  # whoever was replacing it has done so now
+    with only_one(_lock(entry.path)):  # whoever was replacing it has done so now
         again = Entry(entry.path, _record_of(entry.path))
     if again.record is None or again == entry:
         raise MachineError(f"{entry.path}: this engine was altered; build it again: mde-bundle engine MODEL")
@@ -72,7 +70,7 @@ def build(
     is_fresh: build it even where it is there.
     """
     path = folder() / f"{key.name}{ENGINE}"
-    with only_one(path.with_suffix(LOCK)):
+    with only_one(_lock(path)):
         record = _record_of(path)
         if not is_fresh and record is not None and _sound(Entry(path, record)) is not None:
             os.utime(path)  # what was asked for last is what `find` gives
@@ -81,6 +79,9 @@ def build(
             draft.unlink()
         start = time.perf_counter()
         timings = folder() / f"timings-{key.flavour}-{key.version}-{key.compute_capability or 'any'}.cache"
+        if not is_trusted(timings):
+            clear(timings)
+            timings.unlink(missing_ok=True)
         engine = build_engine(
             graph, key.flavour, key.options, timing_cache=timings, log_file=log_file, moved_on=moved_on
         )
@@ -103,12 +104,13 @@ def install(key: EngineKey, source: Path, sha256: str) -> EngineRecord:
     Raises BadInputError where the file is another one.
     """
     try:
+        files.check_regular(source)
         engine = source.read_bytes()
     except OSError as error:
         raise BadInputError(f"{source}: {error.strerror}; name the file that --save wrote") from error
     if files.sha256_of(engine) != sha256.lower():
         raise BadInputError(f"{source}: its SHA-256 is {files.sha256_of(engine)}, not {sha256}; do not install it")
-    with only_one(folder() / f"{key.name}{LOCK}"):
+    with only_one(_lock(folder() / f"{key.name}{ENGINE}")):
         return put(key, engine, 0.0)
 
 
@@ -141,9 +143,10 @@ def remove_unusable() -> list[Path]:
     """Remove every engine that is not usable, but for those that are being built now. Gives what was removed."""
     removed = []
     for path in (entry.path for entry in entries()):
-        with if_free(path.with_suffix(LOCK)) as is_ours:
+        with if_free(_lock(path)) as is_ours:
             if is_ours and not is_usable(Entry(path, _record_of(path))):
                 for suffix in (RECORD, ENGINE):  # never the lock: who holds a removed one keeps nobody out
+                    clear(path.with_suffix(suffix))
                     path.with_suffix(suffix).unlink(missing_ok=True)
                 removed.append(path)
     return removed
@@ -151,15 +154,39 @@ def remove_unusable() -> list[Path]:
 
 def _sound(entry: Entry) -> bytes | None:
     """The engine's bytes, where they are those of its record."""
-    try:
-        content = entry.path.read_bytes()
-    except FileNotFoundError:
+    content = _content(entry.path)
+    if content is None or entry.record is None:
         return None
-    return content if entry.record and files.sha256_of(content) == entry.record.engine_sha256 else None
+    return content if files.sha256_of(content) == entry.record.engine_sha256 else None
 
 
 def _record_of(path: Path) -> EngineRecord | None:
-    try:
-        return records.loads(EngineRecord, path.with_suffix(RECORD).read_bytes(), str(path)) if path.exists() else None
-    except (FileNotFoundError, BadInputError):
+    """The record of an engine, where it is that of the engine's own key."""
+    kept = path.with_suffix(RECORD)
+    if not path.exists() or (text := _content(kept)) is None:
         return None
+    try:
+        record = records.loads(EngineRecord, text, "record")
+    except BadInputError as error:
+        ignore(kept, str(error).partition(";")[0])
+        return None
+    if record.key.name != path.stem:
+        ignore(kept, "is the record of another engine")
+        return None
+    return record
+
+
+def _content(path: Path) -> bytes | None:
+    """The bytes of an entry; None where there is none that can be believed."""
+    file = opened(path)
+    if file is None:
+        return None
+    with file:
+        return file.read()
+
+
+def _lock(path: Path) -> Path:
+    """The lock of an engine, which a bad copy may have made a folder."""
+    lock = path.with_suffix(LOCK)
+    clear(lock)
+    return lock

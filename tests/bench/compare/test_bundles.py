@@ -209,8 +209,10 @@ def test_more_than_the_time_of_the_baseline_is_slower(baseline, tiny_bundle):
     assert [it.verdict for it in found.comparisons] == ["slower", "slower"]
 
 
-def test_a_bundle_that_fails_where_its_baseline_ran_is_no_pass(baseline, make_bundle, tmp_path):
-    broken = make_bundle("broken.mde", graphs={"fp32": b"no graph", "fp16": b"no graph"})
+def test_a_bundle_that_fails_where_its_baseline_ran_is_no_pass(baseline, make_bundle, with_member, tmp_path):
+    broken = make_bundle("broken.mde")
+    for precision in ("fp32", "fp16"):
+        with_member(broken, f"graphs/{precision}.onnx", b"no graph")
     ended = bench("compare", broken, "--baseline", baseline[0](), "--effort", "brief", "--ci", tmp_path / "ci")
     assert ended.exit_code == 1
     assert "onnxruntime-cpu fp32: BadInputError" in ended.stderr

@@ -124,12 +124,12 @@ def clock():
 def cuda(monkeypatch, clock):
     """CUDA over numpy, whose every copy takes a millisecond."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "runtime"))
-    from test_running import NumpyCuda
+    from numpy_cuda import NumpyCuda
 
     class TimedCuda(NumpyCuda):
-        def queue(self, thunk):
+        def queue(self, stream, thunk):
             clock.now_s += 0.001
-            super().queue(thunk)
+            super().queue(stream, thunk)
 
     return TimedCuda()
 

@@ -50,6 +50,17 @@ def test_what_is_kept_is_not_made_again(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["frames.lock", "squares.npy"]
 
 
+@pytest.mark.parametrize("spoil", [lambda path: path.chmod(0o666), lambda path: (path.unlink(), path.mkdir())])
+def test_frames_that_somebody_else_can_have_put_there_are_made_again_and_named(folder, spoil, capsys):
+    stored("squares", NUM_RECORDS, FORM, Reader())
+    spoil(folder / "squares.npy")
+    reader = Reader()
+    stored("squares", NUM_RECORDS, FORM, reader)
+    assert len(reader.read) == NUM_RECORDS
+    assert f"{folder / 'squares.npy'}: " in capsys.readouterr().err
+    assert (folder / "squares.npy").stat().st_mode & 0o777 == 0o600
+
+
 def test_what_an_interrupted_writer_left_goes_when_others_are_kept(folder):
     with pytest.raises(KeyboardInterrupt):
         stored("squares", NUM_RECORDS, FORM, Reader(interrupted_at=5))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mde_runtime.contract import MAX_SIDE_PX
-from mde_runtime.errors import BadInputError, one_line
+from mde_runtime.errors import BadInputError, reason_of
 from mde_runtime.sources.pictures import read_picture
 
 BITS_OF_MODE = {"L": 8, "I;16": 16, "I;16B": 16, "I": 16}  # Pillow's names; its older versions widen 16 bits to "I"
@@ -31,7 +31,7 @@ def read_depth_npy(path: Path) -> npt.NDArray[np.float32]:
         raise BadInputError(f"{path}: no such file; copy the data set anew") from error
     # numpy has an error for every way that a header can be damaged
     except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TokenError) as error:
-        raise BadInputError(f"{path}: not a readable .npy file ({one_line(error)}); copy or make it anew") from error
+        raise BadInputError(f"{path}: not a readable .npy file ({reason_of(error)}); copy or make it anew") from error
     if not isinstance(stored, np.ndarray) or not np.issubdtype(stored.dtype, np.floating):
         raise BadInputError(f"{path}: not an array of floating-point numbers; depth is float32 metres")
     _check_shape(path, stored.shape)
@@ -61,7 +61,7 @@ def read_levels(path: Path) -> Levels:
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; copy the data set anew") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInputError(f"{path}: not a picture that can be read ({one_line(error)}); copy it anew") from error
+        raise BadInputError(f"{path}: not a picture that can be read ({reason_of(error)}); copy it anew") from error
 
 
 def check_same_size(frame_file: Path, frame: npt.NDArray[np.uint8], depth_file: Path, shape: tuple[int, ...]) -> None:

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mde_runtime.cache import cache_dir
+from mde_runtime import cache
 from mde_runtime.command import say
 from mde_runtime.engines.locking import only_one
 from mde_runtime.errors import BadInputError, MachineError
-from mde_runtime.files import write_text
 from mde_runtime.progress import progress
 
 Records = npt.NDArray[np.void]
@@ -28,13 +27,15 @@ def stored(name: str, num_records: int, form: np.dtype[np.void], fill: Callable[
 
     One process makes them and the others wait. Raises MachineError when the disk has no room for them.
     """
-    folder = cache_dir() / "frames"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = cache.folder_of("frames")
     path = folder / f"{name}.npy"
-    if not path.exists():
+    if not cache.is_trusted(path):
         with only_one(folder / "frames.lock"):  # a name that `mde-bundle cache prune` leaves alone
-            if not path.exists():
+            if not cache.is_trusted(path):
+                cache.clear(path)
                 _make(path, num_records, form, fill)
+    for line in cache.take_ignored():
+        say(line)
     # "c": what is written stays in memory; torch warns of arrays that cannot be written
     kept: Records = np.load(path, mmap_mode="c")
     return kept
@@ -45,12 +46,19 @@ def _make(path: Path, num_records: int, form: np.dtype[np.void], fill: Callable[
     for abandoned in set(path.parent.glob(".*.npy")) - {draft}:  # by runs over other data; nobody else holds the lock
         abandoned.with_suffix(".reached").unlink(missing_ok=True)
         abandoned.unlink()
-    num_done = int(reached.read_text()) if reached.exists() and draft.exists() else 0
+    for entry in (draft, reached):
+        if not cache.is_trusted(entry):
+            cache.clear(entry)
+            entry.unlink(missing_ok=True)
+    said = reached.read_text() if reached.exists() and draft.exists() else ""
+    num_done = int(said) if said.isdecimal() else 0
     if num_done:
         kept: np.memmap[Any, np.dtype[np.void]] = np.lib.format.open_memmap(draft, "r+")
     else:
         reached.unlink(missing_ok=True)  # of a draft that is gone: a new one holds none of its records
         _announce(draft, num_records * form.itemsize)
+        draft.unlink(missing_ok=True)
+        draft.touch(cache.OWNER_ALONE)
         kept = np.lib.format.open_memmap(draft, "w+", form, (num_records,))
     try:
         _reserve(draft)
@@ -60,7 +68,7 @@ def _make(path: Path, num_records: int, form: np.dtype[np.void], fill: Callable[
                     fill(kept, index)
                     if (index + 1) % SAVED_EVERY == 0:
                         kept.flush()
-                        write_text(reached, str(index + 1))
+                        cache.write(reached, str(index + 1).encode())
                 advance()
     except (BadInputError, OSError):  # mended data are others, by their hash: there is nothing to go on with
         draft.unlink()

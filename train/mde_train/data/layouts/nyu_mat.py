@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.contract import MAX_SIDE_PX
-from mde_runtime.errors import BadInputError, MachineError, one_line
+from mde_runtime.errors import BadInputError, MachineError, reason_of
 from mde_train.data.samples import FrameSet, Sample, Source, sample_of
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _opened(path: Path) -> "Iterator[h5py.File]":
             yield file
     # h5py's words for no such format, cut off, and damaged within: types, sizes, names
     except (OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
-        raise BadInputError(f"{path}: not a whole MATLAB v7.3 file ({one_line(error)}); copy it anew") from error
+        raise BadInputError(f"{path}: not a whole MATLAB v7.3 file ({reason_of(error)}); copy it anew") from error
 
 
 def _checked(path: Path, file: "h5py.File") -> int:
