@@ -35,7 +35,7 @@ OPENVINO = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "I
 
 
 @dataclass
-class Candidate:
+class Timed:
     """Something that is timed; macs: of one call, frames: that it answers."""
 
     name: str
@@ -58,7 +58,7 @@ class Candidate:
         return self.macs / float(np.median(self.cpu_ms)) * 1e3
 
 
-def chain(channels: int, side: int) -> Candidate:
+def chain(channels: int, side: int) -> Timed:
     """Plain convolutions one after the other."""
     chance = np.random.default_rng(0)
     weight = chance.normal(0, 0.05, (channels, channels, 3, 3)).astype(np.float32)
@@ -69,7 +69,7 @@ def chain(channels: int, side: int) -> Candidate:
     request = ov.Core().compile_model(ov.Model([y], [x], "chain"), "CPU", OPENVINO).create_infer_request()
     picture = chance.normal(size=(1, channels, side, side)).astype(np.float32)
     macs = NUM_LAYERS * channels * channels * 9 * side * side
-    return Candidate(f"chain {channels}x{side}x{side}", lambda: request.infer([picture], share_inputs=True), macs)
+    return Timed(f"chain {channels}x{side}x{side}", lambda: request.infer([picture], share_inputs=True), macs)
 
 
 def bare_call(backend: str, graph: bytes, frame: np.ndarray) -> Callable[[], object]:
@@ -85,7 +85,7 @@ def bare_call(backend: str, graph: bytes, frame: np.ndarray) -> Callable[[], obj
     return lambda: request.infer(feeds, share_inputs=True)
 
 
-def of_backend(bundle_path: Path, backend: str, frame: np.ndarray, macs: int) -> list[Candidate]:
+def of_backend(bundle_path: Path, backend: str, frame: np.ndarray, macs: int) -> list[Timed]:
     """A backend through the estimator and in its stream, and its library's bare call on the same graph."""
     bundle = read_bundle(bundle_path)
     session = open_session(backend, bundle.graph("fp32"), num_threads=1)
@@ -94,13 +94,13 @@ def of_backend(bundle_path: Path, backend: str, frame: np.ndarray, macs: int) ->
     estimate = DepthEstimator(session, bundle.contract, choice)
     frames = [frame] * NUM_STREAMED
     return [
-        Candidate(f"{backend}, bare call", bare_call(backend, bundle.graph("fp32"), frame), macs),
-        Candidate(f"{backend}, estimator", lambda: estimate(frame), macs),
-        Candidate(f"{backend}, stream", lambda: list(estimate.stream(frames)), macs, NUM_STREAMED),
+        Timed(f"{backend}, bare call", bare_call(backend, bundle.graph("fp32"), frame), macs),
+        Timed(f"{backend}, estimator", lambda: estimate(frame), macs),
+        Timed(f"{backend}, stream", lambda: list(estimate.stream(frames)), macs, NUM_STREAMED),
     ]
 
 
-def candidates_of(bundle_path: Path, checkpoint: str) -> tuple[list[Candidate], list[Candidate]]:
+def candidates_of(bundle_path: Path, checkpoint: str) -> tuple[list[Timed], list[Timed]]:
     """What runs the network, and the chains."""
     torch.set_num_threads(1)
     bundle = read_bundle(bundle_path)
@@ -112,8 +112,8 @@ def candidates_of(bundle_path: Path, checkpoint: str) -> tuple[list[Candidate], 
     eager = TorchEager(model, read.contract, "")
     compiled = TorchEager(torch.compile(model, dynamic=False), read.contract, "")
     return [
-        Candidate("torch eager", lambda: eager.answer(frame), work.num_macs),
-        Candidate("torch.compile", lambda: compiled.answer(frame), work.num_macs),
+        Timed("torch eager", lambda: eager.answer(frame), work.num_macs),
+        Timed("torch.compile", lambda: compiled.answer(frame), work.num_macs),
         *of_backend(bundle_path, "onnxruntime-cpu", frame, work.num_macs),
         *of_backend(bundle_path, "openvino", frame, work.num_macs),
     ], [chain(*shape) for shape in CHAINS]
@@ -142,7 +142,7 @@ def main(bundle: str, checkpoint: str, seconds: str = "120") -> None:
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def row(candidate: Candidate, ceiling: float) -> tuple[str, ...]:
+def row(candidate: Timed, ceiling: float) -> tuple[str, ...]:
     """A line of the table."""
     p50, p99 = np.quantile(candidate.wall_ms, (0.5, 0.99))
     cpu_ms, share = float(np.median(candidate.cpu_ms)), candidate.macs_per_s / ceiling

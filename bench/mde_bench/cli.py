@@ -296,6 +296,6 @@ def _conclude(result: "Result", breaches: list[str], allow_noisy: bool) -> None:
 def _print(result: "Result") -> None:
     from rich.console import Console
 
-    from mde_bench.report.table import table_of
+    from mde_bench.report.table import terminal_table
 
-    Console(width=None if sys.stdout.isatty() else 200).print(table_of(result))
+    Console(width=None if sys.stdout.isatty() else 200).print(terminal_table(result))

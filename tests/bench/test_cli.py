@@ -5,6 +5,7 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from mde_bench import cli
 from mde_bench.accuracy.frames import Excerpt, open_scene
@@ -157,12 +158,14 @@ def test_as_many_frames_as_memory_is_meant_for_are_read(tiny_contract, tiny_data
     assert len(scene.frames) == 3
 
 
-def test_frames_of_another_size_are_refused_with_the_remedy(make_bundle, tiny_contract, tiny_frames, tiny_data):
-    source = dataclasses.replace(tiny_contract.source, height_px=48)
-    taller = np.repeat(tiny_frames, 2, axis=1)
-    other = make_bundle(contract=dataclasses.replace(tiny_contract, source=source), frames=taller)
-    result = brief(other, "--data", tiny_data)
+def test_frames_of_another_size_are_refused_with_the_remedy(tiny_bundle, tiny_data):
+    for path in (tiny_data / "rgb" / "val").iterdir():
+        Image.open(path).resize((32, 48)).save(path)
+    for path in (tiny_data / "depth" / "val").iterdir():
+        np.save(path, np.load(path).repeat(2, axis=0))
+    result = brief(tiny_bundle, "--data", tiny_data)
     assert result.exit_code == 3
+    assert "the frame has 48x32 px, the model takes 24x32 px" in result.stderr
     assert "--source-size" in result.stderr
 
 

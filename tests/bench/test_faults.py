@@ -11,10 +11,13 @@ import time
 import numpy as np
 import pytest
 
-from mde_bench import run
+from mde_bench.accuracy.frames import put_frames
+from mde_bench.findings import Findings
 from mde_bench.result.result import read_result, save
 from mde_bench.run import carry_out
-from mde_bench.timing.interleave import measure_in_turns
+from mde_bench.timing.interleave import Window, attempt
+from mde_bench.timing.samples import Call, Samples
+from mde_bench.timing.worker import CandidateError, Worker
 
 PREDICTED = 8  # the tiny data's frames: a fault after so many calls strikes in the middle of the measurement
 
@@ -62,19 +65,33 @@ def test_one_that_fails_while_it_is_measured_keeps_what_was_found_before(tiny_pl
     assert good.speed is not None
 
 
-def test_one_that_dies_right_after_its_window_costs_only_its_own_row(tiny_plan, badly, monkeypatch):
-    def measure_and_end_one(running, *rest):
-        window = measure_in_turns(running, *rest)
-        running["bad"].close()
-        return window
-
-    monkeypatch.setattr(run, "measure_in_turns", measure_and_end_one)
-    bad = dataclasses.replace(badly("steady"), name="bad")
+def test_one_that_dies_right_after_its_window_costs_only_its_own_row(tiny_plan, badly):
+    bad = dataclasses.replace(badly("dies_on_its_device"), name="bad", backend="onnxruntime-cuda")
     good, failed = carry_out(tiny_plan(badly("steady"), bad)).result.rows
-    assert failed.failure == "its process ended with exit code 0"
-    assert failed.speed is None
+    assert failed.failure == "its process ended with exit code 7"
+    assert failed.speed.device is None
     assert good.failure is None
     assert good.speed is not None
+
+
+def test_a_candidate_whose_process_is_gone_is_taken_out_with_the_reason(badly, tmp_path):
+    put_frames(tmp_path, np.zeros((1, 24, 32, 3), np.uint8))
+    failures = {}
+    with Worker(badly("exits_when_opened"), tmp_path) as worker:
+        with pytest.raises(CandidateError):
+            worker.opened()
+        running = {"bad": worker}
+        assert attempt("bad", running, failures, Worker.peak_memory_bytes) is None
+    assert running == {}
+    assert failures == {"bad": "its process ended with exit code 7"}
+
+
+def test_without_its_memory_a_candidate_has_no_speed(tiny_plan, badly):
+    plan = tiny_plan(badly("steady"))
+    samples = Samples.of([[Call(2000, 1000, 1500, 0)]])
+    findings = Findings(window=Window({"steady": samples}, {}, {}, 0), failures={"steady": "ended"})
+    (row,) = findings.result(plan, is_complete=True).rows
+    assert (row.speed, row.failure) == (None, "ended")
 
 
 def test_a_wrong_depth_is_a_breach_of_its_precisions_limits(tiny_plan, badly):

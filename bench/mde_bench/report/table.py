@@ -14,7 +14,7 @@ SPEED = ("p50 ms", "p90", "p99", "mean", "min", "backend p50", "host p50", "× r
 PARITY = ("RMSE to ref. mm", "max mm", "SSIM", "δ1")
 
 
-def table_of(result: Result) -> Group:
+def terminal_table(result: Result) -> Group:
     """One row a candidate: how fast, how faithful, how right."""
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, heading in enumerate(headings(result)):

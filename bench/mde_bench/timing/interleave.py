@@ -16,7 +16,7 @@ from mde_bench.timing.samples import Call, Samples
 from mde_bench.timing.statistics import latency, percentile
 from mde_bench.timing.worker import CandidateError
 
-Candidate = TypeVar("Candidate")
+Running = TypeVar("Running")
 Value = TypeVar("Value")
 
 THINK_TIME_S = 0.005  # between blocks: the last candidate's threads stop spinning (onnxruntime's and OpenMP's do)
@@ -30,7 +30,7 @@ class Measurable(Protocol):
         ...
 
 
-class Clock(Protocol):
+class Time(Protocol):
     """Time as the module `time` keeps it."""
 
     def monotonic(self) -> float:
@@ -57,7 +57,7 @@ def measure_in_turns(
     rounds: Rounds,
     rng: np.random.Generator,
     advance: Callable[[], None] = lambda: None,
-    clock: Clock = time,
+    clock: Time = time,
 ) -> Window:
     """Warm every candidate up, then measure windows until one settles, or the last that is allowed.
 
@@ -79,7 +79,7 @@ def measure_in_turns(
 
 
 def attempt(
-    name: str, running: dict[str, Candidate], failures: dict[str, str], do: Callable[[Candidate], Value]
+    name: str, running: dict[str, Running], failures: dict[str, str], do: Callable[[Running], Value]
 ) -> Value | None:
     """Do something with a candidate that is running; None, and it is taken out and its reason kept, when it fails."""
     try:
@@ -117,7 +117,7 @@ def _window(
     rounds: Rounds,
     rng: np.random.Generator,
     advance: Callable[[], None],
-    clock: Clock,
+    clock: Time,
     end: float,
 ) -> dict[str, Samples]:
     blocks: dict[str, list[list[Call]]] = {name: [] for name in running}
@@ -132,7 +132,7 @@ def _window(
     return {name: Samples.of(blocks[name]) for name in blocks if name in running}
 
 
-def _warm_up(candidate: Measurable, rounds: Rounds, clock: Clock) -> None:
+def _warm_up(candidate: Measurable, rounds: Rounds, clock: Time) -> None:
     """Run until a block is no faster than the fastest before it by 2 %: clocks are up, caches and arenas are filled."""
     fastest, end = float("inf"), clock.monotonic() + rounds.max_warm_up_s
     while clock.monotonic() < end:
