@@ -13,14 +13,14 @@ from mde_export.precision.emulate import emulated
 from mde_export.precision.half import half_from_float
 from mde_export.precision.int8 import activations_of, quantized
 from mde_export.precision.islands import kept_by_rule, names_in, unquantizable
-from mde_export.precision.ranges import beyond_half, largest_magnitudes
+from mde_export.precision.probes import probing_frames
+from mde_export.precision.ranges import beyond_half, ranges
 from mde_export.precision.repair import repaired
 from mde_export.precision.targets import kept_for
 from mde_export.steps import Step
 from mde_runtime.certificate import Island
 from mde_runtime.evenly_spaced import evenly_spaced
 
-NUM_RANGE_FRAMES = 8
 NUM_CALIBRATION_FRAMES = 16  # of the evidence; the certificate is on all of it
 
 
@@ -31,7 +31,7 @@ def lowered_to_fp16(model: ir.Model, evidence: Evidence, step: Step, target: str
     """
     islands = (*kept_by_rule(model), *kept_for(model, target))
     with step("FP16: range of the values"):
-        islands += beyond_half(model, largest_magnitudes(model, _spread(evidence, NUM_RANGE_FRAMES)))
+        islands += beyond_half(model, ranges(model, probing_frames(evidence)))
     with step("FP16: emulation", len(evidence.depth_m)) as moved_on:
         trial = Half(model)(islands, evidence, moved_on)
     if not trial.breaches:
