@@ -217,6 +217,8 @@ def main(
 
         click.echo(as_table(exported.figures))
     click.echo(_as_text(exported))
+    for warning in exported.warnings:
+        say(warning)
     _say_about_the_engine(exported, engine)
 
 
@@ -225,9 +227,10 @@ def _as_text(exported: "Exported") -> str:
     shares = {figures.name: figures.repaired_share for figures in exported.figures}
     for certificate in exported.certificates:
         parity = certificate.parity
+        unsigned = f" ({certificate.unsigned.rmse_worst_m * 100:.3f} cm on CPUs)" if certificate.unsigned else ""
         lines.append(
             f"{certificate.precision}  worst frame {parity.rmse_worst_m * 100:.3f} cm of "
-            f"{certificate.limits.rmse_worst_m * 100:g} cm, p99.9 {parity.p999_m * 100:.3f} cm, "
+            f"{certificate.limits.rmse_worst_m * 100:g} cm{unsigned}, p99.9 {parity.p999_m * 100:.3f} cm, "
             f"bias {parity.bias_m * 100:+.4f} cm, SSIM {parity.ssim_worst:.6f}, R² {parity.r2:.6f}, "
             f"AbsRel {parity.abs_rel:.6f}, {parity.num_frames} frames"
             f"{_repair(certificate, shares[certificate.precision])}{_accuracy(certificate)}"

@@ -133,7 +133,7 @@ class Bundle:
         certificate = read_certificate(self._read(certificate_name(precision)), where)
         if (certificate.precision, certificate.graph_sha256) != (precision, graph_sha256):
             raise BadInputError(f"{where} is of another graph; do not trust this bundle")
-        if breaches := certificate.parity.breaches(certificate.limits):
+        if breaches := certificate.breaches:
             raise BadInputError(f"{where}: its graph did not pass ({breaches[0]}); do not trust this bundle")
         return certificate
 

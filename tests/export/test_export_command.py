@@ -134,13 +134,22 @@ def test_a_dry_run_says_the_plan_and_writes_nothing(checkpoint, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_explain_shows_what_is_lowered_and_what_it_weighs(checkpoint, tmp_path):
-    result = mde_export(checkpoint, "-o", tmp_path / "a.mde", "--fp16", "--int8", "--engine", "none", "--explain")
+def test_explain_shows_what_is_lowered_and_what_it_weighs(make_checkpoint, tmp_path):
+    calm = make_checkpoint(tmp_path / "calm.ckpt", std_m=1.0)  # so that INT8 needs nothing in FP32
+    result = mde_export(calm, "-o", tmp_path / "a.mde", "--fp16", "--int8", "--engine", "none", "--explain")
     rows = {line.split()[0]: line.split() for line in result.stdout.splitlines()[:5]}
     assert rows.keys() == {"graph", "network", "fp32", "fp16", "int8"}
     assert rows["fp32"][5] == "0.0%"
     # of the multiply-adds a pixel 4*4*9 are in the middle, 4*3*9 in the first layer and 4 in the head
     assert rows["fp16"][5] == rows["int8"][5] == f"{144 / 256:.1%}"
+
+
+def test_int8_that_passes_with_every_layer_in_float_alone_is_refused_and_nothing_is_written(make_checkpoint, tmp_path):
+    wild = make_checkpoint(tmp_path / "wild.ckpt", std_m=3.0)  # its one layer to quantise is 0.8 m off
+    result = mde_export(wild, "--int8", "--engine", "none")
+    assert result.exit_code == 1
+    assert "int8 certificate failed" in result.stderr
+    assert list(tmp_path.iterdir()) == [wild]
 
 
 def failing(folder: Path, checkpoint: Path, *options: object) -> Result:

@@ -55,10 +55,10 @@ def kept_by_rule(model: ir.Model) -> tuple[Island, ...]:
 
 
 def unquantizable(model: ir.Model) -> tuple[Island, ...]:
-    """What INT8 leaves alone beside the rules: grouped layers and those whose weight comes first."""
+    """What INT8 leaves alone beside the rules: grouped layers, and those that multiply a constant."""
     nodes = [node for node in model.graph if is_weighted(node) and not is_stage(node.name) and not _is_plain(node)]
     names = tuple(node.name for node in nodes if node.name)
-    return (Island(names, "a grouped layer, or one that is computed from its weight on", None),) if names else ()
+    return (Island(names, "a grouped layer, or one that multiplies a constant", None),) if names else ()
 
 
 def was_repaired(island: Island) -> bool:
@@ -78,10 +78,11 @@ def is_weighted(node: ir.Node) -> bool:
 
 def _is_plain(node: ir.Node) -> bool:
     groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
-    weight = node.inputs[1]
+    read, weight = node.inputs[:2]
+    assert read is not None
     assert weight is not None
     is_matrix = node.op_type != "MatMul" or (weight.shape is not None and len(weight.shape) == 2)
-    return groups == 1 and weight.is_initializer() and is_matrix
+    return groups == 1 and weight.is_initializer() and not read.is_initializer() and is_matrix
 
 
 def _stages(graph: ir.Graph) -> list[ir.Node]:
