@@ -14,6 +14,7 @@ from mde_export.precision.half import (
     float_outputs_that_may_be_half,
     may_be_half,
 )
+from mde_export.precision.operators import is_emulated
 from mde_runtime.certificate import Island
 
 WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -42,6 +43,7 @@ def kept_by_rule(model: ir.Model) -> tuple[Island, ...]:
         ("a constant is beyond half's largest number", _with_constants(model.graph, _is_too_large)),
         ("a constant is below half's smallest normal number", _around_guards(model.graph)),
         ("ONNX defines the operator for float only", _without_half(model.graph)),
+        ("GPUs compute the operator in ways that the emulation does not follow", _not_emulated(model.graph)),
     )
     taken: set[ir.Node] = set()
     islands = []
@@ -166,6 +168,12 @@ def _around_guards(graph: ir.Graph) -> list[ir.Node]:
         found.update(dict.fromkeys(readers))
         border.extend(reader for reader in readers if reader.op_type in PASSES_SMALLNESS_ON)
     return list(found)
+
+
+def _not_emulated(graph: ir.Graph) -> Iterator[ir.Node]:
+    for node in graph:
+        if any(float_outputs_that_may_be_half(node)) and not is_emulated(node):
+            yield node
 
 
 def _without_half(graph: ir.Graph) -> Iterator[ir.Node]:
