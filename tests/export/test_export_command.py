@@ -5,6 +5,7 @@ import hashlib
 import pickle
 import threading
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -12,8 +13,9 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from mde_export.cli import main
+from mde_export.cli import ACCUMULATIONS, main
 from mde_export.failure import Report
+from mde_export.precision.emulate import Accumulation
 from mde_runtime import records
 from mde_runtime.backends import open_session
 from mde_runtime.bundle import Bundle, read_bundle
@@ -66,6 +68,24 @@ def test_the_fp16_graph_is_half_the_size_of_the_network_and_says_what_stays_floa
     assert len(halves) == 2  # weight and bias of the middle layer
     reasons = [island.reason.split(":")[0] for island in bundle.certificate("fp16").kept_fp32]
     assert reasons == ["pre- and postprocessing", "first convolution", "head"]
+
+
+def test_the_figure_with_sums_in_half_is_stated_and_judged_on_every_frame_where_it_is_asked_for(
+    exported, checkpoint, tmp_path
+):
+    result, bundle = exported
+    stated = bundle.certificate("fp16").half_accumulation
+    assert 0 < stated.num_frames < 64
+    assert f"; with sums in half {stated.rmse_worst_m * 100:.3f} cm on {stated.num_frames} frames" in result.stdout
+    asked = mde_export(checkpoint, "--fp16", "--accumulation", "half", "--engine", "none", "-o", tmp_path / "half.mde")
+    assert asked.exit_code == 0, asked.stderr
+    certificate = read_bundle(tmp_path / "half.mde").certificate("fp16")
+    assert certificate.half_accumulation.num_frames == 64
+    assert certificate.half_accumulation.breaches(certificate.limits) == []
+
+
+def test_the_accumulations_that_the_command_offers_are_those_of_the_emulation():
+    assert get_args(Accumulation) == ACCUMULATIONS
 
 
 def test_golden_frames_are_held_out_ones_with_the_pytorch_models_depth(exported, checkpoint):
