@@ -142,6 +142,8 @@ def make_bundle(tmp_path: Path, tiny_contract: Contract, tiny_frames: np.ndarray
                 frames_sha256=files.sha256_of(frames.tobytes()),
                 limits=Limits.of(precision, contract.from_network),
                 parity=parity.measure(depth_m, depth_m, 0, contract),
+                unsigned=None,
+                half_accumulation=None,
                 kept_fp32=kept_fp32,
                 derived_from=None,
                 truth_rmse_m=None,

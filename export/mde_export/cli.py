@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from mde_export.camera.fit import Fit
     from mde_export.engine import EngineChoice
     from mde_export.export import Exported
+    from mde_export.precision.emulate import Accumulation
     from mde_runtime.certificate import Certificate, Precision
 
 TARGETS = ("jetpack6", "jetpack7", "trt11", "rtx", "cpu")  # the keys of targets.TARGETS, whose imports --help spares
 # Dense Tensor Cores over plain FP32: 16 on an A100 (312 and 19.5 TFLOP/s in NVIDIA's data sheet), less on most others.
 MOST_TIMES_FASTER = 16
 KINDS = ("metric_depth", "inverse_depth", "relative_inverse_depth")
+ACCUMULATIONS = ("float", "half")
 ENGINES = ("auto", "none", "tensorrt", "tensorrt-rtx")
 
 
@@ -85,6 +87,13 @@ def _in_order(
 )
 @click.option("--target", type=click.Choice(TARGETS), help="Refuse or keep in FP32 what this device cannot.")
 @click.option(
+    "--accumulation",
+    type=click.Choice(ACCUMULATIONS),
+    default="float",
+    show_default=True,
+    help="half: FP16 must pass with sums of products in half as well, as some kernels add them.",
+)
+@click.option(
     "--golden",
     type=click.Choice(("heldout", "synth")),
     default="heldout",
@@ -121,6 +130,7 @@ def main(
     batch: tuple[int, int, int] | None,
     engine: "EngineChoice",
     target: str | None,
+    accumulation: "Accumulation",
     golden: Literal["heldout", "synth"],
     emit: Path | None,
     keep_rejected: Path | None,
@@ -181,6 +191,7 @@ def main(
         batch=batch,
         engine=engine,
         target=target,
+        accumulation=accumulation,
         golden=golden,
         emit=emit,
         keep_rejected=keep_rejected,
@@ -197,6 +208,8 @@ def main(
 
         click.echo(as_table(exported.figures))
     click.echo(_as_text(exported))
+    for warning in exported.warnings:
+        say(warning)
     _say_about_the_engine(exported, engine)
 
 
@@ -205,12 +218,17 @@ def _as_text(exported: "Exported") -> str:
     shares = {figures.name: figures.repaired_share for figures in exported.figures}
     for certificate in exported.certificates:
         parity = certificate.parity
+        unsigned = f" ({certificate.unsigned.rmse_worst_m * 100:.3f} cm on CPUs)" if certificate.unsigned else ""
+        in_half = certificate.half_accumulation
+        sums = (
+            f"; with sums in half {in_half.rmse_worst_m * 100:.3f} cm on {in_half.num_frames} frames" if in_half else ""
+        )
         lines.append(
             f"{certificate.precision}  worst frame {parity.rmse_worst_m * 100:.3f} cm of "
-            f"{certificate.limits.rmse_worst_m * 100:g} cm, p99.9 {parity.p999_m * 100:.3f} cm, "
+            f"{certificate.limits.rmse_worst_m * 100:g} cm{unsigned}, p99.9 {parity.p999_m * 100:.3f} cm, "
             f"bias {parity.bias_m * 100:+.4f} cm, SSIM {parity.ssim_worst:.6f}, R² {parity.r2:.6f}, "
             f"AbsRel {parity.abs_rel:.6f}, {parity.num_frames} frames"
-            f"{_repair(certificate, shares[certificate.precision])}{_accuracy(certificate)}"
+            f"{_repair(certificate, shares[certificate.precision])}{_accuracy(certificate)}{sums}"
         )
     return "\n".join([*lines, *map(str, exported.emitted), str(exported.bundle)])
 

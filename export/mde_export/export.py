@@ -1,6 +1,7 @@
 """From a model to a bundle with certificates. Everything is made in memory: a failed export leaves nothing behind."""
 
 import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,17 +20,19 @@ from mde_export.graph.graft import graft, ungraft
 from mde_export.judge.certify import Trial, attempt, certificate_of, check_batch
 from mde_export.judge.evidence import Evidence, evidence_of
 from mde_export.outputs import check_written, emitted
-from mde_export.precision.lower import lowered_to_fp16, lowered_to_int8
+from mde_export.precision.int8 import signed_activations
+from mde_export.precision.lower import lowered_to_fp16, lowered_to_int8, with_half_sums
 from mde_export.precision.targets import check_target
 from mde_export.request import Request
 from mde_export.sources import Source, open_source, precisions_of
 from mde_export.steps import Step
 from mde_runtime import files, records
 from mde_runtime.bundle import Provenance, write_bundle
-from mde_runtime.certificate import Certificate
+from mde_runtime.certificate import Certificate, Precision
 from mde_runtime.contract import Contract
+from mde_runtime.parity import AIM
 
-LOWER = {"fp16": lowered_to_fp16, "int8": lowered_to_int8}
+NUM_NAMED = 3  # activations that a warning names
 TOOLS = ("onnx", "onnx-ir", "onnxruntime", "numpy")
 
 
@@ -43,6 +46,7 @@ class Exported:
     emitted: tuple[Path, ...]
     fit: Fit | None  # of scale and shift to measured distances
     figures: tuple[GraphFigures, ...]  # of the network and of every graph
+    warnings: tuple[str, ...]  # of what passed here and may fail verification elsewhere
 
 
 def export(request: Request, step: Step) -> Exported:
@@ -57,6 +61,7 @@ def export(request: Request, step: Step) -> Exported:
     for trial in trials:
         _pass(trial, model, evidence, request, source)
     _check_batch(trials, evidence, request, step)
+    trials = [with_half_sums(trial, evidence, step) for trial in trials]
     certificates = tuple(certificate_of(trial, evidence, source.derived_from) for trial in trials)
     golden = golden_of(source, trials, evidence, request, step)
     plain = _plain(request, source.contract, trials, engine)
@@ -72,7 +77,8 @@ def export(request: Request, step: Step) -> Exported:
         for path, content in plain.items():
             drafts.enter_context(files.replacing(path)).write_bytes(content)
     figures = figures_of(ungraft(stripped(from_bytes(trials[0].graph))), trials)
-    return Exported(request.bundle, certificates, engine, tuple(plain), fit, figures)
+    warnings = tuple(_warnings(trials, certificates, request.target))
+    return Exported(request.bundle, certificates, engine, tuple(plain), fit, figures, warnings)
 
 
 def _evidence(source: Source, request: Request, step: Step) -> Evidence:
@@ -95,9 +101,13 @@ def _trials(source: Source, evidence: Evidence, request: Request, step: Step) ->
     with step("FP32: certificate", len(evidence.depth_m)) as moved_on:
         trials = [attempt("fp32", to_bytes(model), evidence, moved_on=moved_on)]
     _pass(trials[-1], model, evidence, request, source)
-    for precision, lower in LOWER.items():
+    lower: dict[Precision, Callable[[], Trial]] = {
+        "fp16": lambda: lowered_to_fp16(model, evidence, step, request.target, request.accumulation),
+        "int8": lambda: lowered_to_int8(model, evidence, step),
+    }
+    for precision, lowered in lower.items():
         if precision in precisions_of(source, request):
-            trials.append(lower(model, evidence, step, request.target))
+            trials.append(lowered())
             _pass(trials[-1], model, evidence, request, source)
     return model, trials
 
@@ -116,6 +126,25 @@ def _pass(trial: Trial, model: ir.Model, evidence: Evidence, request: Request, s
     if request.keep_rejected is not None:
         keep_rejected(request.keep_rejected, request.bundle.stem, trial, model, evidence)
     raise verdict(trial, model, evidence, source.first_difference)
+
+
+def _warnings(trials: list[Trial], certificates: tuple[Certificate, ...], target: str | None) -> Iterator[str]:
+    for certificate in certificates:
+        if certificate.beyond_aim:
+            yield (
+                f"{certificate.precision} passes, with less than {1 - AIM:.0%} to spare: {certificate.beyond_aim[0]}. "
+                "Nothing found keeps it below that; another machine may fail its verification"
+            )
+    for trial in trials:
+        signed = signed_activations(trial.graph) if trial.precision == "int8" and target in (None, "cpu") else []
+        if signed:
+            named = ", ".join(signed[:NUM_NAMED]) + (
+                f" and {len(signed) - NUM_NAMED} more" if signed[NUM_NAMED:] else ""
+            )
+            yield (
+                f"int8: OpenVINO computes activations that can be negative wrongly, here those of {named}. Its "
+                "verification will refuse the graph where depth is off; ONNX Runtime computes it rightly"
+            )
 
 
 def _provenance(source: Source) -> Provenance:

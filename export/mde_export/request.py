@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from mde_export.engine import EngineChoice
+from mde_export.precision.emulate import Accumulation
 from mde_runtime import records
 from mde_runtime.bundle import SUFFIX
 from mde_runtime.certificate import Precision
@@ -57,6 +58,7 @@ class Request:
     measured: Path | None = None  # distances to fit scale and shift to: a CSV file, or a data set with depth
     batch: Batch | None = None  # frames at once: fewest, usual, most; None: one
     target: str | None = None  # a key of `targets.TARGETS`; None: what all of them read
+    accumulation: Accumulation = "float"  # of FP16's products; half: it must pass with sums in half as well
     engine: EngineChoice = "auto"
     golden: Literal["heldout", "synth"] = "heldout"  # the frames that go into the bundle; synth: rendered, private data
     emit: Path | None = None  # a folder for the plain graphs, the contract and the engine

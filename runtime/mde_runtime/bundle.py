@@ -135,7 +135,7 @@ class Bundle:
                 f"{where}: its limits are not those of {precision} over the contract's depth range; "
                 "do not trust this bundle"
             )
-        if breaches := certificate.parity.breaches(certificate.limits):
+        if breaches := certificate.breaches:
             raise BadInputError(f"{where}: its graph did not pass ({breaches[0]}); do not trust this bundle")
         return certificate
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from mde_runtime import records
 from mde_runtime.contract import FromNetwork
 from mde_runtime.errors import BadInputError
-from mde_runtime.parity import Limits, Parity
+from mde_runtime.parity import AIM, Limits, Parity
 
 SCHEMA = 2
 
@@ -41,9 +41,25 @@ class Certificate:
     frames_sha256: str  # of the frames' bytes, in order
     limits: Limits
     parity: Parity
+    unsigned: Parity | None  # INT8: of the form with unsigned activations, which CPUs run; None: of another precision
+    half_accumulation: Parity | None  # FP16: with sums in half, stated; None: of another precision, or not measured
     kept_fp32: tuple[Island, ...]
     derived_from: Parity | None  # the original's figures, where the reference was a bundle's FP32 graph
     truth_rmse_m: tuple[float, float] | None  # RMSE to ground truth of the reference and of this graph, where known
+
+    @property
+    def breaches(self) -> list[str]:
+        """The limits that do not hold, of any form that is judged: a certificate with one is not to be believed."""
+        return self._beyond(self.limits)
+
+    @property
+    def beyond_aim(self) -> list[str]:
+        """The figures beyond 80 % of a limit: they pass, but another machine may exceed the limit."""
+        return self._beyond(self.limits.at_share(AIM))
+
+    def _beyond(self, limits: Limits) -> list[str]:
+        forms = [self.parity, *filter(None, (self.unsigned,))]
+        return [line for form in forms for line in form.breaches(limits)]
 
     def has_limits_of(self, from_network: FromNetwork) -> bool:
         """Whether its limits are those of its precision over a depth range. Schema 1 had none for R²."""
@@ -65,8 +81,8 @@ def read_certificate(text: bytes, where: str) -> Certificate:
         raise BadInputError(
             f"{where}: certificate schema {certificate.schema}, this version reads 1 and {SCHEMA}; update mde-toolchain"
         )
-    figures = {"parity": certificate.parity, "derived_from": certificate.derived_from}
-    for name, parity in figures.items():
+    for name in ("parity", "derived_from", "unsigned", "half_accumulation"):
+        parity: Parity | None = getattr(certificate, name)
         if parity is not None and (what := impossible(parity)):
             raise BadInputError(f"{where}: {name}: {what}, which nothing can measure; do not trust this file")
     islands = (island.rmse_worst_without_m for island in certificate.kept_fp32)
@@ -97,8 +113,8 @@ def impossible(parity: Parity) -> str:
 
 
 def _from_first_schema(content: dict[str, Any]) -> dict[str, Any]:
-    """Schema 1 had no version, and neither R² nor AbsRel: they are null, and R² has no limit."""
+    """Schema 1 had no version, neither R² nor AbsRel and one form a graph: they are null, and R² has no limit."""
     unknown = {"limits": ("r2",), "parity": ("r2", "abs_rel"), "derived_from": ("r2", "abs_rel")}
     found = {name: part for name in unknown if isinstance(part := content.get(name), dict)}
     completed = {name: {**part, **dict.fromkeys(unknown[name])} for name, part in found.items()}
-    return {**content, **completed, "schema": 1}
+    return {**content, **completed, "unsigned": None, "half_accumulation": None, "schema": 1}

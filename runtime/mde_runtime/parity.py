@@ -17,6 +17,7 @@ Depth = npt.NDArray[np.float32]
 
 TOLERANCE_SHARE = 5e-4  # of the depth range: 1 cm over 0-20 m
 NUM_BINS = 1 << 16  # of |Δ| up to its largest
+AIM = 0.8  # of each limit: every search at export stops there, since another machine's kernels round otherwise
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,24 @@ class Limits:
         if precision == "int8":
             return cls(40 * tolerance_m, None, None, None, 0.95, 0)
         return cls(tolerance_m, 5 * tolerance_m, tolerance_m / 4, 0.999, 0.999, 0)
+
+    def at_share(self, share: float) -> "Limits":
+        """The limits with this share of the way from perfect to each of them: 0.8 makes SSIM 0.999 to 0.9992."""
+
+        def below(limit: float | None) -> float | None:
+            return None if limit is None else share * limit
+
+        def above(limit: float | None) -> float | None:
+            return None if limit is None else 1 - share * (1 - limit)
+
+        return Limits(
+            rmse_worst_m=share * self.rmse_worst_m,
+            p999_m=below(self.p999_m),
+            bias_m=below(self.bias_m),
+            ssim_worst=above(self.ssim_worst),
+            r2=above(self.r2),
+            num_nonfinite=self.num_nonfinite,
+        )
 
 
 @dataclass(frozen=True)
@@ -78,10 +97,10 @@ class Parity:
                 frame = f" (frame {self.worst_frame})" if value == self.rmse_worst_m else ""
                 found.append(f"{name} is {value:.4f} m, over {limit:.4f} m{frame}")
         if limits.ssim_worst is not None and not self.ssim_worst >= limits.ssim_worst:
-            found.append(f"SSIM of the worst frame is {self.ssim_worst:.5f}, under {limits.ssim_worst}")
+            found.append(f"SSIM of the worst frame is {self.ssim_worst:.5f}, under {limits.ssim_worst:g}")
         if limits.r2 is not None and not (self.r2 is not None and self.r2 >= limits.r2):
             figure = "not stated" if self.r2 is None else f"{self.r2:.5f}"
-            found.append(f"R² within frames is {figure}, under {limits.r2}")
+            found.append(f"R² within frames is {figure}, under {limits.r2:g}")
         return found
 
 

@@ -5,6 +5,7 @@ import hashlib
 import pickle
 import threading
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -12,8 +13,9 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from mde_export.cli import main
+from mde_export.cli import ACCUMULATIONS, main
 from mde_export.failure import Report
+from mde_export.precision.emulate import Accumulation
 from mde_runtime import records
 from mde_runtime.backends import open_session
 from mde_runtime.bundle import Bundle, read_bundle
@@ -66,6 +68,24 @@ def test_the_fp16_graph_is_half_the_size_of_the_network_and_says_what_stays_floa
     assert len(halves) == 2  # weight and bias of the middle layer
     reasons = [island.reason.split(":")[0] for island in bundle.certificate("fp16").kept_fp32]
     assert reasons == ["pre- and postprocessing", "first convolution", "head"]
+
+
+def test_the_figure_with_sums_in_half_is_stated_and_judged_on_every_frame_where_it_is_asked_for(
+    exported, checkpoint, tmp_path
+):
+    result, bundle = exported
+    stated = bundle.certificate("fp16").half_accumulation
+    assert 0 < stated.num_frames < 64
+    assert f"; with sums in half {stated.rmse_worst_m * 100:.3f} cm on {stated.num_frames} frames" in result.stdout
+    asked = mde_export(checkpoint, "--fp16", "--accumulation", "half", "--engine", "none", "-o", tmp_path / "half.mde")
+    assert asked.exit_code == 0, asked.stderr
+    certificate = read_bundle(tmp_path / "half.mde").certificate("fp16")
+    assert certificate.half_accumulation.num_frames == 64
+    assert certificate.half_accumulation.breaches(certificate.limits) == []
+
+
+def test_the_accumulations_that_the_command_offers_are_those_of_the_emulation():
+    assert get_args(Accumulation) == ACCUMULATIONS
 
 
 def test_golden_frames_are_held_out_ones_with_the_pytorch_models_depth(exported, checkpoint):
@@ -142,13 +162,22 @@ def test_a_dry_run_says_the_plan_and_writes_nothing(checkpoint, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_explain_shows_what_is_lowered_and_what_it_weighs(checkpoint, tmp_path):
-    result = mde_export(checkpoint, "-o", tmp_path / "a.mde", "--fp16", "--int8", "--engine", "none", "--explain")
+def test_explain_shows_what_is_lowered_and_what_it_weighs(make_checkpoint, tmp_path):
+    calm = make_checkpoint(tmp_path / "calm.ckpt", std_m=1.0)  # so that INT8 needs nothing in FP32
+    result = mde_export(calm, "-o", tmp_path / "a.mde", "--fp16", "--int8", "--engine", "none", "--explain")
     rows = {line.split()[0]: line.split() for line in result.stdout.splitlines()[:5]}
     assert rows.keys() == {"graph", "network", "fp32", "fp16", "int8"}
     assert rows["fp32"][5] == "0.0%"
     # of the multiply-adds a pixel 4*4*9 are in the middle, 4*3*9 in the first layer and 4 in the head
     assert rows["fp16"][5] == rows["int8"][5] == f"{144 / 256:.1%}"
+
+
+def test_int8_that_passes_with_every_layer_in_float_alone_is_refused_and_nothing_is_written(make_checkpoint, tmp_path):
+    wild = make_checkpoint(tmp_path / "wild.ckpt", std_m=3.0)  # its one layer to quantise is 0.8 m off
+    result = mde_export(wild, "--int8", "--engine", "none")
+    assert result.exit_code == 1
+    assert "int8 certificate failed" in result.stderr
+    assert list(tmp_path.iterdir()) == [wild]
 
 
 def failing(folder: Path, checkpoint: Path, *options: object) -> Result:

@@ -2,30 +2,34 @@
 
 CPU runtimes run an FP16 graph in FP32 inside and so hide every overflow and part of the rounding. Here the graph
 itself says when to round: FP32 operators, and a Cast to half and back on each tensor that is half in the FP16 graph.
-Accumulation inside an operator stays FP32, as Tensor Cores do it. Fused kernels round less often: this errs on the
-strict side.
+What TensorRT's importer takes apart is rounded part by part (`operators`, `parts`). Sums of products are rounded once,
+as Tensor Cores with FP32 accumulators do it, or block by block (`accumulation`). Fused kernels round less often: this
+errs on the strict side.
 """
+
+from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
 
+from mde_export.precision.accumulation import sum_in_half
 from mde_export.precision.half import FLOAT, HALF
+from mde_export.precision.operators import EXACT
+from mde_export.precision.parts import take_apart
 
-# Operators that only move or select values: what they give is half already if what they take is.
-EXACT_OPS = frozenset(
-    {
-        *("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Concat", "Split", "Slice"),
-        *("Gather", "Where", "Pad", "DepthToSpace", "SpaceToDepth", "MaxPool", "Relu"),
-    }
-)
+Accumulation = Literal["float", "half"]
 
 
-def emulated(half: ir.Model) -> ir.Model:
+def emulated(half: ir.Model, accumulation: Accumulation = "float") -> ir.Model:
     """The FP32 graph that rounds as the FP16 graph `half` does. A value past 65504 becomes Inf.
 
-    To be run with every optimisation off, or a runtime may remove the casts.
+    accumulation: what sums of products are added up in. To be run with every optimisation off, or a runtime may remove
+    the casts.
     """
     model = half.clone()
+    take_apart(model)
+    if accumulation == "half":
+        sum_in_half(model)
     graph = model.graph
     for value in list(graph.initializers.values()):
         if value.dtype == HALF:
@@ -49,7 +53,7 @@ def _round(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
     is_cast = node.op_type == "Cast" and node.attributes["to"].as_int() == int(HALF)
     if not is_cast:
         value.type = ir.TensorType(FLOAT)
-        if node.op_type in EXACT_OPS:
+        if node.op_type in EXACT:
             return
     readers = list(value.uses())
     as_half, last = value, node

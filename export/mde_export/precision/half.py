@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 LARGEST_HALF = 65504.0
+SMALLEST_NORMAL_HALF = 2.0**-14  # below it half loses bits, and below 2^-25 everything
 # Sizes, not values: half has 11 bits, so a scale of 224/144 would give another size. TensorRT wants them FP32, too.
 TYPE_ATTRIBUTES = ("dtype", "output_datatype", "output_dtype")
 NEVER_HALF = {"Resize": frozenset({1, 2})}

@@ -10,14 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from mde_export.graph.canonical import from_bytes
 from mde_export.graph.stages import is_stage
 from mde_export.precision.islands import is_weighted
+from mde_runtime.backends.unsigned import with_unsigned_activations
 
 LARGEST_INT8 = 127  # -128 is left out: symmetric
 
 
 def activations_of(model: ir.Model, kept: Collection[str]) -> list[str]:
-    """The names of the tensors that the quantised layers read."""
+    """The names of the tensors that the quantised layers read; empty: no layer is quantised."""
     names = {node.inputs[0].name: None for node in model.graph if _is_quantized(node, kept) and node.inputs[0]}
     return [name for name in names if name]
 
@@ -38,6 +40,22 @@ def quantized(model: ir.Model, largest: Mapping[str, float], kept: Collection[st
         if _is_quantized(node, kept):
             _quantize_weight(graph, node)
     return model
+
+
+def signed_activations(graph: bytes) -> list[str]:
+    """The activations of an INT8 graph that stay signed on CPUs, as operator and node, since they can be negative."""
+    model = from_bytes(with_unsigned_activations(graph))
+    return [
+        " ".join(filter(None, (maker.op_type, maker.name)))
+        for node in model.graph
+        if node.op_type == "QuantizeLinear" and _is_int8(node.inputs[2])
+        for maker in (node.inputs[0].producer() if node.inputs[0] is not None else None,)
+        if maker is not None
+    ]
+
+
+def _is_int8(zero_point: ir.Value | None) -> bool:
+    return zero_point is not None and zero_point.const_value is not None and zero_point.dtype == ir.DataType.INT8
 
 
 def channel_axis(node: ir.Node) -> int:

@@ -1,17 +1,30 @@
 """What stays FP32 in a lower precision before anything was measured, and why."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from mde_export.graph.stages import FROM_NETWORK, is_stage
-from mde_export.precision.half import FLOAT, LARGEST_HALF, float_outputs_that_may_be_half, may_be_half
+from mde_export.precision.half import (
+    FLOAT,
+    LARGEST_HALF,
+    SMALLEST_NORMAL_HALF,
+    float_outputs_that_may_be_half,
+    may_be_half,
+)
+from mde_export.precision.operators import is_emulated
 from mde_runtime.certificate import Island
 
 WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 ACTIVATIONS = frozenset(
     {"Relu", "LeakyRelu", "PRelu", "Elu", "Clip", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "Gelu"}
+)
+
+# Their result is about as small as what they read, so what half loses before them is lost after them.
+PASSES_SMALLNESS_ON = frozenset(
+    {"Sqrt", "Max", "Clip", "Abs", "Expand", "Reshape", "Unsqueeze", "Squeeze", "Transpose"}
 )
 
 MEASURED = "measured: it misses a limit without"
@@ -27,8 +40,10 @@ def kept_by_rule(model: ir.Model) -> tuple[Island, ...]:
         ("pre- and postprocessing: half's own step is 1.6 cm at 16 m", _stages(model.graph)),
         ("first convolution: the most sensitive to rounding, and cheap", _first_convolution(model.graph)),
         ("head: from the layer that makes the one-channel map on", _head(model.graph)),
-        ("a weight is beyond half's largest number", _with_large_weights(model.graph)),
+        ("a constant is beyond half's largest number", _with_constants(model.graph, _is_too_large)),
+        ("a constant is below half's smallest normal number", _around_guards(model.graph)),
         ("ONNX defines the operator for float only", _without_half(model.graph)),
+        ("GPUs compute the operator in ways that the emulation does not follow", _not_emulated(model.graph)),
     )
     taken: set[ir.Node] = set()
     islands = []
@@ -42,10 +57,10 @@ def kept_by_rule(model: ir.Model) -> tuple[Island, ...]:
 
 
 def unquantizable(model: ir.Model) -> tuple[Island, ...]:
-    """What INT8 leaves alone beside the rules: grouped layers and those whose weight comes first."""
+    """What INT8 leaves alone beside the rules: grouped layers, and those that multiply a constant."""
     nodes = [node for node in model.graph if is_weighted(node) and not is_stage(node.name) and not _is_plain(node)]
     names = tuple(node.name for node in nodes if node.name)
-    return (Island(names, "a grouped layer, or one that is computed from its weight on", None),) if names else ()
+    return (Island(names, "a grouped layer, or one that multiplies a constant", None),) if names else ()
 
 
 def was_repaired(island: Island) -> bool:
@@ -65,10 +80,11 @@ def is_weighted(node: ir.Node) -> bool:
 
 def _is_plain(node: ir.Node) -> bool:
     groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
-    weight = node.inputs[1]
+    read, weight = node.inputs[:2]
+    assert read is not None
     assert weight is not None
     is_matrix = node.op_type != "MatMul" or (weight.shape is not None and len(weight.shape) == 2)
-    return groups == 1 and weight.is_initializer() and is_matrix
+    return groups == 1 and weight.is_initializer() and not read.is_initializer() and is_matrix
 
 
 def _stages(graph: ir.Graph) -> list[ir.Node]:
@@ -107,13 +123,57 @@ def _is_one_map(value: ir.Value | None) -> bool:
     return (len(value.shape) == 4 and value.shape[1] == 1) or (len(value.shape) == 3 and becomes_map)
 
 
-def _with_large_weights(graph: ir.Graph) -> Iterator[ir.Node]:
+def _with_constants(graph: ir.Graph, is_lost: Callable[[ir.Node, npt.NDArray[np.floating]], bool]) -> Iterator[ir.Node]:
+    """The nodes that read a float constant, a weight or a guard, of which half loses what counts."""
     for node in graph:
         for index, value in enumerate(node.inputs):
             if value is not None and value.is_initializer() and value.dtype == FLOAT and may_be_half(node, index):
                 assert value.const_value is not None
-                if np.max(np.abs(value.const_value.numpy()), initial=0.0) > LARGEST_HALF:
+                if is_lost(node, np.abs(value.const_value.numpy())):
                     yield node
+                    break
+
+
+def _is_too_large(_node: ir.Node, magnitudes: npt.NDArray[np.floating]) -> bool:
+    """Whether a finite value would become Inf. An Inf, which masks, stays what it is."""
+    return bool(np.max(magnitudes, initial=0.0, where=np.isfinite(magnitudes)) > LARGEST_HALF)
+
+
+def _is_too_small(node: ir.Node, magnitudes: npt.NDArray[np.floating]) -> bool:
+    """Whether all of a constant would lose bits or become 0; of one that divides, whether any value would.
+
+    A small weight beside large ones counts for as little as its share of the sum.
+    """
+    above_zero = magnitudes[magnitudes > 0]
+    if not above_zero.size:
+        return False
+    counts = above_zero.min() if node.op_type in ("Div", "Pow") else above_zero.max()
+    return bool(counts < SMALLEST_NORMAL_HALF)
+
+
+def _around_guards(graph: ir.Graph) -> list[ir.Node]:
+    """The nodes that read a constant too small for half, what makes the tensor that it guards, and what divides by it.
+
+    In sqrt(v + 1e-12) and x / (n + 1e-8) the sum is as small as the guard where the picture is flat, and half would
+    make it 0 again after the addition.
+    """
+    border = list(_with_constants(graph, _is_too_small))
+    found = dict.fromkeys(border)
+    for node in border:
+        makers = [value.producer() for value in node.inputs if value is not None]
+        found.update((maker, None) for maker in makers if maker is not None and not is_weighted(maker))
+    while border:
+        readers = [reader for value in border.pop().outputs for reader in value.consumers()]
+        readers = [reader for reader in readers if reader not in found and not is_weighted(reader)]
+        found.update(dict.fromkeys(readers))
+        border.extend(reader for reader in readers if reader.op_type in PASSES_SMALLNESS_ON)
+    return list(found)
+
+
+def _not_emulated(graph: ir.Graph) -> Iterator[ir.Node]:
+    for node in graph:
+        if any(float_outputs_that_may_be_half(node)) and not is_emulated(node):
+            yield node
 
 
 def _without_half(graph: ir.Graph) -> Iterator[ir.Node]:

@@ -1,62 +1,99 @@
 """From the FP32 graph to an FP16 or INT8 graph that passes: rules first, then, where it misses a limit, a search."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
 from mde_export.graph.canonical import from_bytes, to_bytes
+from mde_export.graph.stages import is_stage
 from mde_export.judge.certify import Trial, attempt
 from mde_export.judge.evidence import Evidence, Frames
 from mde_export.precision.clipping import METHODS, histograms
-from mde_export.precision.emulate import emulated
+from mde_export.precision.emulate import Accumulation, emulated
 from mde_export.precision.half import half_from_float
 from mde_export.precision.int8 import activations_of, quantized
-from mde_export.precision.islands import kept_by_rule, names_in, unquantizable
-from mde_export.precision.ranges import beyond_half, largest_magnitudes
-from mde_export.precision.repair import repaired
+from mde_export.precision.islands import is_weighted, kept_by_rule, names_in, unquantizable
+from mde_export.precision.probes import probing_frames
+from mde_export.precision.ranges import beyond_half, ranges
+from mde_export.precision.repair import repaired, worst_frames
 from mde_export.precision.targets import kept_for
 from mde_export.steps import Step
+from mde_runtime.backends.unsigned import with_unsigned_activations
 from mde_runtime.certificate import Island
+from mde_runtime.errors import VerdictError
 from mde_runtime.evenly_spaced import evenly_spaced
 
-NUM_RANGE_FRAMES = 8
+NUM_FORMS = 2  # of an INT8 graph: symmetric, and with the unsigned activations that CPUs run
+NOTHING_QUANTIZED = "no layer is left to quantise"
 NUM_CALIBRATION_FRAMES = 16  # of the evidence; the certificate is on all of it
 
 
-def lowered_to_fp16(model: ir.Model, evidence: Evidence, step: Step, target: str | None = None) -> Trial:
+def lowered_to_fp16(
+    model: ir.Model,
+    evidence: Evidence,
+    step: Step,
+    target: str | None = None,
+    accumulation: Accumulation = "float",
+) -> Trial:
     """The FP16 graph of `model`, run on the evidence; its `breaches` are empty unless no search could help.
 
-    `model` has its stages, and its types inferred.
+    `model` has its stages, and its types inferred. accumulation: half, where it must pass with sums in half as well.
     """
+    lowering = Half(model, accumulation)
     islands = (*kept_by_rule(model), *kept_for(model, target))
     with step("FP16: range of the values"):
-        islands += beyond_half(model, largest_magnitudes(model, _spread(evidence, NUM_RANGE_FRAMES)))
-    with step("FP16: emulation", len(evidence.depth_m)) as moved_on:
-        trial = Half(model)(islands, evidence, moved_on)
-    if not trial.breaches:
+        islands += beyond_half(model, ranges(model, probing_frames(evidence)))
+    num_runs = 2 if accumulation == "half" else 1
+    with step("FP16: emulation", num_runs * len(evidence.depth_m)) as moved_on:
+        trial = lowering(islands, evidence, moved_on)
+    if not trial.beyond_aim:
         return trial
     with step("FP16: search for what to keep in FP32"):
-        return repaired(Half(model), model, trial, evidence)
+        return repaired(lowering, model, trial, evidence)
 
 
-def lowered_to_int8(model: ir.Model, evidence: Evidence, step: Step, _target: str | None = None) -> Trial:
+def with_half_sums(trial: Trial, evidence: Evidence, step: Step) -> Trial:
+    """An FP16 trial with its figure for sums of products in half: stated, on its worst frames, unless it was judged."""
+    if trial.precision != "fp16" or trial.half_accumulation is not None:
+        return trial
+    few = worst_frames(trial, evidence)
+    with step("FP16: emulation with sums in half", len(few.depth_m)) as moved_on:
+        stand_in = to_bytes(emulated(from_bytes(trial.graph), "half"))
+        other = attempt("fp16", trial.graph, few, stand_in=stand_in, moved_on=moved_on)
+    return replace(trial, half_accumulation=other.parity)
+
+
+def lowered_to_int8(model: ir.Model, evidence: Evidence, step: Step) -> Trial:
     """The INT8 graph of `model`, by the better of the calibration methods; see `lowered_to_fp16`."""
     islands = (*kept_by_rule(model), *unquantizable(model))
     names = activations_of(model, names_in(islands))
+    if not names:
+        raise VerdictError(f"int8: {NOTHING_QUANTIZED} ({_reasons(model, islands)}); export without --int8")
     with step("INT8: calibration"):
         seen = histograms(model, names, _spread(evidence, NUM_CALIBRATION_FRAMES))
     trials = {}
     for method, largest_of in METHODS.items():
         largest = {name: largest_of(seen[name]) for name in names}
         run = Int8(model, largest, method)
-        with step(f"INT8: literal graph, {method}", len(evidence.depth_m)) as moved_on:
+        with step(f"INT8: literal graphs, {method}", NUM_FORMS * len(evidence.depth_m)) as moved_on:
             trials[run] = run(islands, evidence, moved_on)
-    best = min(trials, key=lambda run: (len(trials[run].breaches), trials[run].parity.rmse_m))
-    if not trials[best].breaches:
+    best = min(trials, key=lambda run: (len(trials[run].breaches), len(trials[run].beyond_aim), trials[run].error_m))
+    if not trials[best].beyond_aim:
         return trials[best]
     with step("INT8: search for what to keep in FP32"):
         return repaired(best, model, trials[best], evidence)
+
+
+def _reasons(model: ir.Model, islands: tuple[Island, ...]) -> str:
+    """Why each layer with weights stays FP32."""
+    layers = {node.name for node in model.graph if is_weighted(node) and not is_stage(node.name)}
+    found = [f"{', '.join(names)}: {island.reason}" for island in islands if (names := _of(layers, island.nodes))]
+    return "; ".join(found) or "it has no layer with weights"
+
+
+def _of(layers: Collection[str | None], nodes: Sequence[str]) -> list[str]:
+    return [name for name in nodes if name in layers]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +101,7 @@ class Half:
     """FP16: convert, emulate, judge."""
 
     model: ir.Model
+    accumulation: Accumulation = "float"  # half: judged with sums in half as well
 
     def graph(self, islands: tuple[Island, ...]) -> bytes:
         """The FP16 graph with the nodes of the islands in FP32."""
@@ -74,8 +112,17 @@ class Half:
     ) -> Trial:
         """The FP16 graph, judged by its emulation."""
         graph = self.graph(islands)
-        stand_in = to_bytes(emulated(from_bytes(graph)))
-        return attempt("fp16", graph, evidence, stand_in=stand_in, kept_fp32=islands, moved_on=moved_on).made_by(self)
+
+        def emulate(accumulation: Accumulation) -> Trial:
+            stand_in = to_bytes(emulated(from_bytes(graph), accumulation))
+            return attempt("fp16", graph, evidence, stand_in=stand_in, kept_fp32=islands, moved_on=moved_on)
+
+        trial = emulate("float")
+        if self.accumulation == "float":
+            return trial.made_by(self)
+        in_half = emulate("half")
+        judged = trial.judged_with(in_half, "with sums in half")
+        return replace(judged, half_accumulation=in_half.parity).made_by(self, "sums in half are judged as well")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +140,22 @@ class Int8:
     def __call__(
         self, islands: tuple[Island, ...], evidence: Evidence, moved_on: Callable[[], None] = lambda: None
     ) -> Trial:
-        """The very graph, run with every Q and DQ carried out. Fast CPU kernels saturate: no judges."""
+        """The very graph and the form that CPUs run, with every Q and DQ carried out.
+
+        Fast CPU kernels saturate, so they do not judge.
+        """
         graph = self.graph(islands)
         trial = attempt("int8", graph, evidence, stand_in=graph, kept_fp32=islands, moved_on=moved_on)
+        unsigned = with_unsigned_activations(graph)
+        if unsigned == graph:
+            trial = replace(trial, unsigned=trial.parity)
+        else:
+            on_cpus = attempt("int8", graph, evidence, stand_in=unsigned, kept_fp32=islands, moved_on=moved_on)
+            trial = replace(
+                trial.judged_with(on_cpus, "with unsigned activations, as on CPUs"), unsigned=on_cpus.parity
+            )
+        if not activations_of(self.model, names_in(islands)):
+            trial = replace(trial, breaches=(NOTHING_QUANTIZED,), beyond_aim=(NOTHING_QUANTIZED,))
         return trial.made_by(self, f"calibrated by {self.method} on {NUM_CALIBRATION_FRAMES} of the frames")
 
 

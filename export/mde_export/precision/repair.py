@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import onnx_ir as ir
@@ -11,7 +12,7 @@ from mde_export.judge.certify import Lowering, Trial
 from mde_export.judge.evidence import Evidence
 from mde_export.precision.islands import MEASURED, is_weighted, names_in
 from mde_runtime.certificate import Island
-from mde_runtime.parity import Limits
+from mde_runtime.parity import AIM, Limits
 
 Block = tuple[str, ...]  # node names
 
@@ -59,27 +60,41 @@ NUM_WORST_FRAMES = 4  # that the ranking runs on
 
 
 def repaired(attempt: Lowering, model: ir.Model, failed: Trial, evidence: Evidence) -> Trial:
-    """The trial with the fewest further nodes in FP32 that passes, or the failed one where nothing helps.
+    """The trial with the fewest further nodes in FP32 that keeps to 80 % of its limits, else to the limits.
 
+    The failed one where nothing helps, or where nothing keeps to 80 % and it passes by itself.
     model: the FP32 graph with its stages.
     """
     worst = worst_frames(failed, evidence)
-    limit_m = Limits.of(failed.precision, evidence.contract.from_network).rmse_worst_m
+    limits = Limits.of(failed.precision, evidence.contract.from_network)
 
     def islands(kept: Sequence[Block]) -> tuple[Island, ...]:
         return (*failed.kept_fp32, *(Island(block, MEASURED, None) for block in kept))
 
-    def error_of(kept: Sequence[Block]) -> float:
-        parity = attempt(islands(kept), worst).parity
-        return float("inf") if parity.num_nonfinite else parity.rmse_worst_m
+    @cache
+    def error_of(kept: frozenset[Block]) -> float:
+        return attempt(islands(sorted(kept)), worst).error_m
 
-    def passes(kept: Sequence[Block]) -> bool:
-        return error_of(kept) <= limit_m and not attempt(islands(kept), evidence).breaches
+    @cache
+    def share_of(kept: frozenset[Block]) -> float:
+        """The share of its limits that a trial on all frames keeps to, of those that are asked for."""
+        trial = attempt(islands(sorted(kept)), evidence)
+        return float("inf") if trial.breaches else 1.0 if trial.beyond_aim else AIM
 
-    kept = fewest_kept(blocks_of(model, names_in(failed.kept_fp32)), error_of, passes)
+    def searched(share: float) -> tuple[Block, ...] | None:
+        def passes(kept: Sequence[Block]) -> bool:
+            names = frozenset(kept)
+            return error_of(names) <= share * limits.rmse_worst_m and share_of(names) <= share
+
+        return fewest_kept(blocks, lambda kept: error_of(frozenset(kept)), passes)
+
+    blocks = blocks_of(model, names_in(failed.kept_fp32))
+    kept = searched(AIM)
+    if kept is None and failed.breaches:
+        kept = searched(1.0)
     if kept is None:
         return failed
-    costs = [error_of([other for other in kept if other is not block]) for block in kept]
+    costs = [error_of(frozenset(other for other in kept if other is not block)) for block in kept]
     measured = tuple(
         replace(island, rmse_worst_without_m=cost if np.isfinite(cost) else None)
         for island, cost in zip(islands(kept)[len(failed.kept_fp32) :], costs, strict=True)

@@ -1,12 +1,44 @@
 """Where a graph is to run: the newest opset that is read there, what has no implementation, what must not be half."""
 
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
+from mde_export.graph.canonical import to_bytes
 from mde_runtime.certificate import Island
+from mde_runtime.engines.build import REMEDY, BuildOptions, RefusedError, build_engine
+from mde_runtime.engines.flavours import MODULES
 from mde_runtime.errors import BadInputError
+
+# Operators that no version from 10.0 on reads, in the list that TensorRT's importer publishes, docs/operators.md of
+# github.com/onnx/onnx-tensorrt: as of branch 10.1-GA (2024-06) and of release 10.15, which agree on these. The lists of
+# 10.3 and 11 were not at hand; what those versions read beyond 10.1 and 10.15 is refused without need.
+UNREAD = frozenset(
+    {
+        *(
+            "AffineGrid",
+            "Bernoulli",
+            "BitShift",
+            "BitwiseAnd",
+            "BitwiseNot",
+            "BitwiseOr",
+            "BitwiseXor",
+            "CenterCropPad",
+        ),
+        *("Col2Im", "Compress", "ConcatFromSequence", "ConvInteger", "DFT", "Det", "DynamicQuantizeLinear"),
+        *("ImageDecoder", "MatMulInteger", "MaxRoiPool", "MaxUnpool", "MelWeightMatrix", "Multinomial"),
+        *("NegativeLogLikelihoodLoss", "Optional", "OptionalGetElement", "OptionalHasElement", "QLinearConv"),
+        *("QLinearMatMul", "RegexFullMatch", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase"),
+        *("SequenceInsert", "SequenceLength", "SequenceMap", "SoftmaxCrossEntropyLoss", "SplitToSequence"),
+        *("StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer", "Unique"),
+    }
+)
+UNREAD_BEFORE_10_15 = UNREAD | {"BlackmanWindow", "HammingWindow", "HannWindow", "STFT"}  # N in the list of 10.1
+# What `OnnxParser.supports_operator` of TensorRT-RTX 1.7.1 denies, asked for every operator of ONNX 1.23.
+UNREAD_BY_RTX = UNREAD | {"DeformConv"}
 
 
 @dataclass(frozen=True)
@@ -16,30 +48,109 @@ class Target:
     library: str
     newest_opset: int
     missing: frozenset[str] = frozenset()  # operators without an implementation there
+    is_tensorrt: bool = True  # whether the forms of UNREAD_FORMS are refused
     grouped_half: bool = True  # whether grouped and depthwise convolution works in half
 
 
 TARGETS = {
-    "jetpack6": Target("TensorRT 10.3", 20, frozenset({"Unique", "DeformConv"})),
-    "jetpack7": Target("TensorRT 10.13 to 10.16", 22, frozenset({"Unique", "DeformConv"})),
+    "jetpack6": Target("TensorRT 10.3", 20, UNREAD_BEFORE_10_15),
+    "jetpack7": Target("TensorRT 10.13 to 10.16", 22, UNREAD),
     # 11.2.1 has no FP16 kernel for grouped convolution on some GPUs (NVIDIA/TensorRT issue 4838)
-    "trt11": Target("TensorRT 11", 22, frozenset({"Unique", "DeformConv"}), grouped_half=False),
-    "rtx": Target("TensorRT-RTX 1.4", 22, frozenset({"Unique", "DeformConv"})),
-    "cpu": Target("onnxruntime 1.22 or OpenVINO 2025", 22),
+    "trt11": Target("TensorRT 11", 22, UNREAD, grouped_half=False),
+    "rtx": Target("TensorRT-RTX 1.4", 22, UNREAD_BY_RTX),
+    "cpu": Target("onnxruntime 1.22 or OpenVINO 2025", 22, is_tensorrt=False),
+}
+
+READ_COORDINATES = ("half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asymmetric", "align_corners")
+
+
+def _attribute(node: ir.Node, name: str, default: object) -> object:
+    return node.attributes[name].value if name in node.attributes else default
+
+
+def _reduces(node: ir.Node) -> bool:
+    return _attribute(node, "reduction", "none") != "none"
+
+
+def _dilates(node: ir.Node) -> bool:
+    return set(node.attributes["dilations"].as_ints()) - {1} != set() if "dilations" in node.attributes else False
+
+
+def _gives_more_than_one(node: ir.Node) -> bool:
+    return any(value.uses() or value.is_graph_output() for value in node.outputs[1:])
+
+
+def _has_zero_point(node: ir.Node) -> bool:
+    zero_point = node.inputs[2].const_value if len(node.inputs) > 2 and node.inputs[2] is not None else None
+    return zero_point is not None and bool(np.any(zero_point.numpy()))
+
+
+# Forms of operators that TensorRT does not read; the same lists, column "Restrictions". For ScatterElements the list
+# says nothing of reductions, but the importer of 10.1 ignores them and the parser of TensorRT-RTX 1.7.1 refuses them.
+UNREAD_FORMS: dict[str, tuple[tuple[str, Callable[[ir.Node], bool]], ...]] = {
+    "Resize": (
+        ("antialias", lambda node: _attribute(node, "antialias", 0) == 1),
+        (
+            "its coordinate_transformation_mode",
+            lambda node: _attribute(node, "coordinate_transformation_mode", "half_pixel") not in READ_COORDINATES,
+        ),
+        (
+            "its keep_aspect_ratio_policy",
+            lambda node: _attribute(node, "keep_aspect_ratio_policy", "stretch") != "stretch",
+        ),
+    ),
+    **dict.fromkeys(("ScatterND", "ScatterElements"), (("a reduction", _reduces),)),
+    **dict.fromkeys(("AveragePool", "LpPool"), (("dilations", _dilates),)),
+    "MaxPool": (("dilations", _dilates), ("its second output", _gives_more_than_one)),
+    "LayerNormalization": (("a second output", _gives_more_than_one),),
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), (("a zero point that is not 0", _has_zero_point),)),
+    "TopK": (("sorted = 0", lambda node: _attribute(node, "sorted", 1) == 0),),
+    "LSTM": (
+        ("input_forget", lambda node: _attribute(node, "input_forget", 0) == 1),
+        ("layout = 1", lambda node: _attribute(node, "layout", 0) == 1),
+    ),
+    "GridSample": (
+        (
+            "an input of another rank than 4",
+            lambda node: (
+                node.inputs[0] is not None and node.inputs[0].shape is not None and len(node.inputs[0].shape) != 4
+            ),
+        ),
+    ),
 }
 
 
 def check_target(model: ir.Model, name: str) -> None:
-    """Raises BadInputError for an opset or an operator that the target has not."""
+    """Raises BadInputError for an opset, an operator or a form of one that the target has not.
+
+    For rtx the installed TensorRT-RTX is asked as well: it needs no GPU to build.
+    """
     target = TARGETS[name]
     opset = model.opset_imports.get("", 1)
     if opset > target.newest_opset:
         raise BadInputError(
             f"opset {opset} is beyond {target.library}, which reads {target.newest_opset}; export lower"
         )
-    for node in model.graph:
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
         if node.op_type in target.missing:
             raise BadInputError(f"{node.op_type} {node.name} has no implementation in {target.library}; replace it")
+        for form, is_in in UNREAD_FORMS.get(node.op_type, ()) if target.is_tensorrt else ():
+            if is_in(node):
+                raise BadInputError(
+                    f"{node.op_type} {node.name} with {form} has no implementation in {target.library}; replace it"
+                )
+    if name == "rtx":
+        _ask_rtx(model)
+
+
+def _ask_rtx(model: ir.Model) -> None:
+    if importlib.util.find_spec(MODULES["tensorrt-rtx"]) is None:
+        return
+    try:
+        build_engine(to_bytes(model), "tensorrt-rtx", BuildOptions(optimization_level=0))
+    except RefusedError as refused:
+        cause = str(refused).removesuffix(f"; {REMEDY}")
+        raise BadInputError(f"{cause}; replace the operator, or export without --target rtx") from refused
 
 
 def kept_for(model: ir.Model, name: str | None) -> tuple[Island, ...]:
