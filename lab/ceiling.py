@@ -1,4 +1,4 @@
-"""How near the backends come to what the chip can convolve: `python -m lab.ceiling fast.mde runs/fast/best.ckpt`.
+"""The backends against the chip's convolution ceiling: `python -m lab.ceiling fast.mde runs/fast/best.ckpt`.
 
 One process, one thread, every candidate in turns in random order, processor time beside wall time. The ceiling is the
 best rate of four chains of plain 3x3 convolutions in OpenVINO, in the shapes of a ResNet, measured in the same turns.
@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import openvino as ov
 import torch
 
 from mde_bench.machine.graph_work import work_of
+from mde_bench.report.markdown import markdown_table
 from mde_bench.subjects.torch_eager import TorchEager
 from mde_runtime.backends import open_session
 from mde_runtime.bundle import read_bundle
@@ -29,6 +31,7 @@ CHAINS = ((64, 56), (128, 28), (256, 14), (512, 7))  # channels and side, px: th
 NUM_LAYERS = 8  # in a chain, so that what comes before and after it does not count
 NUM_STREAMED = 8  # frames of one turn of `stream`
 NUM_WARM = 3
+OPENVINO = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
 
 
 @dataclass
@@ -63,29 +66,35 @@ def chain(channels: int, side: int) -> Candidate:
     y = x
     for _ in range(NUM_LAYERS):
         y = ov.opset13.convolution(y, ov.opset13.constant(weight), [1, 1], [1, 1], [1, 1], [1, 1])
-    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-    request = ov.Core().compile_model(ov.Model([y], [x], "chain"), "CPU", config).create_infer_request()
+    request = ov.Core().compile_model(ov.Model([y], [x], "chain"), "CPU", OPENVINO).create_infer_request()
     picture = chance.normal(size=(1, channels, side, side)).astype(np.float32)
     macs = NUM_LAYERS * channels * channels * 9 * side * side
     return Candidate(f"chain {channels}x{side}x{side}", lambda: request.infer([picture], share_inputs=True), macs)
 
 
+def bare_call(backend: str, graph: bytes, frame: np.ndarray) -> Callable[[], object]:
+    """A graph in its library alone, on one thread: what a call costs without this project around it."""
+    feeds = {"frame": frame[None]}
+    if backend == "onnxruntime-cpu":
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return lambda: session.run(None, feeds)
+    core = ov.Core()
+    request = core.compile_model(core.read_model(graph, b""), "CPU", OPENVINO).create_infer_request()
+    return lambda: request.infer(feeds, share_inputs=True)
+
+
 def of_backend(bundle_path: Path, backend: str, frame: np.ndarray, macs: int) -> list[Candidate]:
-    """A backend through the estimator, in its stream, and its library's bare call on the very same session."""
+    """A backend through the estimator and in its stream, and its library's bare call on the same graph."""
     bundle = read_bundle(bundle_path)
     session = open_session(backend, bundle.graph("fp32"), num_threads=1)
     verification = recorded(bundle, "fp32", session) or verify(bundle, backend, "fp32", session)
     choice = Choice.asked_for(backend, "fp32", verification, is_newly_verified=False)
     estimate = DepthEstimator(session, bundle.contract, choice)
-    feeds = {"frame": frame[None]}
-    inside = session.__dict__  # the library's own objects: what a call costs without this project around it
-    calls = {
-        "onnxruntime-cpu": lambda: inside["_session"].run(inside["_names"], feeds),
-        "openvino": lambda: inside["_request"].infer(feeds, share_inputs=True),
-    }
     frames = [frame] * NUM_STREAMED
     return [
-        Candidate(f"{backend}, bare call", calls[backend], macs),
+        Candidate(f"{backend}, bare call", bare_call(backend, bundle.graph("fp32"), frame), macs),
         Candidate(f"{backend}, estimator", lambda: estimate(frame), macs),
         Candidate(f"{backend}, stream", lambda: list(estimate.stream(frames)), macs, NUM_STREAMED),
     ]
@@ -123,22 +132,21 @@ def main(bundle: str, checkpoint: str, seconds: str = "120") -> None:
             everything[index].time()
     ceiling = max(candidate.macs_per_s for candidate in chains)
     rates = ", ".join(f"{candidate.name} {candidate.macs_per_s / 1e9:.1f}" for candidate in chains)
+    headings = ("", "p50 ms", "p99 ms", "processor time p50 ms", "share of the ceiling")
     lines = [
         f"{Path(bundle).name}: {networks[0].macs / 1e9:.3f} GMAC, {len(chains[0].cpu_ms)} turns, "
         f"load {os.getloadavg()[0]:.1f}",
         f"ceiling {ceiling / 1e9:.1f} GMAC/s of processor time, the best of: {rates}",
-        "| | p50 ms | p99 ms | processor time p50 ms | share of the ceiling |",
-        "|---|---|---|---|---|",
-        *(row(candidate, ceiling) for candidate in networks),
+        markdown_table(headings, [row(candidate, ceiling) for candidate in networks]),
     ]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def row(candidate: Candidate, ceiling: float) -> str:
+def row(candidate: Candidate, ceiling: float) -> tuple[str, ...]:
     """A line of the table."""
     p50, p99 = np.quantile(candidate.wall_ms, (0.5, 0.99))
     cpu_ms, share = float(np.median(candidate.cpu_ms)), candidate.macs_per_s / ceiling
-    return f"| {candidate.name} | {p50:.2f} | {p99:.2f} | {cpu_ms:.2f} | {share:.1%} |"
+    return candidate.name, f"{p50:.2f}", f"{p99:.2f}", f"{cpu_ms:.2f}", f"{share:.1%}"
 
 
 if __name__ == "__main__":

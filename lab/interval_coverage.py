@@ -1,4 +1,4 @@
-"""How often the interval of a ratio covers the truth: a bench run again and again, and the ratio of all runs together.
+"""The coverage of a ratio's interval: a bench run again and again, and the ratio of all runs together.
 
     .venv/bin/python -m lab.interval_coverage model.mde DATA 20
 
@@ -7,6 +7,7 @@ p50 ratio hold the ratio of the medians of all samples pooled.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,16 +16,15 @@ from mde_bench.accuracy.frames import Excerpt
 from mde_bench.plan import plan_run
 from mde_bench.result.result import Speed
 from mde_bench.run import carry_out
-from mde_bench.timing.interleave import Effort
-from mde_bench.timing.modes import Asked
+from mde_bench.timing.effort import NORMAL
 from mde_bench.timing.statistics import percentile
 
 
 def main(model: Path, data: Path, num_runs: int) -> None:
     """Run, and say what came out."""
-    plan = plan_run(model, None, Excerpt(data, None, 4), "seed", 1, Effort(max_windows=1))
-    plan = plan.asking(Asked(only=("openvino fp32",)))
-    runs = list[tuple[Speed, Speed]]()
+    effort = replace(NORMAL, rounds=replace(NORMAL.rounds, max_windows=1))
+    plan = plan_run(model, None, Excerpt(data, None, 4), "seed", 1, effort, only=("openvino fp32",))
+    runs: list[tuple[Speed, Speed]] = []
     for _ in range(num_runs):
         reference, other = carry_out(plan).result.rows
         assert reference.speed is not None

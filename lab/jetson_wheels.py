@@ -1,4 +1,4 @@
-"""Whether the wheels of a Jetson's installation exist: `python -m lab.jetson_wheels`. Resolves, downloads nothing.
+"""A check that the wheels of a Jetson's installation exist: `python -m lab.jetson_wheels`. Resolves, downloads nothing.
 
 JetPack 6 has Python 3.10 and CUDA 12, JetPack 7 has 3.12 and CUDA 13; the base installs with no torch and no compiler.
 """

@@ -1,4 +1,4 @@
-"""How long DepthEstimator.open and the first depth take, in fresh processes; and a stream beside the bare call.
+"""The time to open a bundle and to the first depth, in fresh processes; and a stream beside the bare call.
 
     .venv/bin/python -m lab.opening BUNDLE [ROUNDS] [BACKEND ...]
 

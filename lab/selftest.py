@@ -1,4 +1,4 @@
-"""How often `mde-bench compare` is wrong: a bundle against itself, and against itself made slower by a known share.
+"""The error rate of `mde-bench compare`: a bundle against itself, and against itself made slower by a known share.
 
     python -m lab.selftest model.mde --slower-permille 0 --num-comparisons 100 >> selftest.jsonl
 

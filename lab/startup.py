@@ -1,4 +1,4 @@
-"""How long commands take to say --help, over a bare interpreter; and `import mde_runtime`, over `import numpy`.
+"""The start-up time of commands: --help over a bare interpreter; and `import mde_runtime`, over `import numpy`.
 
     .venv/bin/python -m lab.startup [ROUNDS]
 
@@ -31,7 +31,7 @@ SUBJECTS = {
 def main(num_rounds: int) -> None:
     """Measure, and print a line a subject."""
     chance = random.Random(0)
-    taken = dict[str, list[tuple[float, float]]]()
+    taken: dict[str, list[tuple[float, float]]] = {}
     for _ in range(num_rounds):
         for name in chance.sample(sorted(SUBJECTS), len(SUBJECTS)):
             taken.setdefault(name, []).append(timed(SUBJECTS[name]))

@@ -127,9 +127,10 @@ def make_bundle(tmp_path: Path, tiny_contract: Contract, tiny_frames: np.ndarray
         depth_m: np.ndarray | None = None,
         contract: Contract = tiny_contract,
         kept_fp32: tuple[Island, ...] = (),
+        frames: np.ndarray = tiny_frames,
     ) -> Path:
         graphs = graphs or {"fp32": graph_of(), "fp16": graph_of("FLOAT16")}
-        depth_m = depth_of(tiny_frames) if depth_m is None else depth_m
+        depth_m = depth_of(frames) if depth_m is None else depth_m
         certificates = {
             precision: Certificate(
                 schema=SCHEMA,
@@ -138,7 +139,7 @@ def make_bundle(tmp_path: Path, tiny_contract: Contract, tiny_frames: np.ndarray
                 reference="the tiny network",
                 executor="none: a test's bundle",
                 frames_source="drawn",
-                frames_sha256=files.sha256_of(tiny_frames.tobytes()),
+                frames_sha256=files.sha256_of(frames.tobytes()),
                 limits=Limits.of(precision, contract.from_network),
                 parity=parity.measure(depth_m, depth_m, 0, contract),
                 kept_fp32=kept_fp32,
@@ -149,7 +150,7 @@ def make_bundle(tmp_path: Path, tiny_contract: Contract, tiny_frames: np.ndarray
         }
         path = tmp_path / name
         provenance = Provenance("onnx", "tiny", "0" * 64, None, None, {})
-        write_bundle(path, contract, provenance, graphs, certificates, Golden(tiny_frames, depth_m))
+        write_bundle(path, contract, provenance, graphs, certificates, Golden(frames, depth_m))
         return path
 
     return make

@@ -1,1 +1,1 @@
-"""How fast, how faithful, how right. Loads nothing heavy itself: import the module that you need."""
+"""The bench: how fast a bundle is, how faithful and how right. Loads nothing heavy itself; import what you need."""

@@ -1,24 +1,49 @@
 """`mde-bench`: how fast, how faithful, how right."""
 
-import dataclasses
 import functools
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
+from mde_bench.timing.effort import EFFORTS, NORMAL, Effort
+from mde_bench.timing.modes import MODES, Mode, ModeSettings
 from mde_runtime.command import OUTPUT, PATH, Group, Real, Whole, say
 from mde_runtime.errors import MeasurementError, UsageError, VerdictError
 
 if TYPE_CHECKING:
     from mde_bench.result.result import Result
-    from mde_bench.timing.modes import Mode
 
 POSITIVE = Real(0, min_open=True)
 CORES = Whole(1, os.cpu_count())
+
+
+def _helps(rows: Mapping[str, Effort | Mode]) -> str:
+    return "; ".join(f"{name}: {row.help}" for name, row in rows.items())
+
+
+DATA = click.option("--data", type=PATH, required=True, help="Data set of frames with depth.")
+SPLIT = click.option("--split", help="Split of the data set.  [default: the last, which training does not see]")
+PROTOCOL = click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged.")
+CI = click.option(
+    "--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) there."
+)
+EFFORT = click.option(
+    "--effort",
+    type=click.Choice(tuple(EFFORTS)),
+    default=NORMAL.name,
+    show_default=True,
+    help=f"How long to measure. {_helps(EFFORTS)}.",
+)
+ONLY = click.option(
+    "--only",
+    multiple=True,
+    help="Candidates by name, * for anything: 'openvino *'. May be repeated.",
+)
 
 
 @click.group(cls=Group)
@@ -31,9 +56,9 @@ def main() -> None:
 
 @main.command()
 @click.argument("bundle", type=PATH)
-@click.option("--data", type=PATH, required=True, help="Data set of frames with depth.")
+@DATA
 @click.option("--checkpoint", type=PATH, help="The checkpoint of the bundle: parity is then against PyTorch itself.")
-@click.option("--split", help="Split of the data set.  [default: the last, which training does not see]")
+@SPLIT
 @click.option(
     "--frames",
     "num_frames",
@@ -42,14 +67,14 @@ def main() -> None:
     show_default=True,
     help="How many, evenly spaced over the split.",
 )
-@click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged.")
+@PROTOCOL
 @click.option("--threads", "num_threads", type=CORES, help="On a CPU.  [default: all cores]")
 @click.option(
     "--mode",
     "modes",
     multiple=True,
-    type=click.Choice(["offline", "paced", "sustained"]),
-    help="Beside the single stream: batches, frames that arrive at a rate, or minutes of load. May be repeated.",
+    type=click.Choice(tuple(MODES)),
+    help=f"Beside the single stream. {_helps(MODES)}. May be repeated.",
 )
 @click.option(
     "--fps", type=POSITIVE, default=30.0, show_default=True, help="With --mode paced: frames that arrive in a second."
@@ -57,14 +82,13 @@ def main() -> None:
 @click.option(
     "--minutes", type=POSITIVE, default=15.0, show_default=True, help="With --mode sustained: for each candidate."
 )
-@click.option(
-    "--only", multiple=True, default=("*",), help="Candidates by name, * for anything: 'openvino *'. May be repeated."
-)
+@ONLY
+@EFFORT
 @click.option("--report", type=OUTPUT, help="Write one HTML page, complete in itself.")
 @click.option("--json", "json_path", type=OUTPUT, help="Write everything as JSON, the raw samples too.")
 @click.option("--gate", "gate_path", type=PATH, help="Limits in TOML; a breach makes the exit code 1.")
-@click.option("--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) there.")
-@click.option("--allow-noisy", is_flag=True, help="Go on with a warning where the figures never settled.")
+@CI
+@click.option("--allow-noisy", is_flag=True, help="Warn instead of failing when the measurement did not settle.")
 def run(
     bundle: Path,
     data: Path,
@@ -73,10 +97,11 @@ def run(
     num_frames: int,
     protocol: str,
     num_threads: int | None,
-    modes: "tuple[Mode, ...]",
+    modes: tuple[str, ...],
     fps: float,
     minutes: float,
     only: tuple[str, ...],
+    effort: str,
     report: Path | None,
     json_path: Path | None,
     gate_path: Path | None,
@@ -85,31 +110,27 @@ def run(
 ) -> None:
     """Measure BUNDLE on every backend of this machine, in turns, each in its own process.
 
-    A candidate that crashes, hangs or answers nonsense costs its own row. The exit code is 1 when none is left that
-    can be shipped, or when one that the gate names fails or breaches a limit. A run whose figures never settled is not
-    valid and makes it 5: close what else runs and measure again.
+    A failing candidate loses only its own row; the rest is still measured. The exit code is 1 when no candidate can be
+    shipped, or when one that the gate names fails or breaches a limit. A run whose figures never settled is not valid
+    and makes it 5: close what else runs and measure again.
 
-    The estimator's `auto` goes by the last valid run here of all candidates on the default threads: one without --only
-    and --threads.
+    The estimator's `auto` uses the order of the last valid full run on this machine (without --only or --threads).
 
     \b
     mde-bench run model.mde --data data --checkpoint model.ckpt --report bench.html --json bench.json
     """
     from mde_bench.accuracy.frames import Excerpt
-    from mde_bench.machine.peaks import peaks_here
     from mde_bench.plan import plan_run
     from mde_bench.report.ci import write_ci_files
     from mde_bench.result.gate import checks, read_gate
     from mde_bench.result.ranking import keep_ranking
     from mde_bench.result.result import save
     from mde_bench.run import carry_out
-    from mde_bench.timing.interleave import Effort
-    from mde_bench.timing.modes import Asked
 
     gate = read_gate(gate_path) if gate_path else None
-    plan = plan_run(bundle, checkpoint, Excerpt(data, split, num_frames), protocol, num_threads, Effort())
-    plan = plan.asking(Asked(modes, fps, minutes, only))
-    plan = dataclasses.replace(plan, peaks=peaks_here(plan.num_threads, is_measured=True))  # before anything else runs
+    settings = ModeSettings(names=modes, fps=fps, minutes=minutes)
+    excerpt = Excerpt(data, split, num_frames)
+    plan = plan_run(bundle, checkpoint, excerpt, protocol, num_threads, EFFORTS[effort], only, settings)
     outcome = carry_out(plan, lambda result: save(result, json_path) if json_path else None)
     result = outcome.result
     _print(result)
@@ -121,16 +142,15 @@ def run(
     found = checks(result, gate)
     if ci:
         write_ci_files(result, found, ci)
-    if not result.invalid_because and only == ("*",) and num_threads is None:
-        keep_ranking(result)
+    keep_ranking(result, is_ranking=plan.is_ranking)
     _conclude(result, [f"{check.candidate}: {check.breach}" for check in found if check.breach], allow_noisy)
 
 
 @main.command()
 @click.argument("model", type=PATH)
-@click.option("--data", type=PATH, required=True, help="Data set of frames with depth.")
-@click.option("--split", help="Split of the data set.  [default: the last, which training does not see]")
-@click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged.")
+@DATA
+@SPLIT
+@PROTOCOL
 @click.option(
     "--backend",
     default="auto",
@@ -188,8 +208,10 @@ def accuracy(
     help="With --against: go on until a change of more is ruled out. Smaller takes longer.",
 )
 @click.option("--cpu-time", is_flag=True, help="With --against, decide by processor time: where the machine is shared.")
+@ONLY
+@EFFORT
 @click.option("--json", "json_path", type=OUTPUT, help="Write the comparison as JSON, the ratio of every launch too.")
-@click.option("--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) there.")
+@CI
 def compare(
     new: Path,
     old: Path | None,
@@ -197,6 +219,8 @@ def compare(
     num_threads: int | None,
     rule_out_percent: float,
     cpu_time: bool,
+    only: tuple[str, ...],
+    effort: str,
     json_path: Path | None,
     ci: Path | None,
 ) -> None:
@@ -204,6 +228,7 @@ def compare(
 
     The interval decides: only a ratio whose whole interval is above 1 is slower. It ends as soon as that is so, or a
     change of --rule-out-percent is ruled out. Where neither comes, the machine is too busy, and the exit code is 5.
+    --effort says how many launches that may take; the share of false alarms that it admits stands with the verdict.
 
     \b
     mde-bench compare new.mde --against old.mde
@@ -213,14 +238,14 @@ def compare(
     from mde_bench.compare.bundles import compare_bundles, processor, wall
     from mde_bench.report.ci import write_comparison_files
     from mde_bench.report.table import by_reason
-    from mde_bench.timing.interleave import Effort
     from mde_runtime import files, records
 
+    clock, rule_out = processor if cpu_time else wall, rule_out_percent / 100
     if old is not None and baseline is None:
-        found = compare_bundles(new, old, num_threads, processor if cpu_time else wall, rule_out_percent / 100)
+        found = compare_bundles(new, old, num_threads, clock, rule_out, EFFORTS[effort], only, _tell)
     elif baseline is not None and old is None:
         _refuse_beside_baseline()
-        found = compare_with_baseline(new, baseline, Effort())
+        found = compare_with_baseline(new, baseline, EFFORTS[effort], only, _tell)
     else:
         raise UsageError("give --against OLD.mde or --baseline FILE.json, one of them")
     if json_path:
@@ -229,15 +254,22 @@ def compare(
         write_comparison_files(found, f"{new.name} against {(old or baseline or new).name}", ci)
     for comparison in found.comparisons:
         click.echo(str(comparison))
+    say(found.stated)
     for reason, names in by_reason(found.left_out).items():
         say(f"not compared: {', '.join(names)}: {reason}")
     if slower := [comparison.name for comparison in found.comparisons if comparison.verdict == "slower"]:
         raise VerdictError(f"{new.name} is slower on {', '.join(slower)}")
     if open_ones := [comparison.name for comparison in found.comparisons if comparison.verdict == "undecided"]:
         raise MeasurementError(
-            f"not decided on {', '.join(open_ones)}: close what else runs, or take --cpu-time or a larger "
-            "--rule-out-percent"
+            f"not decided on {', '.join(open_ones)}: close what else runs, or take --cpu-time, a larger "
+            "--rule-out-percent or a larger --effort"
         )
+
+
+def _tell(line: str) -> None:
+    """A line of progress where there is no terminal to show a bar on."""
+    if not sys.stderr.isatty():
+        say(line)
 
 
 def _refuse_beside_baseline() -> None:

@@ -1,4 +1,4 @@
-"""What a run has found so far, and the result that it makes."""
+"""The findings of a run so far, and the result that they make."""
 
 import time
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from mde_bench.plan import Plan
 from mde_bench.result.result import SCHEMA, FrameError, Result, Row, Speed
 from mde_bench.timing.candidates import Candidate, Opened
 from mde_bench.timing.interleave import Window
-from mde_bench.timing.modes import ModeFigures
+from mde_bench.timing.modes.figures import ModeFigures
 from mde_bench.timing.on_gpu import OnGpu
 from mde_bench.timing.statistics import latency, percentile, ratio
 from mde_runtime import metrics, parity
@@ -99,6 +99,7 @@ class Findings:
             is_complete=is_complete,
             started=self.started.isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - self.start_s, 1),
+            effort=plan.effort.name,
             conditions=under,
             judged=plan.judged,
             rows=tuple(

@@ -13,8 +13,9 @@ from mde_bench.findings import Findings, Predictions, judge
 from mde_bench.machine.conditions import moment
 from mde_bench.plan import Plan
 from mde_bench.result.result import Result
-from mde_bench.timing.interleave import measure
-from mde_bench.timing.modes import measure_modes
+from mde_bench.timing.candidates import is_named
+from mde_bench.timing.interleave import attempt, measure_in_turns
+from mde_bench.timing.modes.figures import measure_modes
 from mde_bench.timing.on_gpu import on_gpu
 from mde_bench.timing.worker import AbsentError, CandidateError, Worker
 from mde_runtime.progress import progress
@@ -37,15 +38,8 @@ def carry_out(plan: Plan, on_result: Callable[[Result], None] = lambda _: None) 
         running = _opened(plan, Path(folder), stack, findings)
         _predict(plan, running, findings)
         on_result(findings.result(plan, is_complete=False))
-        with progress("measuring", plan.effort.num_rounds) as moved_on:
-            window = measure(running, plan.effort, np.random.default_rng(SEED), moved_on)
-        findings.failures |= window.failures
-        findings.after = moment()
-        findings.window = window
-        for name in window.samples:
-            _look_at_memory(name, running[name], findings)
-        _look_at_gpu(plan, running, findings)
-        if plan.asked.modes:
+        _measure(plan, running, findings)
+        if plan.modes.names:
             on_result(findings.result(plan, is_complete=False))
             _measure_modes(plan, running, findings)
     result = findings.result(plan, is_complete=True)
@@ -60,10 +54,10 @@ def _opened(plan: Plan, folder: Path, stack: ExitStack, findings: Findings) -> d
         candidate.name: stack.enter_context(Worker(candidate, folder, plan.call_timeout_s))
         for candidate in plan.candidates
     }
-    with progress("opening", len(workers)) as moved_on:
-        for worker in workers.values():
-            _open(worker, findings)
-            moved_on()
+    with progress("opening", len(workers)) as advance:
+        for name in tuple(workers):
+            attempt(name, workers, findings.failures, lambda worker: _open(worker, findings))
+            advance()
     return {name: worker for name, worker in workers.items() if name in findings.opened}
 
 
@@ -73,65 +67,50 @@ def _open(worker: Worker, findings: Findings) -> None:
         findings.opened[name] = worker.opened()
     except AbsentError as error:
         findings.absent[name] = str(error)
-    except CandidateError as error:
-        findings.failures[name] = str(error)
 
 
 def _predict(plan: Plan, running: dict[str, Worker], findings: Findings) -> None:
     """Let every candidate answer every frame; one that fails, or answers what is no depth map, is taken out."""
-    with progress("predicting", len(running) * len(plan.scene.frames)) as moved_on:
-        for worker in tuple(running.values()):
-            _predict_with(worker, plan, running, findings, moved_on)
+    with progress("predicting", len(running) * len(plan.scene.frames)) as advance:
+        for name in tuple(running):
+            found = attempt(name, running, findings.failures, lambda worker: _predictions(worker, plan, advance))
+            if found is not None:
+                findings.predictions[name] = found
     reference = plan.candidates[0].name
     for name, predictions in findings.predictions.items():
         held_against = findings.predictions.get(reference) if name != reference else None
         findings.judged[name] = judge(predictions, held_against, plan)
 
 
-def _predict_with(
-    worker: Worker, plan: Plan, running: dict[str, Worker], findings: Findings, moved_on: Callable[[], None]
-) -> None:
-    name = worker.candidate.name
-    try:
-        findings.predictions[name] = _predictions(worker, plan, moved_on)
-    except CandidateError as error:
-        findings.failures[name] = str(error)
-        del running[name]
-
-
-def _look_at_memory(name: str, worker: Worker, findings: Findings) -> None:
-    try:
-        findings.peak_memory_bytes[name] = worker.peak_memory_bytes()
-    except CandidateError as error:
-        findings.failures[name] = str(error)
-
-
-def _look_at_gpu(plan: Plan, running: dict[str, Worker], findings: Findings) -> None:
-    """What those that compute on a GPU do there, and trtexec beside them."""
-    for candidate in plan.candidates:
-        if candidate.device == "cuda" and candidate.name in findings.peak_memory_bytes:
-            try:
-                findings.on_gpu[candidate.name] = on_gpu(running[candidate.name])
-            except CandidateError as error:
-                findings.failures[candidate.name] = str(error)
+def _measure(plan: Plan, running: dict[str, Worker], findings: Findings) -> None:
+    """Measure the single stream in turns, then ask each candidate for its memory and its time on the GPU."""
+    with progress("measuring", plan.effort.rounds.num_rounds) as advance:
+        window = measure_in_turns(running, plan.effort.rounds, np.random.default_rng(SEED), advance)
+    findings.failures |= window.failures
+    findings.after = moment()
+    findings.window = window
+    for name in window.samples:
+        peak_bytes = attempt(name, running, findings.failures, Worker.peak_memory_bytes)
+        if peak_bytes is not None:
+            findings.peak_memory_bytes[name] = peak_bytes
+    for name in tuple(findings.peak_memory_bytes):
+        if running[name].candidate.device == "cuda":
+            found = attempt(name, running, findings.failures, on_gpu)
+            if found is not None:
+                findings.on_gpu[name] = found
 
 
 def _measure_modes(plan: Plan, running: dict[str, Worker], findings: Findings) -> None:
-    names = [name for name in findings.peak_memory_bytes if name not in findings.failures and plan.asked.concerns(name)]
-    with progress("measuring modes", len(names)) as moved_on:
+    names = [name for name in findings.peak_memory_bytes if name in running and is_named(name, plan.only)]
+    with progress("measuring modes", len(names)) as advance:
         for name in names:
-            _measure_modes_of(name, running[name], plan, findings)
-            moved_on()
+            found = attempt(name, running, findings.failures, lambda worker: measure_modes(worker, plan.modes))
+            if found is not None:
+                findings.modes[name] = found
+            advance()
 
 
-def _measure_modes_of(name: str, worker: Worker, plan: Plan, findings: Findings) -> None:
-    try:
-        findings.modes[name] = measure_modes(worker, plan.asked)
-    except CandidateError as error:
-        findings.failures[name] = str(error)
-
-
-def _predictions(worker: Worker, plan: Plan, moved_on: Callable[[], None]) -> Predictions:
+def _predictions(worker: Worker, plan: Plan, advance: Callable[[], None]) -> Predictions:
     depth_m, num_nonfinite = np.empty(plan.scene.truth_m.shape, np.float32), 0
     for index, name in enumerate(plan.scene.names):
         answer = worker.answer(index)
@@ -143,5 +122,5 @@ def _predictions(worker: Worker, plan: Plan, moved_on: Callable[[], None]) -> Pr
             raise CandidateError(f"gave {num_bad} values that are NaN or Inf for frame {name}")
         depth_m[index] = answer.depth_m
         num_nonfinite += answer.num_nonfinite
-        moved_on()
+        advance()
     return Predictions(depth_m, num_nonfinite)

@@ -7,7 +7,7 @@ from pathlib import Path
 from lab.gpu_check.clock import Clock
 from lab.gpu_check.commands import Invocation
 from lab.gpu_check.lines import Line
-from lab.gpu_check.request import Asked
+from lab.gpu_check.request import Request
 from mde_bench.result.result import Result, read_result
 from mde_runtime.backends import BACKENDS
 from mde_runtime.bundle import read_bundle
@@ -19,12 +19,12 @@ DEMO = Path("demo")
 RECKONED_S = 90
 
 
-def bundle_lines(asked: Asked, clock: Clock) -> Iterator[Line]:
+def bundle_lines(request: Request, clock: Clock) -> Iterator[Line]:
     """Measure the bundle that was given, else the demo's where it is here."""
     if clock.left_s() < RECKONED_S:
         raise MachineError(f"{clock.left_s():.0f} s were left of the {RECKONED_S} that it takes")
-    bundle, data = asked.bundle or DEMO / "fast.mde", asked.data or DEMO / "scenes"
-    result = asked.out / "bundle-rows.json"
+    bundle, data = request.bundle or DEMO / "fast.mde", request.data or DEMO / "scenes"
+    result = request.out / "bundle-rows.json"
     if missing := [path for path in (bundle, data) if not path.exists()]:
         raise MachineError(f"no {missing[0]} here: make demo on any machine, or give a bundle and frames")
     for flavour, library in ENGINES.items():
@@ -41,7 +41,7 @@ def lines_of_bench(result: Result) -> Iterator[Line]:
     for row in result.rows:
         if BACKENDS[row.backend].device == "cuda":
             problem = row.failure or "; ".join(row.parity_breaches)
-            figures = dict[str, float]()
+            figures: dict[str, float] = {}
             if row.speed:
                 figures |= {"p50_ms": 1e3 * row.speed.end_to_end.p50_s, "p99_ms": 1e3 * row.speed.end_to_end.p99_s}
             if row.parity:

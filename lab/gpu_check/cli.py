@@ -13,13 +13,13 @@ import click
 
 from lab.gpu_check.clock import Clock
 from lab.gpu_check.lines import SCHEMA, GpuCheck, Line, as_markdown
-from lab.gpu_check.request import Asked
+from lab.gpu_check.request import Rehearsal, Request
 from mde_runtime import __version__, files, records
 from mde_runtime.command import PATH, Command, Real, say
 from mde_runtime.errors import MachineError, MdeError, UsageError, VerdictError
 from mde_runtime.machine import this_machine
 
-Part = Callable[[Asked, Clock], Iterator[Line]]
+Part = Callable[[Request, Clock], Iterator[Line]]
 PARTS = {  # imported when their turn comes: what one part lacks costs no other
     "tests": "lab.gpu_check.suite:suite_lines",
     "bench": "lab.gpu_check.speed.part:bench_lines",
@@ -60,20 +60,20 @@ def main(
 
     Without a GPU the exit code is 4; it is 1 where something failed or an aim was missed.
     """
-    from lab.gpu_check.gpu import gpu_name
     from lab.gpu_check.plan import plan_of
+    from mde_bench.machine.nvidia import gpu_name
 
     parts = (only,) if only else DEFAULT_PARTS
     if plan:
         click.echo(plan_of(parts, jobs, minutes, is_rehearsal=rehearse), nl=False)
         return
     gpu = "rehearsal on a CPU" if rehearse else "no GPU is needed" if only in WITHOUT_A_GPU else gpu_name()
-    asked, clock = Asked(out, models, bundle, data, jobs, rehearse), Clock(minutes)
+    request, clock = Request(out, models, bundle, data, jobs, Rehearsal() if rehearse else None), Clock(minutes)
     _keep_apart(out)
     lines = _prepared(wheels, out)
     for name in parts:
         say(f"{name} ...")
-        for line in _tried(name, asked, clock):
+        for line in _tried(name, request, clock):
             lines.append(line)
             check = _check(gpu, clock, lines)  # kept at every line: a command that is killed has not lost what it had
             files.write_text(out / f"{only or 'gpu-check'}.json", records.dumps(check))
@@ -102,13 +102,13 @@ def _prepared(wheels: Path | None, out: Path) -> list[Line]:
     return lines_of_libraries()
 
 
-def _tried(name: str, asked: Asked, clock: Clock) -> Iterator[Line]:
+def _tried(name: str, request: Request, clock: Clock) -> Iterator[Line]:
     """The lines of a part, up to where it broke off."""
     started = time.perf_counter()
     try:
         module, _, function = PARTS[name].partition(":")
         part: Part = getattr(importlib.import_module(module), function)
-        yield from part(asked, clock)
+        yield from part(request, clock)
     except (MachineError, ImportError) as error:
         yield Line(name, name, "absent", {}, str(error))
     except UsageError:

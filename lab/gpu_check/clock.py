@@ -1,4 +1,4 @@
-"""How much time is left."""
+"""A countdown of the time that a check has."""
 
 import time
 

@@ -1,8 +1,9 @@
-"""What a check found, line by line, and how it is shown."""
+"""The lines of a check, and the tables that show them."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from mde_bench.report.markdown import markdown_table
 from mde_runtime.machine import Machine
 
 SCHEMA = 2
@@ -50,8 +51,8 @@ def as_markdown(check: GpuCheck) -> str:
 def table_of(lines: list[Line]) -> str:
     """A table of lines: a column for every figure that one of them has."""
     names = list(dict.fromkeys(name for line in lines for name in line.figures))
-    rows = [("what", "verdict", *names, "detail"), ("---",) * (len(names) + 3)]
+    rows = []
     for line in lines:
         figures = (f"{line.figures[name]:.4g}" if name in line.figures else "" for name in names)
         rows.append((line.what, line.verdict, *figures, line.detail))
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in rows)
+    return markdown_table(("what", "verdict", *names, "detail"), rows)

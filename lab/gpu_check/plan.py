@@ -1,8 +1,9 @@
-"""What a check would do, and how long that is reckoned to take."""
+"""The plan of a check: its steps, and an estimate of their time."""
 
 from collections.abc import Iterator, Sequence
 
 from lab.gpu_check import bundle
+from lab.gpu_check.request import Rehearsal
 from lab.gpu_check.speed.ways import GPU, REHEARSAL
 
 TESTS_S = 75  # reckoned
@@ -40,5 +41,5 @@ def _steps(part: str, jobs: str | None, *, is_rehearsal: bool) -> Iterator[Step]
     else:
         from lab.gpu_check.train.jobs import jobs_of
 
-        for job in jobs_of(jobs, is_rehearsal=is_rehearsal):
+        for job in jobs_of(jobs, Rehearsal() if is_rehearsal else None):
             yield job.name, job.reckoned_s

@@ -1,4 +1,4 @@
-"""What pictures that are worse than those of the data do to a bundle's accuracy. Needs no GPU.
+"""A bundle's accuracy on pictures that are worse than those of the data. Needs no GPU.
 
 Every frame of the split is changed in one way at a time, and depth is held against the unchanged truth. The mirrored
 frame's depth is mirrored back: a network without a preferred side gives what it gives for the frame itself.
@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 from lab.gpu_check.clock import Clock
 from lab.gpu_check.lines import Line
-from lab.gpu_check.request import Asked
+from lab.gpu_check.request import Request
 from mde_bench.accuracy.frames import as_the_camera_gives_it, held_out
 from mde_bench.accuracy.judge import Maps
 from mde_bench.subjects.estimator import open_chosen
@@ -68,26 +68,26 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def robustness_lines(asked: Asked, clock: Clock) -> Iterator[Line]:  # noqa: ARG001  # a part's signature
+def robustness_lines(request: Request, clock: Clock) -> Iterator[Line]:  # noqa: ARG001  # a part's signature
     """The bundle that was given, else every one that the train part made."""
-    bundles = [asked.bundle] if asked.bundle else sorted((asked.out / "train").glob("*/model.mde"))
-    if asked.data is None or not bundles:
+    bundles = [request.bundle] if request.bundle else sorted((request.out / "train").glob("*/model.mde"))
+    if request.data is None or not bundles:
         raise MachineError("give the frames to judge on, and a bundle or trained ones: DATA=DIR BUNDLE=FILE")
     for bundle in bundles:
-        yield from lines_of_bundle(bundle, asked.data, bundle.stem if asked.bundle else bundle.parent.name)
+        yield from lines_of_bundle(bundle, request.data, bundle.stem if request.bundle else bundle.parent.name)
 
 
 def lines_of_bundle(bundle: Path, data: Path, name: str) -> Iterator[Line]:
     """A line for every change, in FP32."""
     frames, model = held_out(data, None), open_chosen(bundle, "auto", "fp32")
     unchanged_m = 0.0
-    with progress(f"{name}: judging", len(CHANGES) * len(frames)) as moved_on:
+    with progress(f"{name}: judging", len(CHANGES) * len(frames)) as advance:
         for change_name, change in CHANGES.items():
             judge, chance = open_protocol(PROTOCOL), np.random.default_rng(0)
             for sample in frames:
                 frame = np.ascontiguousarray(change(as_the_camera_gives_it(sample, model.contract.source), chance))
                 judge.add(_as_seen(model.answer(frame).depth_m, change), sample.depth_m)
-                moved_on()
+                advance()
             values = judge.result().values
             unchanged_m = unchanged_m or values["rmse_m"]
             figures = {name: values[name] for name in ("rmse_m", "ssim")}

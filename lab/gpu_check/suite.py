@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.gpu_check.clock import Clock
 from lab.gpu_check.lines import Line, Verdict
-from lab.gpu_check.request import Asked
+from lab.gpu_check.request import Request
 from mde_runtime.errors import MachineError, VerdictError
 
 NEEDED = ("pytest", "pytest_timeout")
@@ -19,11 +19,11 @@ NOTHING_COLLECTED = 5  # pytest's exit code
 TEST_TIMEOUT_S = 120
 
 
-def suite_lines(asked: Asked, clock: Clock) -> Iterator[Line]:
+def suite_lines(request: Request, clock: Clock) -> Iterator[Line]:
     """Run them. Raises MachineError without pytest, VerdictError where it broke off."""
     if missing := [name for name in NEEDED if not importlib.util.find_spec(name)]:
         raise MachineError(f"{' and '.join(missing)} not installed here: pip install pytest pytest-timeout")
-    report = asked.out.absolute() / "tests.xml"
+    report = request.out.absolute() / "tests.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     # Not all of them: the others import at the top what this machine may not have.
     places = sorted(str(path) for path in TESTS.rglob("test_*.py") if MARK in path.read_text())

@@ -1,4 +1,4 @@
-"""What takes batches of one size only, for batches of several sizes: one for each, opened when its size first comes."""
+"""Batches of several sizes for sessions that take only one: a session for each, opened when its size first comes."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar

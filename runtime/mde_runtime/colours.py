@@ -52,11 +52,15 @@ def with_scale(picture: npt.NDArray[np.uint8], from_network: FromNetwork) -> npt
 
 def ticks(near_m: float, far_m: float, most: int) -> list[float]:
     """Round distances from near to far, at most so many, in steps of 1, 2 or 5 times a power of ten."""
-    span = far_m - near_m
-    power = 10.0 ** math.floor(math.log10(span / most))
-    step = next(step for step in (power, 2 * power, 5 * power, 10 * power, 20 * power) if span / step <= most - 1)
-    first = math.ceil(near_m / step)
-    return [round(index * step, 6) for index in range(first, math.floor(far_m / step + 1e-9) + 1)]
+    step = round_up((far_m - near_m) / (most - 1))
+    first = math.ceil(near_m / step - 1e-9)
+    return [float(f"{index * step:.12g}") for index in range(first, math.floor(far_m / step + 1e-9) + 1)]
+
+
+def round_up(value: float) -> float:
+    """The next of 1, 2 and 5 times a power of ten that is no smaller."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9))
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from pathlib import Path
 from mde_runtime.errors import BadInputError
 
 STDOUT, STDERR = 1, 2
+MAX_PART_BYTES = 64  # of a draft's name: a file's has at most 255, on some systems 143
 KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a FIFO"),
@@ -108,7 +109,7 @@ def _renamed(target: Path) -> Iterator[Path]:
     file = Path(os.path.realpath(target)) if target.is_symlink() else target
     file.parent.mkdir(parents=True, exist_ok=True)
     # only named, not made: a Ctrl-C before the `try` has nothing to leave behind
-    draft = file.with_name(f".{target.stem}-{secrets.token_hex(8)}{target.suffix}")
+    draft = file.with_name(f".{_start_of(target.stem)}-{secrets.token_hex(8)}{_start_of(target.suffix)}")
     try:
         yield draft
         with draft.open("rb+") as content:
@@ -117,6 +118,11 @@ def _renamed(target: Path) -> Iterator[Path]:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def _start_of(name: str) -> str:
+    """As much of a name as fits into that of a draft, which is longer than its file's and may not be too long."""
+    return os.fsencode(name)[:MAX_PART_BYTES].decode(errors="ignore")
 
 
 @contextlib.contextmanager

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import errno
 import itertools
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from mde_runtime.fitting import depth_at_picture_size, frame_of
 from mde_runtime.sinks import SINKS, Prediction, Write, file_of, open_sink
 from mde_runtime.sources import Source, SourceFrame, check_films
 
+# What is wrong with one result's name or place, where others may be right: no full disk is among them.
+OF_ONE_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.ELOOP)
 AHEAD = 2  # pictures decoded before their turn, while the network runs
 
 
@@ -64,12 +68,13 @@ def predict(
     contract = dataclasses.replace(estimate.contract, intrinsics=camera) if camera else estimate.contract
 
     def is_there(name: str) -> bool:
-        return resume and all(file_of(kind, out, name).exists() for kind in kinds)
+        return resume and all(os.path.isfile(file_of(kind, out, name)) for kind in kinds)  # noqa: PTH113  never raises
 
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(open_sink(kind, out, contract)) for kind in kinds]
         if any(SINKS[kind].suffix is None for kind in kinds):
             check_films(sources)
+        out.mkdir(parents=True, exist_ok=True)  # where that cannot be, no frame could be written
         for frame, read in stack.enter_context(contextlib.closing(_reads(sources, is_there))):
             yield read if isinstance(read, (Skipped, Kept)) else _write(estimate, contract, frame, read, writers)
             moved_on()
@@ -98,6 +103,8 @@ def _read(sources: Sequence[Source], is_there: Callable[[str], bool]) -> Iterato
                 yield frame, frame.read()
             except BadInputError as error:
                 yield frame, Skipped(str(error))
+            except MemoryError:
+                yield frame, Skipped(f"{frame.name}: too large for this machine's memory; make the picture smaller")
 
 
 def _write(
@@ -115,5 +122,11 @@ def _write(
         files = tuple(write(prediction) for write in writers)
     except BadInputError as error:
         return Skipped(str(error))
+    except MemoryError:
+        return Skipped(f"{frame.name}: too large for this machine's memory; make the picture smaller")
+    except OSError as error:
+        if error.errno not in OF_ONE_NAME:
+            raise
+        return Skipped(f"{error.filename or frame.name}: cannot be written ({error.strerror}); rename the picture")
     was_resized = (height_px, width_px) != (contract.source.height_px, contract.source.width_px)
     return Written(files, was_resized, detail.health.num_nonfinite)

@@ -9,8 +9,7 @@ import pytest
 from mde_bench.accuracy.frames import Excerpt
 from mde_bench.plan import Plan, plan_run
 from mde_bench.timing.candidates import Candidate
-from mde_bench.timing.interleave import Effort
-from mde_runtime.backends import BACKENDS
+from mde_bench.timing.effort import EFFORTS, Rounds
 
 
 @pytest.fixture
@@ -24,22 +23,16 @@ def badly(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Candidate]:
     return make
 
 
-@pytest.fixture(autouse=True)
-def _two_backends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One backend that is here and one that is not: every further one costs each test two processes."""
-    for name in set(BACKENDS) - {"onnxruntime-cpu", "onnxruntime-cuda"}:
-        monkeypatch.delitem(BACKENDS, name)
-
-
-BRIEF = Effort(num_rounds=4, block_s=0.002, min_calls=2, max_windows=1, max_warm_up_s=0.05)
+BRIEF = EFFORTS["brief"]
 
 
 @pytest.fixture
 def tiny_plan(tiny_bundle: Path, tiny_data: Path) -> Callable[..., Plan]:
     """A function that plans a brief run of candidates over the tiny data's eight frames."""
 
-    def plan(*candidates: Candidate, call_timeout_s: float = 20) -> Plan:
-        planned = plan_run(tiny_bundle, None, Excerpt(tiny_data, None, 8), "seed", 1, BRIEF)
+    def plan(*candidates: Candidate, call_timeout_s: float = 20, rounds: Rounds = BRIEF.rounds) -> Plan:
+        effort = dataclasses.replace(BRIEF, rounds=rounds)
+        planned = plan_run(tiny_bundle, None, Excerpt(tiny_data, None, 8), "seed", 1, effort)
         return dataclasses.replace(planned, candidates=candidates, call_timeout_s=call_timeout_s)
 
     return plan

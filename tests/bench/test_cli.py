@@ -2,41 +2,41 @@ import dataclasses
 import re
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 
-from mde_bench import cli, run
-from mde_bench.accuracy import frames
-from mde_bench.machine.conditions import Conditions
+from mde_bench import cli
+from mde_bench.accuracy.frames import Excerpt, open_scene
+from mde_bench.plan import plan_run
+from mde_bench.result.ranking import keep_ranking
 from mde_bench.result.result import read_result
-from mde_bench.timing import interleave
+from mde_bench.run import carry_out
+from mde_bench.timing.effort import EFFORTS
 from mde_runtime import records
-from mde_runtime.backends import BACKENDS
 from mde_runtime.bundle import read_bundle
 from mde_runtime.cache import get_ranking
-from mde_runtime.errors import BadInputError
+from mde_runtime.errors import BadInputError, UsageError
 
 HERE = "onnxruntime-cpu"
-
-
-@pytest.fixture(autouse=True)
-def _brief(monkeypatch):
-    """Measure for a tenth of a second: what is tested here is what is written, not what is measured."""
-    brief = interleave.Effort(num_rounds=6, block_s=0.002, min_calls=2, max_windows=2, max_warm_up_s=0.05)
-    monkeypatch.setattr(interleave, "Effort", lambda: brief)
+SOME = ("--only", "onnxruntime-c*")  # one backend that is here and one that is not
+BRIEF = EFFORTS["brief"]
 
 
 def bench(*arguments):
     return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
 
 
+def brief(*arguments):
+    return bench("run", "--effort", "brief", *arguments)
+
+
 @pytest.fixture
 def measured(tiny_bundle, tiny_data, tmp_path):
-    result = bench(
-        "run", tiny_bundle, "--data", tiny_data, "--json", tmp_path / "bench.json", "--threads", 1, "--allow-noisy"
-    )
-    assert result.exit_code == 0, result.output
-    return result, read_result(tmp_path / "bench.json")
+    kept = tmp_path / "bench.json"
+    ended = brief(tiny_bundle, "--data", tiny_data, "--json", kept, "--threads", 1, "--allow-noisy", *SOME)
+    assert ended.exit_code == 0, ended.output
+    return ended, read_result(kept)
 
 
 def test_a_run_prints_a_row_for_every_precision_and_says_what_parity_is_against(measured):
@@ -50,10 +50,10 @@ def test_the_json_holds_the_raw_samples_that_the_figures_were_made_of(measured):
     _, result = measured
     for row in result.rows:
         figures, samples = row.speed.end_to_end, row.speed.samples
-        assert figures.num_samples == len(samples.wall_ns) >= 12
+        assert figures.num_samples == len(samples.wall_ns) >= 2 * BRIEF.rounds.num_rounds
         assert figures.min_s == pytest.approx(min(samples.wall_ns) / 1e9)
         assert all(0 < backend <= wall for backend, wall in zip(samples.backend_ns, samples.wall_ns, strict=True))
-        assert set(samples.round) == set(range(6))
+        assert set(samples.round) == set(range(BRIEF.rounds.num_rounds))
 
 
 def test_host_and_backend_make_up_the_whole(measured):
@@ -64,12 +64,13 @@ def test_host_and_backend_make_up_the_whole(measured):
 
 def test_what_this_machine_cannot_run_is_named_and_is_no_failure(measured):
     _, result = measured
-    assert set(result.absent) == {
-        f"{name} {precision}"
-        for name, row in BACKENDS.items()
-        if row.device == "cuda"
-        for precision in ("fp32", "fp16")
-    }
+    assert set(result.absent) == {"onnxruntime-cuda fp32", "onnxruntime-cuda fp16"}
+
+
+def test_a_brief_run_says_that_it_is_brief(measured):
+    printed, result = measured
+    assert result.effort == "brief"
+    assert "effort brief: a first look" in printed.stdout
 
 
 def test_accuracy_is_the_named_protocols_over_the_frames(measured):
@@ -79,83 +80,90 @@ def test_accuracy_is_the_named_protocols_over_the_frames(measured):
     assert result.rows[0].accuracy.values["rmse_m"] == pytest.approx(0.69, abs=0.03)
 
 
-@pytest.fixture
-def _always_valid(monkeypatch):
-    """However busy or hot the machine, a run is valid."""
-    monkeypatch.setattr(interleave, "SETTLED_SHARE", np.inf)
-    monkeypatch.setattr(Conditions, "has_throttled", False)
+def ranking_of(bundle):
+    return get_ranking(read_bundle(bundle).manifest.members["graphs/fp32.onnx"].sha256)
 
 
-@pytest.mark.usefixtures("_always_valid")
-def test_a_valid_run_is_kept_for_the_automatic_choice(tiny_bundle, tiny_data):
-    ended = bench("run", tiny_bundle, "--data", tiny_data)
+def test_a_full_run_is_kept_for_the_automatic_choice_exactly_when_it_is_valid(tiny_bundle, tiny_data, tmp_path):
+    ended = brief(tiny_bundle, "--data", tiny_data, "--allow-noisy", "--json", tmp_path / "bench.json")
     assert ended.exit_code == 0, ended.output
-    ranking = get_ranking(read_bundle(tiny_bundle).manifest.members["graphs/fp32.onnx"].sha256)
-    assert {(row.backend, row.precision) for row in ranking.fastest_first} >= {(HERE, "fp32"), (HERE, "fp16")}
+    result = read_result(tmp_path / "bench.json")
+    assert (ranking_of(tiny_bundle) is not None) == (result.invalid_because == ())
 
 
-@pytest.mark.usefixtures("_always_valid")
-@pytest.mark.parametrize("option", [("--only", f"{HERE} fp16"), ("--threads", 1)])
-def test_a_run_of_some_candidates_or_threads_is_not_kept_for_the_automatic_choice(tiny_bundle, tiny_data, option):
-    ended = bench("run", tiny_bundle, "--data", tiny_data, *option)
-    assert ended.exit_code == 0, ended.output
-    assert get_ranking(read_bundle(tiny_bundle).manifest.members["graphs/fp32.onnx"].sha256) is None
+def test_the_ranking_holds_every_faithful_candidate_that_ran(measured, tiny_bundle):
+    keep_ranking(dataclasses.replace(measured[1], invalid_because=()), is_ranking=True)
+    ranked = {(row.backend, row.precision) for row in ranking_of(tiny_bundle).fastest_first}
+    assert ranked == {(HERE, "fp32"), (HERE, "fp16")}
 
 
-def test_figures_that_never_settle_make_no_valid_run(tiny_bundle, tiny_data, monkeypatch, tmp_path):
-    monkeypatch.setattr(interleave, "SETTLED_SHARE", 0.0)  # nothing is that steady
-    arguments = ("run", tiny_bundle, "--data", tiny_data, "--json", tmp_path / "bench.json")
-    refused = bench(*arguments)
+@pytest.mark.parametrize(("invalid_because", "is_ranking"), [(("it drifted",), True), ((), False)])
+def test_a_run_that_is_not_valid_or_not_of_all_is_not_kept(measured, tiny_bundle, invalid_because, is_ranking):
+    keep_ranking(dataclasses.replace(measured[1], invalid_because=invalid_because), is_ranking=is_ranking)
+    assert ranking_of(tiny_bundle) is None
+
+
+def test_only_a_run_of_all_candidates_on_the_default_threads_ranks_them(tiny_bundle, tiny_data):
+    excerpt = Excerpt(tiny_data, None, 2)
+    assert plan_run(tiny_bundle, None, excerpt, "seed", effort=BRIEF).is_ranking
+    assert not plan_run(tiny_bundle, None, excerpt, "seed", 1, effort=BRIEF).is_ranking
+    assert not plan_run(tiny_bundle, None, excerpt, "seed", effort=BRIEF, only=("openvino *",)).is_ranking
+
+
+def test_figures_that_never_settle_make_no_valid_result(tiny_plan, badly):
+    result = carry_out(tiny_plan(badly("steady"), rounds=dataclasses.replace(BRIEF.rounds, settled_share=0.0))).result
+    (said,) = result.invalid_because  # nothing is that steady
+    assert re.search(r"^steady: .* (moved by|wide)", said)
+
+
+def test_a_run_that_is_not_valid_ends_with_5_unless_noise_is_allowed(tiny_bundle, tiny_data, tmp_path, monkeypatch):
+    hot = tmp_path / "nvidia-smi"  # a GPU that slows down to stay cool
+    hot.write_text("#!/bin/sh\necho '1980, 95, Active, Active'\n")
+    hot.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    arguments = (tiny_bundle, "--data", tiny_data, "--json", tmp_path / "bench.json", *SOME)
+    refused = brief(*arguments)
     assert refused.exit_code == 5
-    assert re.search(r"not valid: .* (moved by|wide)", refused.stderr)
-    allowed = bench(*arguments, "--allow-noisy")
+    assert "slowed down to stay cool" in refused.stderr
+    allowed = brief(*arguments, "--allow-noisy")
     assert allowed.exit_code == 0
     assert "warning" in allowed.stderr
     assert read_result(tmp_path / "bench.json").invalid_because
 
 
-def test_a_run_that_is_not_valid_is_not_kept_for_the_automatic_choice(tiny_bundle, tiny_data, monkeypatch):
-    monkeypatch.setattr(interleave, "SETTLED_SHARE", 0.0)
-    bench("run", tiny_bundle, "--data", tiny_data, "--allow-noisy")
-    assert get_ranking(read_bundle(tiny_bundle).manifest.members["graphs/fp32.onnx"].sha256) is None
-
-
 def test_a_graph_that_is_not_the_references_depth_is_named_and_not_kept(make_bundle, tiny_graph, tiny_data):
     wrong = make_bundle(graphs={"fp32": tiny_graph(), "fp16": tiny_graph("FLOAT16", offset_m=0.1)})
-    result = bench("run", wrong, "--data", tiny_data, "--allow-noisy")
+    result = brief(wrong, "--data", tiny_data, "--allow-noisy", *SOME)
     assert result.exit_code == 0, result.output
     assert f"NOT USED: {HERE} fp16 is not the reference's depth: RMSE of the worst frame is 0.1" in result.stdout
-    ranking = get_ranking(read_bundle(wrong).manifest.members["graphs/fp32.onnx"].sha256)
-    assert ranking is None or "fp16" not in {row.precision for row in ranking.fastest_first}
 
 
-def test_a_run_without_anything_to_ship_ends_with_1(tiny_bundle, tiny_data, monkeypatch):
-    monkeypatch.delitem(BACKENDS, HERE)
-    result = bench("run", tiny_bundle, "--data", tiny_data, "--allow-noisy")
-    assert result.exit_code == 1
-    assert "none ran to the end" in result.stderr
+def test_a_run_without_anything_to_ship_ends_with_1(make_bundle, tiny_graph, tiny_data):
+    model = onnx.load_from_string(tiny_graph())
+    model.graph.node[0].op_type = "Abacus"  # no backend has it
+    broken = make_bundle(graphs={"fp32": model.SerializeToString()})
+    ended = brief(broken, "--data", tiny_data, "--allow-noisy", *SOME)
+    assert ended.exit_code == 1, ended.output
+    assert "none ran to the end" in ended.stderr
 
 
-def test_more_frames_than_memory_is_meant_for_are_refused_with_the_remedy(tiny_bundle, tiny_data, monkeypatch):
-    monkeypatch.setattr(frames, "MAX_PIXELS", 3 * 24 * 32)
-    ended = bench("run", tiny_bundle, "--data", tiny_data, "--frames", 4)
-    assert ended.exit_code == 2
-    assert "give 3 or fewer" in ended.stderr
-    assert "mde-bench accuracy" in ended.stderr
+def test_more_frames_than_memory_is_meant_for_are_refused_with_the_remedy(tiny_contract, tiny_data):
+    with pytest.raises(UsageError, match=r"give 3 or fewer, .* mde-bench accuracy"):
+        open_scene(Excerpt(tiny_data, None, 4), tiny_contract.source, max_pixels=3 * 24 * 32)
 
 
-def test_frames_of_another_size_are_refused_with_the_remedy(make_bundle, tiny_contract, tiny_data):
+def test_as_many_frames_as_memory_is_meant_for_are_read(tiny_contract, tiny_data):
+    scene = open_scene(Excerpt(tiny_data, None, 3), tiny_contract.source, max_pixels=3 * 24 * 32)
+    assert len(scene.frames) == 3
+
+
+def test_frames_of_another_size_are_refused_with_the_remedy(make_bundle, tiny_contract, tiny_frames, tiny_data):
     source = dataclasses.replace(tiny_contract.source, height_px=48)
-    other = make_bundle(contract=dataclasses.replace(tiny_contract, source=source))
-    result = bench("run", other, "--data", tiny_data)
+    taller = np.repeat(tiny_frames, 2, axis=1)
+    other = make_bundle(contract=dataclasses.replace(tiny_contract, source=source), frames=taller)
+    result = brief(other, "--data", tiny_data)
     assert result.exit_code == 3
     assert "--source-size" in result.stderr
-
-
-@pytest.fixture
-def _never_carried_out(monkeypatch):
-    """What is refused is refused before the long work."""
-    monkeypatch.setattr(run, "carry_out", None)
 
 
 @pytest.mark.parametrize(
@@ -168,24 +176,28 @@ def _never_carried_out(monkeypatch):
         (("--mode", "paced", "--fps", "0"), 2, "'--fps'"),
         (("--mode", "sustained", "--minutes", "0"), 2, "'--minutes'"),
         (("--mode", "sustained", "--minutes", "-1"), 2, "'--minutes'"),
+        (("--only", "nonsense"), 2, "no candidate is named nonsense"),
+        (("--effort", "nonsense"), 2, "'--effort'"),
     ],
 )
-@pytest.mark.usefixtures("_never_carried_out")
-def test_what_does_not_exist_is_refused(tiny_bundle, tiny_data, arguments, exit_code, said):
-    result = bench("run", tiny_bundle, "--data", tiny_data, *arguments)
+def test_what_does_not_exist_is_refused_before_anything_runs(
+    tiny_bundle, tiny_data, tmp_path, arguments, exit_code, said
+):
+    result = brief(tiny_bundle, "--data", tiny_data, "--json", tmp_path / "bench.json", *arguments)
     assert result.exit_code == exit_code
     assert said in result.stderr
+    assert not (tmp_path / "bench.json").exists()
 
 
-@pytest.mark.usefixtures("_never_carried_out")
-def test_truth_that_the_protocol_refuses_is_refused_before_anything_runs(tiny_bundle, tiny_data):
+def test_truth_that_the_protocol_refuses_is_refused_before_anything_runs(tiny_bundle, tiny_data, tmp_path):
     path = tiny_data / "depth" / "val" / "5.npy"
     truth_m = np.load(path)
     truth_m[3:5, 7] = 0
     np.save(path, truth_m)
-    result = bench("run", tiny_bundle, "--data", tiny_data)
+    result = brief(tiny_bundle, "--data", tiny_data, "--json", tmp_path / "bench.json")
     assert result.exit_code == 3
     assert "protocol seed, frame 5: 2 pixels of the truth are no measurement" in result.stderr
+    assert not (tmp_path / "bench.json").exists()
 
 
 def test_a_result_of_another_schema_is_refused(measured, tmp_path):

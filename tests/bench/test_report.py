@@ -13,24 +13,25 @@ import pytest
 
 from mde_bench.accuracy.frames import Excerpt
 from mde_bench.plan import plan_run
+from mde_bench.report.markdown import markdown_table
 from mde_bench.report.page import page, write_report
+from mde_bench.report.pareto_plot import pareto_front
 from mde_bench.report.svg import TEXT_WIDTH, WIDTH, Axis, Mark, axis_over, marks
 from mde_bench.result.verdict import headline
 from mde_bench.run import carry_out
-from mde_bench.timing.interleave import Effort
+from mde_bench.timing.effort import EFFORTS
 
-BRIEF = Effort(num_rounds=5, block_s=0.002, min_calls=2, max_windows=1, max_warm_up_s=0.05)
 SECTIONS = ("verdict", "speed", "parity", "pictures", "conditions", "provenance")
 
 
 @pytest.fixture
 def written(tiny_bundle, tiny_data, badly, tmp_path):
     """A report of one that is right, one that is wrong and one that crashes."""
-    plan = plan_run(tiny_bundle, None, Excerpt(tiny_data, None, 8), "seed", 1, BRIEF)
+    excerpt = Excerpt(tiny_data, None, 8)
+    plan = plan_run(tiny_bundle, None, excerpt, "seed", 1, EFFORTS["brief"], only=("onnxruntime-cpu *",))
     wrong = dataclasses.replace(badly("steady", fault="wrong_depth"), name="wrong <b>depth</b>")
     crash = dataclasses.replace(badly("steady", fault="crash"), name="crash")
-    here = [candidate for candidate in plan.candidates if "cuda" not in candidate.name]
-    plan = dataclasses.replace(plan, candidates=(*here, wrong, crash))
+    plan = dataclasses.replace(plan, candidates=(*plan.candidates, wrong, crash))
     outcome = carry_out(plan)
     write_report(outcome, plan.scene, tmp_path / "report.html")
     return tmp_path / "report.html", outcome, plan
@@ -179,3 +180,15 @@ def test_names_of_dots_at_the_border_stay_inside_and_apart():
     assert all(0 <= left <= WIDTH - width for left, _ in places)
     for (left, base), (other_left, other_base) in itertools.combinations(places, 2):
         assert abs(left - other_left) >= width or abs(base - other_base) >= 11  # units: the height of the text
+
+
+def test_the_front_holds_what_no_other_beats_in_both():
+    assert pareto_front([(8.0, 2.8), (1.0, 2.9), (9.0, 3.0), (1.0, 4.0)], lambda it: it) == [(1.0, 2.9), (8.0, 2.8)]
+
+
+def test_a_cell_cannot_end_its_column_or_begin_a_tag():
+    assert markdown_table(("name", "ms"), [("a | <b>", "1.5")], num_left=1).splitlines() == [
+        "| name | ms |",
+        "| --- | ---: |",
+        r"| a \| &lt;b> | 1.5 |",
+    ]

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from lab.gpu_check.clock import Clock
-from lab.gpu_check.request import Asked
+from lab.gpu_check.request import Request
 from lab.gpu_check.speed.aims import judged
 from lab.gpu_check.speed.chip import Chip, measure_chip
 from lab.gpu_check.speed.floor import floor_s
@@ -148,7 +148,7 @@ def test_the_bench_rehearses_on_a_cpu_with_a_line_for_every_way_and_size(tmp_pat
     tiny_checkpoint.rename(models / "fast.ckpt")
     ways = tuple(way for way in REHEARSAL.ways if way.name in (EAGER, ESTIMATOR, CAPTURED))
     setting = dataclasses.replace(REHEARSAL, ways=ways)
-    lines = {line.what: line for line in lines_of_setting(setting, Asked(tmp_path), Clock(5))}
+    lines = {line.what: line for line in lines_of_setting(setting, Request(tmp_path), Clock(5))}
     expected = {f"fast, {batch}, {way.name}" for batch in setting.batches for way in ways}
     assert expected <= set(lines)
     assert {lines[name].verdict for name in expected} == {"passed"}
@@ -163,7 +163,7 @@ def test_a_network_for_which_no_time_is_left_is_named(tmp_path, tiny_bundle, tin
     models.mkdir()
     tiny_bundle.rename(models / "fast.mde")
     tiny_checkpoint.rename(models / "fast.ckpt")
-    lines = list(lines_of_setting(REHEARSAL, Asked(tmp_path), Clock(0)))
+    lines = list(lines_of_setting(REHEARSAL, Request(tmp_path), Clock(0)))
     assert [line.verdict for line in lines if line.what == "fast"] == ["absent"]
 
 

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from lab.gpu_check.clock import Clock
-from lab.gpu_check.request import Asked
+from lab.gpu_check.request import Rehearsal, Request
 from lab.gpu_check.robustness import CHANGES, lines_of_bundle
 from lab.gpu_check.train.jobs import JOBS, SEED_MODEL, SEEDS, VARIANTS, jobs_of
-from lab.gpu_check.train.pareto import Point, front, picture
+from lab.gpu_check.train.pareto import Point, picture
 from lab.gpu_check.train.part import Place, train_lines
 from mde_runtime.errors import MachineError, UsageError
 from mde_train.recipe import NOTHING, with_settings
@@ -87,13 +87,13 @@ class UntilSteps(Clock):
 
 
 @pytest.mark.slow
-def test_a_run_is_stopped_when_its_time_is_up_and_the_next_call_goes_on(tmp_path, walls, monkeypatch):
-    monkeypatch.setattr("lab.gpu_check.train.part.NUM_REHEARSED_SCENES", 2)
-    monkeypatch.setattr("lab.gpu_check.train.jobs.SHORT", ("epochs=100000", "batch_size=8", "precision=fp32"))
-    asked, place = Asked(tmp_path, data=walls, jobs="fast", is_rehearsal=True), Place(tmp_path / "train" / "fast")
+def test_a_run_is_stopped_when_its_time_is_up_and_the_next_call_goes_on(tmp_path, walls):
+    endless = Rehearsal(num_scenes=2, settings=("epochs=100000", "batch_size=8", "precision=fp32"))
+    request = Request(tmp_path, data=walls, jobs="fast", rehearsal=endless)
+    place = Place(tmp_path / "train" / "fast")
     steps = []
     for _ in range(2):
-        (line,) = train_lines(asked, UntilSteps(place.run / "curves.csv", 4))
+        (line,) = train_lines(request, UntilSteps(place.run / "curves.csv", 4))
         assert (line.verdict, line.detail) == ("absent", "training to go on; call again")
         steps.append(line.figures["step"])
     assert 0 < steps[0] < steps[1]
@@ -103,14 +103,10 @@ def test_a_run_is_stopped_when_its_time_is_up_and_the_next_call_goes_on(tmp_path
 
 def test_training_without_data_says_what_to_give(tmp_path):
     with pytest.raises(MachineError, match="DATA=DIR"):
-        list(train_lines(Asked(tmp_path, jobs="fast"), Clock(1)))
+        list(train_lines(Request(tmp_path, jobs="fast"), Clock(1)))
 
 
 POINTS = [Point(SEED_MODEL, "seed", 8.0, 2.8), Point("fast", "fast", 1.0, 2.9), Point("slow", "slow", 9.0, 3.0)]
-
-
-def test_the_front_holds_what_no_other_beats_in_both():
-    assert [point.name for point in front(POINTS)] == ["fast", "seed"]
 
 
 def test_the_seed_is_marked_in_the_picture():

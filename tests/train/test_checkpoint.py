@@ -348,3 +348,75 @@ def test_weights_that_fit_and_mean_other_metres_are_refused(checkpoint, written)
 def test_a_model_holds_no_state_to_resume_from(written):
     with pytest.raises(BadInputError, match=r"last\.ckpt"):
         read_training(written())
+
+
+def one(weights, change):
+    """The weights with the first one of four dimensions changed."""
+    name = next(name for name in weights if weights[name].ndim == 4)
+    return {**weights, name: change(weights[name])}
+
+
+NOT_PLAIN = {
+    "without its numbers": lambda weight: weight.to("meta"),
+    "sparse": lambda weight: weight.to_sparse(),
+    "quantised": lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8),
+    "complex": lambda weight: weight.to(torch.complex64) + 1j,
+    "no tensor": lambda weight: float(weight.sum()),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's of the odd kinds
+@pytest.mark.parametrize("kind", NOT_PLAIN)
+def test_a_weight_that_is_no_dense_tensor_of_real_numbers_is_refused_by_every_reader(kind, checkpoint, written):
+    path = forged(written(), network=one(checkpoint.network.state_dict(), NOT_PLAIN[kind]))
+    for read in (read_checkpoint, lambda path: load_weights(build_model("fast"), path)):
+        with pytest.raises(BadInputError, match="is no dense tensor of real numbers; copy it again"):
+            read(path)
+
+
+def test_weights_of_half_precision_are_real_numbers(checkpoint, written):
+    weights = {name: value.half() for name, value in checkpoint.network.state_dict().items()}
+    load_weights(build_model("fast"), forged(written(), network=weights))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
+def test_heldout_depth_that_is_no_distance_is_refused(bad, checkpoint, written):
+    depth_m = checkpoint.heldout_depth_m.copy()
+    depth_m[0, 0, 0] = bad
+    with pytest.raises(BadInputError, match="held-out depth is NaN, infinite or negative"):
+        read_checkpoint(written(heldout_depth_m=depth_m))
+
+
+def test_heldout_depth_that_is_sparse_is_refused(checkpoint, written):
+    depth_m = torch.from_numpy(checkpoint.heldout_depth_m).to_sparse()
+    with pytest.raises(BadInputError, match="heldout_depth_m is no dense tensor of real numbers"):
+        read_checkpoint(forged(written(), heldout_depth_m=depth_m))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"mde_checkpoint": torch.ones(3)}, "not a checkpoint of mde-train"),
+        ({"mde_checkpoint": True}, "not a checkpoint of mde-train"),
+        ({"data_sha256": ["a"]}, "values of another type"),
+        ({"data_sha256": torch.ones(2)}, "values of another type"),
+        ({"recipe": "NaN"}, "recipe: not JSON"),
+        ({"recipe": torch.ones(2)}, "values of another type"),
+        ({"recipe": "[" * 400 + "]" * 400}, "recipe: more than 100 lists and objects in each other"),
+        ({"recipe": "[" * 100_000}, "recipe: not JSON"),
+        ({"recipe": '{"lr": 1, "lr": 2}'}, r"recipe: not JSON \(the key 'lr' is there twice"),
+        ({"model_options": "[" * 100_000}, "model_options: not JSON"),
+        ({"network": [1]}, "holds no weights by name"),
+    ],
+    ids=range(11),
+)
+def test_a_value_that_no_bundle_could_carry_on_is_refused_in_one_line(change, complaint, written):
+    with pytest.raises(BadInputError, match=complaint) as problem:
+        read_checkpoint(forged(written(), **change))
+    assert "\n" not in str(problem.value)
+
+
+def test_a_fifo_is_no_checkpoint(tmp_path):
+    os.mkfifo(tmp_path / "model.ckpt")
+    with pytest.raises(BadInputError, match=r"model\.ckpt: is a FIFO, which is not read"):
+        read_checkpoint(tmp_path / "model.ckpt")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from mde_runtime.errors import BadInputError
+from mde_runtime.files import check_regular
 
 ZIP_START = b"PK\x03\x04"  # by this `torch.load` tells its two formats apart
 PIECE_BYTES = 1 << 20
@@ -28,6 +29,7 @@ NOT_A_CHECKPOINT = (
 def load(path: Path) -> Any:  # Any: whatever was saved
     """What a file holds, on the CPU. Raises BadInputError where it is missing, damaged or holds more than data."""
     try:
+        check_regular(path)
         if has_checksums(path):
             check_sums(path)
         with warnings.catch_warnings():

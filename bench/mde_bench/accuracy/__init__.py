@@ -1,1 +1,1 @@
-"""How right: depth against ground truth, under a named protocol."""
+"""Accuracy: depth against ground truth, under a named protocol."""

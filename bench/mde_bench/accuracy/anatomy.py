@@ -1,4 +1,4 @@
-"""Where the error sits: by distance, at the edges of things, and from one frame to the next."""
+"""The anatomy of the error: by distance, at the edges of things, and from one frame to the next."""
 
 import itertools
 from dataclasses import dataclass

@@ -52,13 +52,13 @@ class Scene:
         return np.clip(self.truth_m, contract.near_m, contract.far_m)
 
 
-def open_scene(excerpt: Excerpt, source: SourceFrame) -> Scene:
+def open_scene(excerpt: Excerpt, source: SourceFrame, max_pixels: int = MAX_PIXELS) -> Scene:
     """Read the frames. Raises UsageError for none of them, and for more than memory is meant for."""
     if excerpt.num_frames < 1:
         raise UsageError(f"{excerpt.num_frames} frames cannot be judged; give 1 or more")
     frame_set = held_out(excerpt.data, excerpt.split)
     num_frames = min(excerpt.num_frames, len(frame_set))
-    if num_frames > (most := MAX_PIXELS // (source.height_px * source.width_px)):
+    if num_frames > (most := max_pixels // (source.height_px * source.width_px)):
         raise UsageError(
             f"{num_frames} frames of {source.height_px}x{source.width_px} px are too many to hold at once; give "
             f"{most} or fewer, or judge all of a split with mde-bench accuracy, which holds one at a time"

@@ -1,4 +1,4 @@
-"""How right: depth against ground truth, under a named protocol."""
+"""The judge of accuracy: depth against ground truth, under a named protocol."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -80,15 +80,16 @@ def judge_file(
     """
     accumulator, frames = open_protocol(protocol), held_out(data, split)
     beside = BesideSeed(is_clipped=protocol == CLIPPED) if protocol in (CLIPPED, RAW) else None
-    flicker, rmse_m = Flicker(), list[float]()
+    flicker = Flicker()
+    rmse_m: list[float] = []
     model = _open(path, protocol, backend, precision)
-    wanted = model.contract.from_network
-    with progress("judging", len(frames)) as moved_on:
+    from_network = model.contract.from_network
+    with progress("judging", len(frames)) as advance:
         for sample in frames:
             depth_m = model.answer(as_the_camera_gives_it(sample, model.contract.source)).depth_m
             accumulator.add(depth_m, sample.depth_m)
             if depth_m.shape == sample.depth_m.shape:
-                truth_m = np.clip(sample.depth_m, wanted.near_m, wanted.far_m)
+                truth_m = np.clip(sample.depth_m, from_network.near_m, from_network.far_m)
                 flicker.add(depth_m, truth_m, sample.valid)
                 if show:
                     is_measured = sample.valid.any()
@@ -97,9 +98,9 @@ def judge_file(
                 raise UsageError(f"{sample.name}: its truth is of another size than its depth; leave --picture out")
             if beside:
                 beside.add(depth_m, sample.depth_m)
-            moved_on()
+            advance()
     if show:
-        show(_shots(model, frames, rmse_m), wanted)
+        show(_shots(model, frames, rmse_m), from_network)
     model.close()
     return FileAccuracy(
         model=path.name,

@@ -1,4 +1,4 @@
-"""What is said beside the seed protocol's two figures, because published ones were computed in other ways.
+"""Variants of the seed protocol's two figures, because published ones were computed in other ways.
 
 The same maps, 224x224 px, truth clipped to 0-20 m, as in `mde_runtime.protocols.seed`:
 - `ssim_float32`: SSIM with float32 sums, as published. Where a map is flat, float32 cannot tell E[x²] - E[x]² from 0,

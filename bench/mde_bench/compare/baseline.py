@@ -1,10 +1,11 @@
-"""A bundle against what an earlier run on the same machine wrote down.
+"""Comparison of a bundle with an earlier run on the same machine.
 
 Two runs see two states of the machine, so this is the blunter way: slower only where the whole interval of the new
 median lies above the whole interval of the old one.
 """
 
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,23 +13,32 @@ import numpy as np
 
 from mde_bench.accuracy.frames import put_frames
 from mde_bench.compare.bundles import Comparison, Comparisons
-from mde_bench.result.result import Result, read_result
-from mde_bench.timing.candidates import bundle_candidate, bundle_pairs
-from mde_bench.timing.interleave import Effort, measure
+from mde_bench.result.result import read_result
+from mde_bench.timing.candidates import Candidate, bundle_candidates, named
+from mde_bench.timing.effort import NORMAL, Effort, Rounds
+from mde_bench.timing.interleave import measure_in_turns
 from mde_bench.timing.statistics import Interval, Latency, Ratio, latency, over_launches
 from mde_bench.timing.worker import AbsentError, CandidateError, Worker
 from mde_runtime.bundle import Bundle, read_bundle
 from mde_runtime.errors import BadInputError, MachineError, MeasurementError, VerdictError
 from mde_runtime.machine import this_machine
+from mde_runtime.progress import progress
 
 SEED = 0
 
 
-def compare_with_baseline(new: Path, baseline: Path, effort: Effort) -> Comparisons:
+def compare_with_baseline(
+    new: Path,
+    baseline: Path,
+    effort: Effort = NORMAL,
+    only: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> Comparisons:
     """Measure a bundle on its golden frames and hold each candidate against the baseline's row of its name.
 
-    Raises BadInputError when the baseline is not valid or is another machine's, VerdictError when a candidate fails,
-    MachineError when nothing can be compared.
+    only: patterns of candidates' names. tell: called with a line of progress. Raises BadInputError when the baseline
+    is not valid or is another machine's, VerdictError when a candidate fails, MachineError when nothing can be
+    compared.
     """
     base, bundle = read_result(baseline), read_bundle(new)
     if base.conditions.machine != this_machine():
@@ -39,30 +49,35 @@ def compare_with_baseline(new: Path, baseline: Path, effort: Effort) -> Comparis
     if base.invalid_because or not base.is_complete:
         raise BadInputError(f"{baseline}: is no valid run ({'; '.join(base.invalid_because)}); measure it again")
     old = {row.name: row.speed.end_to_end for row in base.rows if row.speed}
-    measured, left_out = _measure(bundle, base, set(old), effort)
+    candidates = named(bundle_candidates(bundle, base.conditions.num_threads), only)
+    candidates = [candidate for candidate in candidates if candidate.name in old]
+    tell(f"measuring {', '.join(candidate.name for candidate in candidates)}")
+    measured, left_out = _measure(bundle, candidates, effort.rounds)
     if not measured:
         reasons = "; ".join(left_out.values()) or f"{baseline.name} has no figure of it"
         raise MachineError(f"{new}: nothing of it can be compared on this machine: {reasons}")
-    return Comparisons(tuple(_against(name, times, old[name]) for name, times in measured.items()), left_out)
+    compared = tuple(_against(name, times, old[name]) for name, times in measured.items())
+    return Comparisons(compared, left_out, effort.name, None)
 
 
 def _measure(
-    bundle: Bundle, base: Result, names: set[str], effort: Effort
+    bundle: Bundle, candidates: Sequence[Candidate], rounds: Rounds
 ) -> tuple[dict[str, Latency], dict[str, str]]:
-    """The latencies of those candidates that the baseline has, and why those that cannot run here are left out."""
+    """The latencies of the candidates, and why those that cannot run here are left out."""
     left_out: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="mde-bench-") as folder, ExitStack() as stack:
-        put_frames(Path(folder), bundle.golden().frames)
-        workers = {}
-        for backend, precision in bundle_pairs(bundle):
-            candidate = bundle_candidate(bundle.path, backend, precision, base.conditions.num_threads)
-            if candidate.name in names:
-                workers[candidate.name] = stack.enter_context(Worker(candidate, Path(folder)))
+    with (
+        tempfile.TemporaryDirectory(prefix="mde-bench-") as name,
+        ExitStack() as stack,
+        progress("measuring", rounds.num_rounds) as advance,
+    ):
+        folder = Path(name)
+        put_frames(folder, bundle.golden().frames)
+        workers = {each.name: stack.enter_context(Worker(each, folder)) for each in candidates}
         for name in tuple(workers):
             if reason := _absent_because(workers[name]):
                 left_out[name] = reason
                 del workers[name]
-        window = measure(workers, effort, np.random.default_rng(SEED))
+        window = measure_in_turns(workers, rounds, np.random.default_rng(SEED), advance)
     if window.failures:
         raise VerdictError("; ".join(f"{name}: {reason}" for name, reason in window.failures.items()))
     if window.unsettled:

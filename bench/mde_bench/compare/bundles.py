@@ -2,9 +2,9 @@
 
 Both are launched anew again and again, side by side, and every launch gives one log ratio: where a process lands in
 memory moves its speed by a per cent or so for as long as it lives, so calls of one launch, however many, do not tell
-two equal bundles apart from two unequal ones. After 11, 15, 21, 28 and 36 launches it is looked at whether the interval
-decides; the first look at which it does ends the comparison. The interval is Wilcoxon's, which single disturbed
-launches do not spoil.
+two equal bundles apart from two unequal ones. After 11, 15, 21, 28 and 36 launches (effort normal) we check whether the
+interval is decisive; the first look at which it is ends the comparison. The interval is Wilcoxon's, which single
+disturbed launches do not spoil.
 Sources: Kalibera and Jones, ISMM 2013 (levels of repetition); Wilcoxon, Biometrics Bulletin 1945; Jennison and
 Turnbull, Group Sequential Methods, 1999 (repeated intervals).
 """
@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_bench.accuracy.frames import put_frames
-from mde_bench.timing.candidates import Candidate, bundle_candidate, bundle_pairs
-from mde_bench.timing.interleave import Effort, measure
+from mde_bench.timing.candidates import Candidate, bundle_candidate, bundle_candidates, named
+from mde_bench.timing.effort import NORMAL, Effort, Launches, Rounds
+from mde_bench.timing.interleave import measure_in_turns
 from mde_bench.timing.samples import Samples
 from mde_bench.timing.statistics import Interval, Ratio, signed_ranks
 from mde_bench.timing.worker import AbsentError, CandidateError, Worker
@@ -32,12 +33,16 @@ from mde_runtime.machine import this_machine
 from mde_runtime.progress import progress
 
 Clock = Callable[[Samples], Sequence[int]]  # which of a call's times is compared
+Tell = Callable[[str], None]
 
-LOOKS = (11, 15, 21, 28, 36)  # launches after which is looked: with fewer than 11 no interval has so small a LEVEL
-LEVEL = 0.001  # of each look; over all five at most 3 false alarms in 1,000 (docs/method.md)
-# Of one launch. Many cheap launches see more in the same time than few long ones; one block warms up, since a first
-# round that is still slow is slow for both, and one of eight does not move their median.
-BRIEF = Effort(num_rounds=8, block_s=0.015, min_calls=1, max_windows=1, max_warm_up_s=0.03)
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch of both bundles: their medians in seconds, and the log of new over old in the middle of its rounds."""
+
+    new_s: float
+    old_s: float
+    log_ratio: float
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Comparison:
     name: str
     new_p50_s: float
     old_p50_s: float
-    ratio: Ratio  # new over old, with its 99.9 % interval
+    ratio: Ratio  # new over old, with the interval of its effort's level
     ratios: tuple[float, ...]  # of each launch; empty against a baseline, which has only one
     rule_out: float | None  # a change larger than this share is to be ruled out; None against a baseline
 
@@ -81,64 +86,107 @@ class Comparisons:
 
     comparisons: tuple[Comparison, ...]
     left_out: dict[str, str]
+    effort: str  # a row of `mde_bench.timing.effort`
+    false_alarm_share: float | None  # of comparisons of equal bundles, at most; None against a baseline
+
+    @property
+    def stated(self) -> str:
+        """The effort, and the false alarms that it admits."""
+        if self.false_alarm_share is None:
+            return f"effort {self.effort}"
+        return f"effort {self.effort}: equal bundles are called different in {self.false_alarm_share:.1%} at most"
 
 
-def compare_bundles(new: Path, old: Path, num_threads: int | None, clock: Clock, rule_out: float) -> Comparisons:
+def compare_bundles(
+    new: Path,
+    old: Path,
+    num_threads: int | None,
+    clock: Clock,
+    rule_out: float,
+    effort: Effort = NORMAL,
+    only: Sequence[str] = (),
+    tell: Tell = lambda _: None,
+) -> Comparisons:
     """Compare every backend and precision that both bundles have and that runs here, on the new one's golden frames.
 
-    Raises VerdictError when one fails, MachineError when nothing can be compared.
+    only: patterns of candidates' names. tell: called with a line of progress. Raises VerdictError when one fails,
+    MachineError when nothing can be compared.
     """
     num_threads = num_threads or this_machine().num_cores
     bundle, other = read_bundle(new), read_bundle(old)
     if bundle.contract.source != other.contract.source:
         raise BadInputError(f"{old}: takes other frames than {new}; compare bundles for the same source size")
     frames = bundle.golden().frames
-    found, left_out = list[Comparison](), dict[str, str]()
-    for backend, precision in bundle_pairs(bundle):
-        if precision not in other.precisions:
-            continue
-        ours, theirs = (bundle_candidate(path, backend, precision, num_threads) for path in (new, old))
+    found: list[Comparison] = []
+    left_out: dict[str, str] = {}
+    shared = [each for each in bundle_candidates(bundle, num_threads) if each.precision in other.precisions]
+    for ours in named(shared, only):
+        theirs = bundle_candidate(old, ours.backend, ours.precision, num_threads)
         try:
-            found.append(compare(ours, theirs, frames, clock, rule_out))
+            found.append(compare(ours, theirs, frames, clock, rule_out, effort.launches, tell))
         except AbsentError as error:
             left_out[ours.name] = str(error)
         except CandidateError as error:
             raise VerdictError(f"{ours.name}: {error}") from error
     if not found:
         raise MachineError(f"{new}: nothing of it runs on this machine: {'; '.join(left_out.values())}")
-    return Comparisons(tuple(found), left_out)
+    return Comparisons(tuple(found), left_out, effort.name, effort.launches.false_alarm_share)
 
 
-def compare(new: Candidate, old: Candidate, frames: npt.NDArray[np.uint8], clock: Clock, rule_out: float) -> Comparison:
-    """Launch and measure both, side by side, until it is decided or LOOKS end.
+def compare(
+    new: Candidate,
+    old: Candidate,
+    frames: npt.NDArray[np.uint8],
+    clock: Clock,
+    rule_out: float,
+    launches: Launches = NORMAL.launches,
+    tell: Tell = lambda _: None,
+) -> Comparison:
+    """Launch and measure both, side by side, until it is decided or the looks end.
 
     Raises CandidateError when one fails, AbsentError where it cannot run.
     """
     sides = {"new": replace(new, name="new"), "old": replace(old, name="old")}
-    launches = list[tuple[float, float, float]]()
+    rng = np.random.default_rng()  # another order in every comparison, or its effect would be the same in all
     with (
-        tempfile.TemporaryDirectory(prefix="mde-bench-") as folder,
-        progress(f"comparing {new.name}", LOOKS[-1]) as moved_on,
+        tempfile.TemporaryDirectory(prefix="mde-bench-") as name,
+        progress(f"comparing {new.name}", launches.looks[-1]) as advance,
     ):
-        put_frames(Path(folder), frames)
-        rng = np.random.default_rng()  # another order in every comparison, or its effect would be the same in all
-        for num_launches in LOOKS:
-            while len(launches) < num_launches:
-                launches.append(_launch(sides, Path(folder), clock, rng))
-                moved_on()
-            found = _comparison(new.name, launches, rule_out)
-            if found.verdict != "undecided":
-                break
+        folder = Path(name)
+        put_frames(folder, frames)
+
+        def launch() -> Launch:
+            made = _launch(sides, folder, clock, launches.rounds, rng)
+            advance()
+            return made
+
+        return decide(new.name, launch, launches, rule_out, tell)
+
+
+def decide(
+    name: str, launch: Callable[[], Launch], launches: Launches, rule_out: float, tell: Tell = lambda _: None
+) -> Comparison:
+    """Launch until a look decides, or the looks end."""
+    made: list[Launch] = []
+    tell(f"{name}: comparing, {launches.looks[0]} to {launches.looks[-1]} launches")
+    for num_launches in launches.looks:
+        while len(made) < num_launches:
+            made.append(launch())
+        found = _comparison(name, made, launches.level, rule_out)
+        low, high = found.ratio.interval.low, found.ratio.interval.high
+        tell(f"{name}: {found.verdict} after {num_launches} launches ({low:.4f} to {high:.4f})")
+        if found.verdict != "undecided":
+            break
     return found
 
 
-def _comparison(name: str, launches: Sequence[tuple[float, float, float]], rule_out: float) -> Comparison:
-    new_s, old_s, log_ratios = np.asarray(launches).T
-    centre, interval = signed_ranks(log_ratios, LEVEL)
+def _comparison(name: str, made: Sequence[Launch], level: float, rule_out: float) -> Comparison:
+    log_ratios = np.array([launch.log_ratio for launch in made])
+    centre, interval = signed_ranks(log_ratios, level)
     return Comparison(
         name=name,
-        new_p50_s=float(np.median(new_s)),
-        old_p50_s=float(np.median(old_s)),
+        new_p50_s=float(np.median([launch.new_s for launch in made])),
+        old_p50_s=float(np.median([launch.old_s for launch in made])),
         ratio=Ratio(math.exp(centre), Interval(math.exp(interval.low), math.exp(interval.high))),
         ratios=tuple(float(value) for value in np.exp(log_ratios)),
         rule_out=rule_out,
@@ -146,21 +194,20 @@ def _comparison(name: str, launches: Sequence[tuple[float, float, float]], rule_
 
 
 def _launch(
-    sides: dict[str, Candidate], folder: Path, clock: Clock, rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """Of one launch of both: the medians in seconds, and the log of their ratio, round by round, in the middle."""
+    sides: dict[str, Candidate], folder: Path, clock: Clock, rounds: Rounds, rng: np.random.Generator
+) -> Launch:
     with ExitStack() as stack:
         # The one that starts first may find a quieter machine: each side is first in about half of the launches.
         order = [str(name) for name in rng.permutation(["new", "old"])]
         workers = {name: stack.enter_context(Worker(sides[name], folder)) for name in order}
         for name, worker in workers.items():
             _open(name, worker)
-        window = measure(workers, BRIEF, rng)
+        window = measure_in_turns(workers, rounds, rng)
     for name, reason in window.failures.items():
         raise CandidateError(f"the {name} bundle: {reason}")
     new_s, old_s = (_round_medians_s(window.samples[name], clock) for name in ("new", "old"))
     # Within a round the machine is the same for both; over a launch its clock moves by more than what is looked for.
-    return float(np.median(new_s)), float(np.median(old_s)), float(np.median(np.log(new_s / old_s)))
+    return Launch(float(np.median(new_s)), float(np.median(old_s)), float(np.median(np.log(new_s / old_s))))
 
 
 def _round_medians_s(samples: Samples, clock: Clock) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What a figure was measured under: without it a latency says nothing to anybody else."""
+"""The conditions of a measurement: without them a latency says nothing to anybody else."""
 
 import os
 import platform

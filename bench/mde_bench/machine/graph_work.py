@@ -1,4 +1,4 @@
-"""What one frame asks of the hardware: multiply-adds and weights, counted from a graph's shapes."""
+"""The work of one frame: multiply-adds and bytes, counted from a graph's shapes."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What NVIDIA's driver tells of a GPU without CUDA being loaded: its state, its memory, its datasheet's rates.
+"""NVIDIA's driver, asked without CUDA being loaded: a GPU's name, state, memory and datasheet.
 
 Not run on a GPU by this project yet; the tests give it a `nvidia-smi` and a driver of their own.
 """
@@ -8,9 +8,12 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+from mde_runtime.errors import MachineError
+
 FIELDS = "clocks.sm,temperature.gpu,clocks_throttle_reasons.hw_slowdown,clocks_throttle_reasons.sw_thermal_slowdown"
 TIMEOUT_S = 10
 DRIVER = "libcuda.so.1"
+NAME_BYTES = 256
 
 # Attributes of cuDeviceGetAttribute.
 CLOCK_KHZ, NUM_MULTIPROCESSORS, MEMORY_CLOCK_KHZ, BUS_WIDTH_BITS, MAJOR, MINOR = 13, 16, 36, 37, 75, 76
@@ -26,8 +29,8 @@ class GpuMoment:
 
 
 @dataclass(frozen=True)
-class Chip:
-    """What a GPU's datasheet says, as its driver knows it."""
+class GpuSpec:
+    """A GPU's datasheet, as its driver knows it."""
 
     compute_capability: str
     num_multiprocessors: int
@@ -58,14 +61,33 @@ def memory_bytes_of(pid: int) -> int | None:
     return None
 
 
-def chip() -> Chip | None:
+def open_driver(name: str = DRIVER) -> ctypes.CDLL:
+    """CUDA's driver, initialised, whether or not a binding is installed. Raises MachineError where no GPU is."""
+    try:
+        driver = ctypes.CDLL(name)
+    except OSError as error:
+        raise MachineError("no NVIDIA GPU here (its driver is not installed); run this where there is one") from error
+    count = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        raise MachineError("no NVIDIA GPU here (the driver sees none); run this where there is one")
+    return driver
+
+
+def gpu_name() -> str:
+    """The first GPU that CUDA shows. Raises MachineError where there is none."""
+    name = ctypes.create_string_buffer(NAME_BYTES)
+    open_driver().cuDeviceGetName(name, NAME_BYTES, 0)
+    return name.value.decode()
+
+
+def gpu_spec(driver_name: str = DRIVER) -> GpuSpec | None:
     """The first GPU that CUDA shows; None where there is none."""
     try:
-        driver = ctypes.CDLL(DRIVER)
-    except OSError:
+        driver = open_driver(driver_name)
+    except MachineError:
         return None
     device = ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0):
+    if driver.cuDeviceGet(ctypes.byref(device), 0):
         return None
 
     def attribute(number: int) -> int:
@@ -74,7 +96,7 @@ def chip() -> Chip | None:
         return 0 if is_unknown else value.value
 
     bytes_per_s = 2 * 1e3 * attribute(MEMORY_CLOCK_KHZ) * attribute(BUS_WIDTH_BITS) / 8  # both edges of the clock
-    return Chip(
+    return GpuSpec(
         compute_capability=f"{attribute(MAJOR)}.{attribute(MINOR)}",
         num_multiprocessors=attribute(NUM_MULTIPROCESSORS),
         clock_hz=1e3 * attribute(CLOCK_KHZ),

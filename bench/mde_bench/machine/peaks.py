@@ -1,4 +1,4 @@
-"""What a processor can do at most: multiply-adds and bytes a second, measured on a CPU, from the datasheet on a GPU.
+"""The peaks of a processor: multiply-adds and bytes a second, measured on a CPU, from the datasheet on a GPU.
 
 A CPU's is the best matrix product and the best copy of NumPy on as many threads as the candidates have. Beside it
 stands what instruction set and clock promise, which no measurement can be far above.
@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from mde_bench.machine.conditions import moment
-from mde_bench.machine.nvidia import Chip, chip
+from mde_bench.machine.nvidia import GpuSpec, gpu_spec
 from mde_runtime.machine import Machine, this_machine
 
 # Multiply-adds a cycle and core in FP32: lanes of a vector times the units that take one each cycle.
@@ -85,18 +85,18 @@ def cpu_peaks(
     )
 
 
-def gpu_peaks(chip: Chip) -> Peaks | None:
+def gpu_peaks(spec: GpuSpec) -> Peaks | None:
     """Of a GPU, by its datasheet; None for one that the table does not know."""
-    lanes = GPU_LANES.get(chip.compute_capability)
+    lanes = GPU_LANES.get(spec.compute_capability)
     if lanes is None:
         return None
-    fp32, fp16 = (rate * chip.num_multiprocessors * chip.clock_hz for rate in lanes)
+    fp32, fp16 = (rate * spec.num_multiprocessors * spec.clock_hz for rate in lanes)
     rates = {"fp32": fp32, "fp16": fp16, "int8": 2 * fp16}
     limits = {"fp32": fp16, "fp16": fp16, "int8": 2 * fp16}  # FP32 layers may run as TF32 on the tensor cores
     return Peaks(
         source="datasheet",
         macs_per_s=rates,
-        bytes_per_s=chip.memory_bytes_per_s,
+        bytes_per_s=spec.memory_bytes_per_s,
         limits_macs_per_s={arithmetic: WINOGRAD_SAVES * limit for arithmetic, limit in limits.items()},
         promised_macs_per_s=fp32,
     )
@@ -105,7 +105,7 @@ def gpu_peaks(chip: Chip) -> Peaks | None:
 def peaks_here(num_threads: int, *, is_measured: bool) -> dict[str, Peaks]:
     """Of what candidates run on here, cpu and cuda; without what is not known."""
     measured = measure_cpu(num_threads) if is_measured else None
-    gpu = chip()
+    gpu = gpu_spec()
     known = {
         "cpu": cpu_peaks(this_machine(), num_threads, moment().clock_hz, measured),
         "cuda": gpu_peaks(gpu) if gpu else None,
@@ -139,7 +139,8 @@ def _measure(num_threads: int) -> tuple[float, float]:
 
 def _best_s(work: Callable[[], object]) -> float:
     work()  # the first touches memory that the system has yet to give
-    spans, end = list[float](), time.perf_counter() + MEASURE_S
+    spans: list[float] = []
+    end = time.perf_counter() + MEASURE_S
     while len(spans) < MIN_TIMES or time.perf_counter() < end:
         start = time.perf_counter()
         work()

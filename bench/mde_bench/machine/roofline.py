@@ -1,4 +1,4 @@
-"""What a figure would mean for the hardware: which bound it is near, and whether it can be true at all.
+"""The roofline: which bound of the hardware a figure is near, and whether it can be true at all.
 
 The multiply-adds and the bytes of a graph are counted from its tensor shapes and held against the processor's peaks. A
 figure faster than the peaks allow is refused: then something was not run, was cached, or the clock is wrong.

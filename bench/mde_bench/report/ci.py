@@ -1,4 +1,4 @@
-"""What a CI reads: JUnit XML, a Markdown summary, and the JSON of github-action-benchmark."""
+"""Files for a CI: JUnit XML, a Markdown summary, and the JSON of github-action-benchmark."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 from mde_bench.compare.bundles import Comparisons
 from mde_bench.report import table
+from mde_bench.report.markdown import escaped, markdown_table
 from mde_bench.result import verdict
 from mde_bench.result.gate import Check
 from mde_bench.result.result import Result
@@ -32,14 +33,21 @@ def write_comparison_files(compared: Comparisons, title: str, folder: Path) -> N
 def comparison_summary(compared: Comparisons, found: Sequence[Check], title: str) -> str:
     """The verdicts as a table, for a pull request."""
     is_bad = any(check.breach for check in found)
-    header = ("candidate", "verdict", "time over the old", "interval", "could have seen")
-    lines = [f"## {'❌' if is_bad else '✅'} {_escaped(title)}", "", _markdown_row(header)]
-    lines.append(_markdown_row(["---", "---", "---:", "---:", "---:"]))
-    for it in compared.comparisons:
-        low, high = it.ratio.interval.low, it.ratio.interval.high
-        cells = (f"{it.ratio.value:.4f}", f"{low:.4f} to {high:.4f}", f"{it.smallest_seen:.1%}")
-        lines.append(_markdown_row([it.name, it.verdict, *cells]))
-    return "\n".join(lines) + "\n"
+    rows = [
+        (
+            it.name,
+            it.verdict,
+            f"{it.ratio.value:.4f}",
+            f"{it.ratio.interval.low:.4f} to {it.ratio.interval.high:.4f}",
+            f"{it.smallest_seen:.1%}",
+        )
+        for it in compared.comparisons
+    ]
+    headings = ("candidate", "verdict", "time over the old", "interval", "could have seen")
+    return (
+        f"## {'❌' if is_bad else '✅'} {escaped(title)}\n\n{markdown_table(headings, rows, num_left=2)}\n\n"
+        f"<sub>{escaped(compared.stated)}</sub>\n"
+    )
 
 
 def comparison_benchmark(compared: Comparisons) -> str:
@@ -66,10 +74,10 @@ def summary(result: Result, found: Sequence[Check]) -> str:
     breaches = [f"{check.candidate}: {check.breach}" for check in found if check.breach is not None]
     breaches += [f"not valid: {reason}" for reason in result.invalid_because]
     lines = [f"## {'❌' if breaches else '✅'} {verdict.in_words(result)}", ""]
-    lines += [f"- {_escaped(breach)}" for breach in breaches]
-    lines += ["", _markdown_row(table.headings(result)), _markdown_row(["---", *["---:"] * (table.NUM_COLUMNS - 1)])]
-    lines += [_markdown_row([row.name, *table.cells(row)]) for row in result.rows]
-    lines += ["", *(f"<sub>{_escaped(note)}</sub><br>" for note in table.conditions_of(result))]
+    lines += [f"- {escaped(breach)}" for breach in breaches]
+    rows = [(row.name, *table.cells(row)) for row in result.rows]
+    lines += ["", markdown_table(table.headings(result), rows, num_left=1)]
+    lines += ["", *(f"<sub>{escaped(note)}</sub><br>" for note in table.conditions_of(result))]
     return "\n".join(lines) + "\n"
 
 
@@ -94,11 +102,3 @@ def _entries(figures: Iterable[tuple[str, str, float, str]]) -> str:
     """Name, unit, value and range of each as the action's JSON."""
     entries = [{"name": name, "unit": unit, "value": value, "range": spread} for name, unit, value, spread in figures]
     return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(_escaped(cell) for cell in cells)} |"
-
-
-def _escaped(said: str) -> str:
-    return said.replace("|", "\\|").replace("<", "&lt;")

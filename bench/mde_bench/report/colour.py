@@ -1,4 +1,4 @@
-"""Errors as colours, pictures in a page, and the scale that says what their colours mean."""
+"""Strips of pictures, errors as colours, pictures in a page, and the scale that says what their colours mean."""
 
 import base64
 import io
@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mde_runtime.colours import palette
+from mde_runtime.colours import coloured, palette
+from mde_runtime.contract import FromNetwork
 
 Rgb = npt.NDArray[np.uint8]
 Maps = npt.NDArray[np.floating]
@@ -22,6 +23,17 @@ def error_colours(error_m: Maps, limit_m: float, valid: npt.NDArray[np.bool_]) -
     colours = _through(TOO_NEAR_TO_TOO_FAR, (error_m / limit_m + 1) / 2)
     colours[~valid] = 128
     return colours
+
+
+def strip(
+    rgb: Rgb, truth_m: Maps, depth_m: Maps, valid: npt.NDArray[np.bool_], from_network: FromNetwork, limit_m: float
+) -> tuple[Rgb, Rgb, Rgb, Rgb]:
+    """A frame (H, W, 3) beside its truth, its depth and their difference, (H, W) metres, all as colours.
+
+    truth_m may be another model's depth. limit_m: the difference at the ends of the scale of error.
+    """
+    depths = [coloured(values, from_network.near_m, from_network.far_m) for values in (truth_m, depth_m)]
+    return rgb, depths[0], depths[1], error_colours(depth_m - truth_m, limit_m, valid)
 
 
 def picture(colours: Rgb, label: str) -> str:

@@ -1,4 +1,4 @@
-"""What was measured, on what, and where it came from."""
+"""Two sections of the report: the conditions of the measurement, and where the bundle came from."""
 
 from html import escape
 
@@ -6,6 +6,7 @@ from mde_bench.machine.nvidia import GpuMoment
 from mde_bench.report.html import facts_list, table, thousandths
 from mde_bench.report.table import DASH, by_reason
 from mde_bench.result.result import Result
+from mde_bench.timing.effort import EFFORTS
 
 
 def conditions(result: Result) -> str:
@@ -15,6 +16,7 @@ def conditions(result: Result) -> str:
     facts = {
         "Frames": f"{judged.num_frames} of {judged.num_frames_in_split} of the split {judged.split!r}, evenly spaced "
         f"(data {judged.data_sha256[:12]})",
+        "Effort": f"{result.effort}: {EFFORTS[result.effort].help}",
         "Processor": f"{under.machine.cpu}, {under.machine.num_cores} cores, {under.threads}",
         "Instruction set": " ".join(under.machine.instruction_set),
         "System": f"{under.machine.system}, Python {under.python}",

@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mde_bench.accuracy.extremes import Shot
-from mde_bench.report.colour import Rgb, error_colours
+from mde_bench.report.colour import Rgb, strip
 from mde_runtime import files
-from mde_runtime.colours import coloured, with_scale
+from mde_runtime.colours import with_scale
 from mde_runtime.contract import FromNetwork
 from mde_runtime.errors import UsageError
 
@@ -25,22 +25,22 @@ def check_format(path: Path) -> None:
         raise UsageError(f"{path}: a picture is written as {', '.join(SUFFIXES)}; give one of these endings")
 
 
-def write_sheet(shots: Sequence[Shot], wanted: FromNetwork, path: Path) -> None:
+def write_sheet(shots: Sequence[Shot], from_network: FromNetwork, path: Path) -> None:
     """Write the picture, a row a shot."""
-    rows = [_row(shot, wanted) for shot in shots]
+    rows = [_row(shot, from_network) for shot in shots]
     headings = [(text, column * rows[0].shape[1] // len(HEADINGS)) for column, text in enumerate(HEADINGS)]
     parts = [_written(headings, rows[0].shape[1])]
     for shot, row in zip(shots, rows, strict=True):
         parts += [_written([(shot.title, 0)], row.shape[1]), row]
-    picture = Image.fromarray(with_scale(np.concatenate(parts), wanted))
+    picture = Image.fromarray(with_scale(np.concatenate(parts), from_network))
     with files.replacing(path) as draft:
         picture.save(draft)
 
 
-def _row(shot: Shot, wanted: FromNetwork) -> Rgb:
-    truth_m, depth_m = (np.clip(values, wanted.near_m, wanted.far_m) for values in (shot.truth_m, shot.depth_m))
-    depths = [coloured(np.float32(values), wanted.near_m, wanted.far_m) for values in (truth_m, depth_m)]
-    return np.concatenate((shot.rgb, *depths, error_colours(depth_m - truth_m, ERROR_LIMIT_M, shot.valid)), axis=1)
+def _row(shot: Shot, from_network: FromNetwork) -> Rgb:
+    ends_m = from_network.near_m, from_network.far_m
+    truth_m, depth_m = (np.clip(values, *ends_m) for values in (shot.truth_m, shot.depth_m))
+    return np.concatenate(strip(shot.rgb, truth_m, depth_m, shot.valid, from_network, ERROR_LIMIT_M), axis=1)
 
 
 def _written(texts: list[tuple[str, int]], width_px: int) -> Rgb:

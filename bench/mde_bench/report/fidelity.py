@@ -1,4 +1,4 @@
-"""How faithful and how right: parity and accuracy side by side, as a table."""
+"""The section on parity and accuracy, side by side as a table."""
 
 from html import escape
 

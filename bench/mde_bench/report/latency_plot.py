@@ -1,4 +1,4 @@
-"""How long calls took: one distribution a candidate, its median with its interval, p90 and p99."""
+"""The plot of latencies: one distribution a candidate, its median with its interval, p90 and p99."""
 
 import numpy as np
 import numpy.typing as npt

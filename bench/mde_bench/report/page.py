@@ -62,12 +62,13 @@ def _pictures(outcome: Outcome, scene: Scene) -> str:
     best = verdict.headline(result)
     if best is None:
         return "<p>No candidate gave depth that can be shown.</p>"
-    wanted = result.judged.contract.from_network
+    from_network = result.judged.contract.from_network
     reference = outcome.predictions.get(result.rows[0].name) if best.parity else None
-    shown = Shown(best, outcome.predictions[best.name].depth_m, reference.depth_m if reference else None, scene, wanted)
+    depth_m, reference_m = outcome.predictions[best.name].depth_m, reference.depth_m if reference else None
+    shown = Shown(best, depth_m, reference_m, scene, from_network)
     return (
-        f'<p class="soft">Of {escape(best.name)}; truth is clipped to {wanted.near_m:g} to {wanted.far_m:g} m, the '
-        "range that the model can say. Best, median and worst are by RMSE to the truth. "
+        f'<p class="soft">Of {escape(best.name)}; truth is clipped to {from_network.near_m:g} to '
+        f"{from_network.far_m:g} m, the range that the model can say. Best, median and worst are by RMSE to the truth. "
         '<span class="on-screen">Click a picture to save it.</span></p>'
         f"{panels(shown)}"
     )

@@ -1,11 +1,15 @@
 """Speed against parity: who is faster for the same faithfulness, and who is neither."""
 
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
 from mde_bench.report.svg import WIDTH, Axis, Mark, axis_over, line, marks, plot, text, x_axis, y_axis
 from mde_bench.result.result import Row, Speed
 from mde_runtime.parity import TOLERANCE_SHARE, Parity
 
 TOP, BOTTOM, LEFT, RIGHT = 50, 250, 44, WIDTH - 14
 Point = tuple[Row, Speed, Parity]
+Item = TypeVar("Item")
 
 
 def pareto_plot(points: list[Point], reference: Speed | None, range_m: float) -> str:
@@ -32,19 +36,19 @@ def pareto_plot(points: list[Point], reference: Speed | None, range_m: float) ->
     return plot("pareto", BOTTOM + 40, "Speed against parity", "".join(parts))
 
 
-def front(points: list[Point]) -> list[Point]:
-    """The candidates that no other beats in both, fastest first."""
-    kept: list[Point] = []
-    for point in sorted(points, key=lambda it: (it[1].end_to_end.p50_s, it[2].rmse_m)):
-        if not kept or point[2].rmse_m < kept[-1][2].rmse_m:
-            kept.append(point)
-    return kept
+def pareto_front(items: Iterable[Item], costs: Callable[[Item], tuple[float, float]]) -> list[Item]:
+    """The items that no other beats in both costs, by the first cost."""
+    front: list[Item] = []
+    for item in sorted(items, key=costs):
+        if not front or costs(item)[1] < costs(front[-1])[1]:
+            front.append(item)
+    return front
 
 
 def _front(points: list[Point], across: Axis, up: Axis) -> str:
     steps = [
         f"{across.at(speed.end_to_end.p50_s * 1e3):.1f},{up.at(_error_mm(parity)):.1f}"
-        for _, speed, parity in front(points)
+        for _, speed, parity in pareto_front(points, lambda it: (it[1].end_to_end.p50_s, it[2].rmse_m))
     ]
     return f'<polyline points="{" ".join(steps)}" class="front"/>'
 

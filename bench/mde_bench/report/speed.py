@@ -1,13 +1,14 @@
-"""How fast: distributions, speed against parity, and every figure."""
+"""The section on speed: distributions, speed against parity, and every figure."""
 
 from html import escape
 
-from mde_bench.machine.conditions import Moment
 from mde_bench.report.html import save_button, table, thousandths
 from mde_bench.report.latency_plot import latency_plot
 from mde_bench.report.pareto_plot import pareto_plot
 from mde_bench.report.table import DASH, modes_of, on_gpu_of, peaks_of
 from mde_bench.result.result import Result, Row, Speed
+from mde_bench.timing.modes import MODES
+from mde_bench.timing.modes.figures import mode_file
 
 
 def speed(result: Result) -> str:
@@ -27,38 +28,29 @@ def speed(result: Result) -> str:
         "of memory: bytes a second over what its memory can, above 100 % where caches save. "
         f"{escape('; '.join(peaks_of(result)))}.</p>{_costs(measured)}"
         f"{_lines('On the GPU', on_gpu_of(result))}{_lines('Other ways to run', modes_of(result))}"
-        f"{_sustained(result)}"
+        f"{_modes(result)}"
     )
 
 
-def _sustained(result: Result) -> str:
-    headings = ("candidate", "minute", "p50 ms", "p99", "calls", "clock GHz", "temperature °C", "throttled so far")
-    rows = [
-        (
-            escape(row.name),
-            str(number),
-            thousandths(minute.p50_s),
-            thousandths(minute.p99_s),
-            str(minute.num_calls),
-            *_state(minute.at_its_end),
-        )
-        for row in result.rows
-        if row.modes and row.modes.sustained
-        for number, minute in enumerate(row.modes.sustained.minutes, 1)
-    ]
-    return table("sustained", headings, rows) if rows else ""
+def _modes(result: Result) -> str:
+    """A table for each mode that some candidate was measured in."""
+    tables = []
+    for name in MODES:
+        rows = [
+            (escape(row.name), *map(_figure, figures))
+            for row in result.rows
+            if row.modes
+            for figures in row.modes.rows(name)
+        ]
+        if rows:
+            tables.append(table(name, ("candidate", *mode_file(name).HEADINGS), rows))
+    return "".join(tables)
 
 
-def _state(moment: Moment) -> tuple[str, str, str]:
-    """Clock, temperature and throttling; the GPU's where there is one."""
-    clock_hz, temperature_c = moment.clock_hz, moment.temperature_c
-    if moment.gpu:
-        clock_hz, temperature_c = moment.gpu.clock_hz, moment.gpu.temperature_c
-    return (
-        DASH if clock_hz is None else f"{clock_hz / 1e9:.2f}",
-        DASH if temperature_c is None else f"{temperature_c:.0f}",
-        DASH if moment.num_throttled is None else str(moment.num_throttled),
-    )
+def _figure(value: float | None) -> str:
+    if value is None:
+        return DASH
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
 def _lines(title: str, said: list[str]) -> str:
@@ -106,8 +98,8 @@ def _pareto(result: Result) -> str:
     points = [(row, row.speed, row.parity) for row in result.rows if row.speed and row.parity]
     if not points:
         return ""
-    wanted = result.judged.contract.from_network
-    drawn = pareto_plot(points, result.rows[0].speed, wanted.span_m)
+    from_network = result.judged.contract.from_network
+    drawn = pareto_plot(points, result.rows[0].speed, from_network.span_m)
     return (
         f"<figure>{drawn}<figcaption>Left is faster, low is more faithful; the line joins those that no other beats in "
         f"both. {save_button('svg', 'pareto', 'Save SVG')}</figcaption></figure>"

@@ -1,4 +1,4 @@
-"""How the report looks: on a desk and a phone, light and dark, on screen and on paper."""
+"""The style of the report: on a desk and a phone, light and dark, on screen and on paper."""
 
 STYLE = """
 :root {

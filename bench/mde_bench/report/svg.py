@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from mde_runtime.colours import ticks as round_ticks
+
 WIDTH = 460
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 TEXT_WIDTH = 6.1  # of a character of 11 units, on average: good enough to keep labels apart
@@ -36,9 +38,7 @@ class Axis:
         """Round values over the axis."""
         if self.is_log and len(ticks := _log_ticks(self.low, self.high, num_wanted)) > 1:
             return ticks
-        step = _round_step((self.high - self.low) / num_wanted)
-        first = math.ceil(self.low / step - 1e-9)
-        return [number * step for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
+        return round_ticks(self.low, self.high, most=num_wanted + 1)
 
 
 def axis_over(values: Sequence[float], start: float, end: float, *, is_log: bool | None = None) -> Axis:
@@ -130,11 +130,6 @@ def plot(name: str, height: float, title: str, body: str) -> str:
         f'<svg id="{name}" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" role="img" '
         f'aria-label="{escape(title)}">{body}</svg>'
     )
-
-
-def _round_step(rough: float) -> float:
-    magnitude = 10.0 ** math.floor(math.log10(rough))
-    return next(step * magnitude for step in (1, 2, 5, 10) if step * magnitude >= rough * (1 - 1e-9))
 
 
 def _log_ticks(low: float, high: float, num_wanted: int) -> list[float]:

@@ -7,12 +7,11 @@ from rich.text import Text
 
 from mde_bench.result import verdict
 from mde_bench.result.result import Result, Row
-from mde_bench.timing.modes import in_words
+from mde_bench.timing.effort import EFFORTS
 
 DASH = "–"
 SPEED = ("p50 ms", "p90", "p99", "mean", "min", "backend p50", "host p50", "× ref.")
 PARITY = ("RMSE to ref. mm", "max mm", "SSIM", "δ1")
-NUM_COLUMNS = 1 + len(SPEED) + len(PARITY) + 2
 
 
 def table_of(result: Result) -> Group:
@@ -39,7 +38,7 @@ def cells(row: Row) -> list[str]:
 
 def modes_of(result: Result) -> list[str]:
     """What the modes beside the single stream found."""
-    return [line for row in result.rows if row.modes for line in in_words(row.name, row.modes)]
+    return [f"{row.name}, {line}" for row in result.rows if row.modes for line in row.modes.in_words()]
 
 
 def on_gpu_of(result: Result) -> list[str]:
@@ -74,6 +73,7 @@ def conditions_of(result: Result) -> list[str]:
         f"parity against {judged.reference}",
         f"{under.machine.cpu}, {under.threads}, load {DASH if load is None else f'{load:.1f}'}; "
         "times end to end unless they say otherwise",
+        f"effort {result.effort}: {EFFORTS[result.effort].help}",
     ]
     lines += [f"not on this machine: {', '.join(names)}: {why}" for why, names in by_reason(result.absent).items()]
     return lines

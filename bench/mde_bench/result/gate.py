@@ -92,7 +92,7 @@ def read_gate(path: Path) -> Gate:
     content = _toml(path)
     protocol = content.pop("protocol", None)
     if protocol is not None and not isinstance(protocol, str):
-        raise BadInputError(f"{path}: protocol is the name of one, not {protocol!r}")
+        raise BadInputError(f'{path}: protocol is a name, not {protocol!r}; write one in quotes, such as "seed"')
     limits = []
     for pattern, figures in content.items():
         if not isinstance(figures, dict):
@@ -142,7 +142,7 @@ def _limit(path: Path, pattern: str, figure: str, value: object) -> Limit:
     if figure not in AT_MOST and figure not in AT_LEAST:
         raise BadInputError(f"{path}: {pattern}: no figure {figure!r}; there are {_known()}")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise BadInputError(f"{path}: {pattern}: {figure} is a number, not {value!r}")
+        raise BadInputError(f"{path}: {pattern}: {figure} is a number, not {value!r}; write it without quotes")
     return Limit(pattern, figure, float(value))
 
 
@@ -161,7 +161,7 @@ def _toml(path: Path) -> dict[str, Any]:  # Any: whatever the file holds; `read_
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text())
     except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such file") from error
+        raise BadInputError(f"{path}: no such file; write limits in TOML (docs/method.md)") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path}: not TOML ({error})") from error
+        raise BadInputError(f"{path}: not TOML ({error}); mend that line") from error
     return content

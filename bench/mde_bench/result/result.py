@@ -1,4 +1,4 @@
-"""What a run of the bench found, as it is kept: `mde-bench run --json FILE`. Format: docs/schema/."""
+"""The result of a run, as it is kept: `mde-bench run --json FILE`. Format: docs/schema/."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from mde_bench.accuracy.anatomy import Anatomy
 from mde_bench.machine.conditions import Conditions
 from mde_bench.machine.roofline import Physics
-from mde_bench.timing.modes import ModeFigures
+from mde_bench.timing.modes.figures import ModeFigures
 from mde_bench.timing.on_gpu import OnGpu
 from mde_bench.timing.samples import Samples
 from mde_bench.timing.statistics import Latency, Ratio
@@ -18,7 +18,7 @@ from mde_runtime.errors import BadInputError
 from mde_runtime.parity import Parity
 from mde_runtime.protocols import Figures
 
-SCHEMA = 3  # 3: R² and AbsRel of parity, R² of limits
+SCHEMA = 3  # 3: R² and AbsRel of parity, R² of limits, effort
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Judged:
+class RunInputs:
     """What was measured, and on what."""
 
     bundle: str  # file name, without its folder
@@ -91,8 +91,9 @@ class Result:
     is_complete: bool  # False: the run was ended half-way, and these are the rows that it had
     started: str  # UTC, ISO 8601
     seconds: float
+    effort: str  # a row of `mde_bench.timing.effort`: how long was measured
     conditions: Conditions
-    judged: Judged
+    judged: RunInputs
     rows: tuple[Row, ...]  # the reference first
     absent: dict[str, str]  # candidates that this machine cannot run, and why
     invalid_because: tuple[str, ...]  # empty: the measurement is valid

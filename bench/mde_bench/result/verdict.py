@@ -1,4 +1,4 @@
-"""What a result comes down to: whether it holds, and the candidate that one would ship."""
+"""The verdict on a result: whether it holds, and the candidate that one would ship."""
 
 from mde_bench.result.result import Result, Row
 from mde_bench.timing.candidates import TORCH

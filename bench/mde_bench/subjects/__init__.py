@@ -1,1 +1,1 @@
-"""What can be measured, one file each: `open_subject(**options)` gives a `mde_bench.timing.candidates.Subject`."""
+"""Subjects, one file each: `open_subject(**options)` gives a `mde_bench.timing.candidates.Subject`."""

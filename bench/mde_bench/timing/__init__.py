@@ -1,1 +1,1 @@
-"""How fast: candidates in processes of their own, interleaved, and the statistics of their times."""
+"""Latency: candidates in processes of their own, interleaved, and the statistics of their times."""

@@ -1,6 +1,7 @@
-"""What is measured: one way to get depth from frames, described well enough to be opened in another process."""
+"""Candidates: ways to get depth from frames, described well enough to be opened in another process."""
 
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -12,6 +13,8 @@ from mde_bench.timing.device_times import DeviceTimes
 from mde_runtime.backends import BACKENDS
 from mde_runtime.bundle import Bundle
 from mde_runtime.certificate import Precision
+from mde_runtime.errors import UsageError
+from mde_runtime.verify import pairs
 
 Frame = npt.NDArray[np.uint8]
 Depth = npt.NDArray[np.float32]
@@ -87,12 +90,6 @@ def torch_candidate(checkpoint: Path, num_threads: int) -> Candidate:
     return Candidate(f"{TORCH} fp32", TORCH, "fp32", "mde_bench.subjects.torch_eager:open_subject", options)
 
 
-def bundle_pairs(bundle: Bundle) -> list[tuple[str, Precision]]:
-    """Every backend that is made for single frames with every precision of a bundle, whether it runs here or not."""
-    real = (name for name, row in BACKENDS.items() if row.device != "none" and row.goal == "latency")
-    return [(name, precision) for name in real for precision in bundle.precisions]
-
-
 def bundle_candidate(bundle: Path, backend: str, precision: Precision, num_threads: int) -> Candidate:
     """One precision of a bundle on one backend, through the estimator."""
     options: dict[str, str | int] = {
@@ -102,3 +99,26 @@ def bundle_candidate(bundle: Path, backend: str, precision: Precision, num_threa
         "num_threads": num_threads,
     }
     return Candidate(f"{backend} {precision}", backend, precision, "mde_bench.subjects.estimator:open_subject", options)
+
+
+def bundle_candidates(bundle: Bundle, num_threads: int) -> list[Candidate]:
+    """Every backend for single frames with every precision of a bundle, whether it runs here or not."""
+    return [
+        bundle_candidate(bundle.path, backend, precision, num_threads)
+        for backend, precision in pairs(bundle)
+        if BACKENDS[backend].goal == "latency"
+    ]
+
+
+def is_named(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a candidate's name matches one of the patterns; * stands for anything, and no pattern names them all."""
+    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def named(candidates: Sequence[Candidate], patterns: Sequence[str]) -> list[Candidate]:
+    """The candidates whose names match. Raises UsageError where none does."""
+    found = [candidate for candidate in candidates if is_named(candidate.name, patterns)]
+    if not found:
+        known = ", ".join(candidate.name for candidate in candidates)
+        raise UsageError(f"no candidate is named {' or '.join(patterns)}; there are {known}")
+    return found

@@ -1,4 +1,4 @@
-"""How long a frame's copies and its computing take on the GPU, by events on its stream: without what the host adds.
+"""A frame's time on the GPU: its copies and its computing, by events on its stream: without what the host adds.
 
 Not run on a GPU by this project yet; its logic runs in the tests over memory and a clock of the host.
 """
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mde_bench.machine.nvidia import open_driver
 from mde_runtime.backends import BuiltSession, DeviceSession
 from mde_runtime.contract import SourceFrame
 from mde_runtime.cuda import Cuda, num_bytes_of
@@ -119,10 +120,7 @@ class DriverEvents:
     """CUDA's events by the driver itself, whichever binding made the stream."""
 
     def __init__(self) -> None:
-        try:
-            self._driver = ctypes.CDLL("libcuda.so.1")
-        except OSError as error:
-            raise MachineError("no NVIDIA driver here") from error
+        self._driver = open_driver()
 
     def new(self) -> int:
         """A mark."""
@@ -148,4 +146,4 @@ class DriverEvents:
 
     def _must(self, error: int) -> None:
         if error:
-            raise MachineError(f"CUDA's events fail with error {error}")
+            raise MachineError(f"CUDA's events fail with error {error}; restart the process, and look at nvidia-smi")

@@ -1,4 +1,4 @@
-"""Where calls spend their time on a GPU, traced by the driver: whoever launched it, torch or another library."""
+"""The time of calls on a GPU, in kernels and copies, traced by the driver, whichever library launched it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a candidate does on its GPU, beside the times that the host sees."""
+"""A candidate's memory and time on its GPU, beside the times that the host sees."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What was measured of one candidate, frozen before any statistics are made of it."""
+"""The samples of one candidate, frozen before any statistics are made of it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,19 +1,23 @@
-"""The bench's end of a worker: start it, ask it, and outlive it whatever it does."""
+"""A candidate in its own process, from the bench's end: start it, ask it, and outlive it whatever it does."""
 
 import multiprocessing
 import signal
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mde_bench.machine.nvidia import memory_bytes_of
 from mde_bench.timing.candidates import Answer, Candidate, Opened
 from mde_bench.timing.device_times import DeviceTimes
 from mde_bench.timing.gpu_time import GpuTime
 from mde_bench.timing.samples import Arrival, Call
-from mde_bench.timing.worker_process import serve
+from mde_bench.timing.worker_process import Duty, serve
+
+Arguments = ParamSpec("Arguments")
+Value = TypeVar("Value")
 
 OPEN_TIMEOUT_S = 600.0  # an engine may have to be built
 CALL_TIMEOUT_S = 60.0  # one frame: the slowest model on the slowest board takes seconds
@@ -52,47 +56,40 @@ class Worker:
         return opened
 
     def answer(self, index: int) -> Answer:
-        """The answer for one of the frames."""
-        answer: Answer = self._ask(self._call_timeout_s, "answer", index)
-        return answer
+        """As `Duty.answer`."""
+        return self._ask(self._call_timeout_s, Duty.answer, index)
 
     def block(self, seconds: float, min_calls: int) -> list[Call]:
-        """Timed calls for so long, and no fewer than so many."""
-        calls: list[Call] = self._ask(seconds + (min_calls + 1) * self._call_timeout_s, "block", seconds, min_calls)
-        return calls
+        """As `Duty.block`."""
+        return self._ask(seconds + (min_calls + 1) * self._call_timeout_s, Duty.block, seconds, min_calls)
 
     def batch(self, size: int) -> int:
-        """How long a batch of so many frames takes, in nanoseconds."""
-        wall_ns: int = self._ask(size * self._call_timeout_s, "batch", size)
-        return wall_ns
+        """As `Duty.batch`."""
+        return self._ask(size * self._call_timeout_s, Duty.batch, size)
 
     def paced(self, seconds: float, fps: float) -> list[Arrival]:
-        """What became of frames that arrived fps times a second for so long."""
-        arrivals: list[Arrival] = self._ask(seconds + self._call_timeout_s, "paced", seconds, fps)
-        return arrivals
+        """As `Duty.paced`."""
+        return self._ask(seconds + self._call_timeout_s, Duty.paced, seconds, fps)
 
     def take(self, path: Path) -> None:
-        """Go on with the frames of another file."""
-        self._ask(self._call_timeout_s, "take", str(path))
+        """As `Duty.take`."""
+        self._ask(self._call_timeout_s, Duty.take, path)
 
     def trace(self, num_calls: int) -> GpuTime:
-        """Where so many calls spend their time on the GPU."""
-        time_on_gpu: GpuTime = self._ask((num_calls + 1) * self._call_timeout_s, "trace", num_calls)
-        return time_on_gpu
+        """As `Duty.trace`."""
+        return self._ask((num_calls + 1) * self._call_timeout_s, Duty.trace, num_calls)
 
     def device_times(self, num_calls: int) -> DeviceTimes | None:
-        """How long a frame takes on the device itself; None where that cannot be told."""
-        times: DeviceTimes | None = self._ask((num_calls + 1) * self._call_timeout_s, "device_times", num_calls)
-        return times
-
-    def device_memory_bytes(self) -> int | None:
-        """What the worker holds of the GPU's memory; None where its driver does not tell."""
-        return None if self._process.pid is None else memory_bytes_of(self._process.pid)
+        """As `Duty.device_times`."""
+        return self._ask((num_calls + 1) * self._call_timeout_s, Duty.device_times, num_calls)
 
     def peak_memory_bytes(self) -> int:
-        """The most memory that the worker had resident so far."""
-        peak: int = self._ask(CLOSE_TIMEOUT_S, "peak_memory_bytes")
-        return peak
+        """As `Duty.peak_memory_bytes`."""
+        return self._ask(CLOSE_TIMEOUT_S, Duty.peak_memory_bytes)
+
+    def device_memory_bytes(self) -> int | None:
+        """How much of the GPU's memory the process holds; None where its driver does not tell."""
+        return None if self._process.pid is None else memory_bytes_of(self._process.pid)
 
     def close(self) -> None:
         """End the worker: ask it to, and kill it when it does not."""
@@ -110,14 +107,21 @@ class Worker:
     ) -> None:
         self.close()
 
-    def _ask(self, timeout_s: float, verb: str, *arguments: float | str) -> Any:  # Any: each verb has its own answer
+    def _ask(
+        self,
+        timeout_s: float,
+        verb: Callable[Concatenate[Duty, Arguments], Value],
+        *arguments: Arguments.args,
+        **_named: Arguments.kwargs,  # always empty: the type of *arguments cannot stand alone
+    ) -> Value:
         try:
             self._pipe.send((verb, arguments))
         except OSError as error:
             raise CandidateError(self._cause_of_death()) from error
-        return self._receive(timeout_s)
+        value: Value = self._receive(timeout_s)
+        return value
 
-    def _receive(self, timeout_s: float) -> Any:  # Any: as `_ask`
+    def _receive(self, timeout_s: float) -> Any:  # Any: each verb has its own answer
         start = time.monotonic()
         try:
             if not self._pipe.poll(timeout_s):

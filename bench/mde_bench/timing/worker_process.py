@@ -1,6 +1,6 @@
-"""The process of one candidate. It opens the candidate, answers what the bench asks over a pipe, and measures.
+"""The process of one candidate: opens it, answers the bench over a pipe, and measures.
 
-What is asked is one word with its arguments; what comes back is ("done", value), ("failed", reason)
+The bench sends a method of `Duty` with its arguments; what comes back is ("done", value), ("failed", reason)
 or ("absent", reason) where this machine cannot.
 """
 
@@ -36,11 +36,11 @@ def serve(pipe: Connection, candidate: Candidate, folder: Path) -> None:
     os.dup2(handle, sys.stderr.fileno())
     faulthandler.enable()
     try:
-        duty = _Duty(_open(candidate), np.load(folder / FRAMES))
+        duty = Duty(_open(candidate), np.load(folder / FRAMES))
         pipe.send(("done", Opened(duty.subject.executor, duty.subject.arithmetic)))
         while True:
             verb, arguments = pipe.recv()
-            pipe.send(("done", getattr(duty, verb)(*arguments)))
+            pipe.send(("done", verb(duty, *arguments)))
     except EOFError:  # the bench has closed its end
         duty.subject.close()
     except MachineError as error:
@@ -55,13 +55,13 @@ def _open(candidate: Candidate) -> Subject:
     return opener(**candidate.options)
 
 
-class _Duty:
-    """What the bench may ask; every method is a verb."""
+class Duty:
+    """What the bench may ask: `Worker` has a method for each, with its time limit."""
 
     def __init__(self, subject: Subject, frames: Frame):
         self.subject, self._frames, self._next = subject, frames, 0
 
-    def take(self, path: str) -> None:
+    def take(self, path: Path) -> None:
         """Go on with the frames of another file."""
         self._frames, self._next = np.load(path, mmap_mode="c"), 0
 
@@ -90,7 +90,8 @@ class _Duty:
 
     def paced(self, seconds: float, fps: float) -> list[Arrival]:
         """Let frames arrive fps times a second; each is taken when the one before is done, unless a newer is there."""
-        period_ns, arrivals = round(1e9 / fps), list[Arrival]()
+        period_ns = round(1e9 / fps)
+        arrivals: list[Arrival] = []
         start = time.perf_counter_ns()
         num_frames = max(1, round(seconds * fps))
         while len(arrivals) < num_frames:

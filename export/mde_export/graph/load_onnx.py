@@ -9,6 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it publishes none
 
 from mde_runtime.errors import BadInputError
+from mde_runtime.files import check_regular
 
 MAX_BYTES = 1 << 31  # protobuf's own limit, and so a bundle's
 
@@ -73,6 +74,7 @@ def _read_external(tensor: onnx.TensorProto, model: Path) -> int:
     try:
         offset, size = int(entries.get("offset", 0)), int(entries.get("length", -1))
         wanted = math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        check_regular(file)
         length = file.stat().st_size
     except (ValueError, KeyError, TypeError) as error:
         raise BadInputError(f"{where}: damaged entry ({error}); export the model again") from error

@@ -1,4 +1,4 @@
-"""What the estimator in FP16 is to reach at batch 1, judged from the figures of one network."""
+"""The aims of the estimator in FP16 at batch 1, judged from the figures of one network."""
 
 from collections.abc import Iterator, Mapping
 

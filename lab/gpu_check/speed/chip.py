@@ -1,4 +1,4 @@
-"""What the chip can do, measured: how fast it copies and multiplies. The floors of every figure are made of these."""
+"""The chip's measured rates of copying and multiplying. The floors of every figure are made of these."""
 
 import time
 from collections.abc import Callable

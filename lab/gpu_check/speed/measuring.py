@@ -19,7 +19,7 @@ from lab.gpu_check.speed.chip import Chip
 from lab.gpu_check.speed.floor import floor_s
 from lab.gpu_check.speed.networks import Model
 from lab.gpu_check.speed.ways import Setting, Way
-from mde_bench.timing.interleave import measure
+from mde_bench.timing.interleave import measure_in_turns
 from mde_bench.timing.samples import Samples
 from mde_bench.timing.statistics import percentile
 from mde_bench.timing.worker import AbsentError, CandidateError, Worker
@@ -116,7 +116,7 @@ def _measured(bench: Bench, batch: int, frames: Path) -> Run:
         _predict(bench, name, run)
     running = {name: bench.workers[name] for name in run.errors_m}
     if running:
-        window = measure(running, bench.setting.effort, np.random.default_rng(SEED))
+        window = measure_in_turns(running, bench.setting.rounds, np.random.default_rng(SEED))
         run.samples.update(window.samples)
         run.failures.update(window.failures)
     return run

@@ -7,7 +7,7 @@ from pathlib import Path
 from lab.gpu_check.clock import Clock
 from lab.gpu_check.commands import Invocation, in_a_process
 from lab.gpu_check.lines import Line
-from lab.gpu_check.request import Asked
+from lab.gpu_check.request import Request
 from lab.gpu_check.speed.chip import Chip
 from lab.gpu_check.speed.measuring import PART, lines_of_network
 from lab.gpu_check.speed.networks import Model, checkpoint_of
@@ -16,14 +16,14 @@ from mde_runtime.command import say
 from mde_runtime.errors import VerdictError
 
 
-def bench_lines(asked: Asked, clock: Clock) -> Iterator[Line]:
+def bench_lines(request: Request, clock: Clock) -> Iterator[Line]:
     """Measure what the setting of the device asks for."""
-    yield from lines_of_setting(REHEARSAL if asked.is_rehearsal else GPU, asked, clock)
+    yield from lines_of_setting(REHEARSAL if request.rehearsal else GPU, request, clock)
 
 
-def lines_of_setting(setting: Setting, asked: Asked, clock: Clock) -> Iterator[Line]:
+def lines_of_setting(setting: Setting, request: Request, clock: Clock) -> Iterator[Line]:
     """The chip's line, then those of every network."""
-    models = [_model(name, setting, asked) for name in setting.networks]
+    models = [_model(name, setting, request) for name in setting.networks]
     yield from _exports(models)
     chip: Chip | None = None
     for number, model in enumerate(model for model in models if model.bundle.exists()):
@@ -39,9 +39,9 @@ def lines_of_setting(setting: Setting, asked: Asked, clock: Clock) -> Iterator[L
         yield from lines_of_network(setting, model, chip)
 
 
-def _model(name: str, setting: Setting, asked: Asked) -> Model:
-    folder = asked.out / "models"
-    return Model(name, checkpoint_of(name, setting.size_px, asked.models, folder), folder / f"{name}.mde")
+def _model(name: str, setting: Setting, request: Request) -> Model:
+    folder = request.out / "models"
+    return Model(name, checkpoint_of(name, setting.size_px, request.models, folder), folder / f"{name}.mde")
 
 
 def _exports(models: list[Model]) -> Iterator[Line]:

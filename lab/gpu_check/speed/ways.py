@@ -1,11 +1,11 @@
-"""What the bench part measures: the networks, the ways to run them, and how long each may take."""
+"""The networks of the bench part, the ways to run them, and how long each may take."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from mde_bench.timing.candidates import Candidate
-from mde_bench.timing.interleave import Effort
+from mde_bench.timing.effort import Rounds
 from mde_runtime.certificate import Precision
 
 Device = Literal["cuda", "cpu"]
@@ -87,7 +87,7 @@ class Setting:
     size_px: tuple[int, int]
     batches: tuple[int, ...]
     ways: tuple[Way, ...]
-    effort: Effort
+    rounds: Rounds
     aims: Aims
     num_traced: int  # calls that are traced for their time on the GPU
     copy_bytes: int  # that are copied to learn the chip's rate
@@ -106,7 +106,7 @@ class Setting:
 
     def seconds_of(self, network: str) -> float:
         """What measuring a network is reckoned to take; its ways open side by side."""
-        one_s = self.effort.num_rounds * self.effort.block_s + 3 * self.effort.block_s + self.trace_s
+        one_s = self.rounds.num_rounds * self.rounds.block_s + 3 * self.rounds.block_s + self.trace_s
         num_measured = sum(len(self.ways_of(network, batch)) for batch in self.batches)
         return max(way.open_s for way in self.ways_of(network)) + num_measured * one_s
 
@@ -117,7 +117,7 @@ GPU = Setting(
     size_px=(144, 256),
     batches=(1, 8, 32),
     ways=WAYS,
-    effort=Effort(num_rounds=8, block_s=0.05, min_calls=5, max_windows=1, max_warm_up_s=1.0, max_s=40.0),
+    rounds=Rounds(num_rounds=8, block_s=0.05, min_calls=5, max_windows=1, max_warm_up_s=1.0, max_s=40.0),
     aims=Aims(times_eager=5.0, times_compiled=1.3, overhead_s=30e-6),
     num_traced=20,
     copy_bytes=1 << 30,
@@ -131,7 +131,7 @@ REHEARSAL = Setting(  # the same path on a CPU, as small as it can be: its figur
     size_px=(32, 64),
     batches=(1, 2),
     ways=tuple(way for way in WAYS if "compile" not in way.name and way.engine is None),
-    effort=Effort(num_rounds=4, block_s=0.01, min_calls=2, max_windows=1, max_warm_up_s=0.05, max_s=20.0),
+    rounds=Rounds(num_rounds=4, block_s=0.01, min_calls=2, max_windows=1, max_warm_up_s=0.05, max_s=20.0),
     aims=Aims(times_eager=0.0, times_compiled=0.0, overhead_s=1e9),
     num_traced=2,
     copy_bytes=1 << 22,

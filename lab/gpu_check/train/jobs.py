@@ -1,8 +1,9 @@
-"""What the train part can do, by name and by group: each a training, an export and a judgement."""
+"""The jobs of the train part, by name and by group: each a training, an export and a judgement."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from lab.gpu_check.request import Rehearsal
 from mde_runtime.certificate import Precision
 from mde_runtime.errors import UsageError
 from mde_train.recipe import NOTHING
@@ -68,11 +69,9 @@ JOBS = (
         for variant, settings in VARIANTS.items()
     ),
 )
-# Rehearsed on a CPU: half a minute each, which is enough on frames that are learned fast, so that all is done once.
-SHORT = ("max_minutes=0.5", "batch_size=8", "precision=fp32", "schedule=one-cycle", "lr=3e-3", "ema_decay=null")
 
 
-def jobs_of(names: str | None, *, is_rehearsal: bool = False) -> tuple[Job, ...]:
+def jobs_of(names: str | None, rehearsal: Rehearsal | None = None) -> tuple[Job, ...]:
     """The jobs of these names and groups, in the table's order; what one begins from comes along. None: recipes.
 
     Raises UsageError for a name that is neither.
@@ -84,4 +83,4 @@ def jobs_of(names: str | None, *, is_rehearsal: bool = False) -> tuple[Job, ...]
     chosen = [job for job in JOBS if {job.name, job.group} & wanted]
     needed = {job.begins_from for job in chosen}
     chosen = [job for job in JOBS if job in chosen or job.name in needed]
-    return tuple(replace(job, settings=(*job.settings, *SHORT)) if is_rehearsal else job for job in chosen)
+    return tuple(replace(job, settings=(*job.settings, *rehearsal.settings)) if rehearsal else job for job in chosen)

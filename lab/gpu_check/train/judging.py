@@ -18,7 +18,7 @@ RAW = "seed-raw"
 
 
 @dataclass(frozen=True)
-class Judged:
+class FinishedJob:
     """What is known of a job that is done."""
 
     job: str
@@ -29,7 +29,7 @@ class Judged:
     refused: dict[str, str]  # precisions that no certificate was given for, and why
 
     @classmethod
-    def of_export(cls, job: Job, data: Path, checkpoint: Path, folder: Path) -> "Judged":
+    def of_export(cls, job: Job, data: Path, checkpoint: Path, folder: Path) -> "FinishedJob":
         """Export a job's best checkpoint and judge it. Raises VerdictError where not even FP32 passes."""
         bundle, refused = _exported(job, checkpoint, folder / "model.mde")
         read = read_bundle(bundle)
@@ -46,19 +46,19 @@ class Judged:
         return cls(job.name, job.recipe, accuracy, certified, latency, refused)
 
 
-def write_judged(judged: Judged, path: Path) -> None:
+def write_judged(judged: FinishedJob, path: Path) -> None:
     """Keep it: the job is done."""
     files.write_text(path, records.dumps(judged))
 
 
-def read_judged(path: Path) -> Judged:
+def read_judged(path: Path) -> FinishedJob:
     """What was kept."""
-    return records.loads(Judged, path.read_bytes(), str(path))
+    return records.loads(FinishedJob, path.read_bytes(), str(path))
 
 
-def line_of(job: Job, judged: Judged) -> Line:
+def line_of(job: Job, judged: FinishedJob) -> Line:
     """A job's line."""
-    figures = dict[str, float]()
+    figures: dict[str, float] = {}
     for name, found in judged.accuracy.items():
         figures |= {f"{name} RMSE m": found.figures.values["rmse_m"], f"{name} SSIM": found.figures.values["ssim"]}
     if fp32 := judged.accuracy.get("fp32"):
@@ -70,7 +70,8 @@ def line_of(job: Job, judged: Judged) -> Line:
 
 def _exported(job: Job, checkpoint: Path, bundle: Path) -> tuple[Path, dict[str, str]]:
     """Export with every precision that gets a certificate: one that does not is left out, and why is kept."""
-    wanted, refused = list(job.lowered), dict[str, str]()
+    wanted = list(job.lowered)
+    refused: dict[str, str] = {}
     while True:
         flags = (f"--{name}" for name in wanted)
         command = Invocation("mde-export", checkpoint, *flags, "--engine", "none", "-o", bundle)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.gpu_check.train.jobs import SEED_MODEL
-from lab.gpu_check.train.judging import Judged, read_judged
+from lab.gpu_check.train.judging import FinishedJob, read_judged
+from mde_bench.report.pareto_plot import pareto_front
 from mde_bench.report.svg import WIDTH, Mark, axis_over, marks, plot, x_axis, y_axis
 from mde_runtime import files
 
@@ -33,7 +34,7 @@ def write_picture(folder: Path) -> None:
         files.write_text(folder / "pareto.svg", picture(points))
 
 
-def points_of(judged: Judged) -> list[Point]:
+def points_of(judged: FinishedJob) -> list[Point]:
     """A point for every precision that was timed; a row's name ends with its precision."""
     points = []
     for precision, found in judged.accuracy.items():
@@ -53,7 +54,8 @@ def picture(points: list[Point]) -> str:
         x_axis(across, TOP, BOTTOM, "median ms a frame" + (" (logarithmic)" if across.is_log else "")),
         y_axis(up, LEFT, RIGHT, "RMSE to the truth, m"),
     ]
-    corners = " ".join(f"{across.at(it.latency_ms):.1f},{up.at(it.rmse_m):.1f}" for it in front(points))
+    front = pareto_front(points, lambda it: (it.latency_ms, it.rmse_m))
+    corners = " ".join(f"{across.at(it.latency_ms):.1f},{up.at(it.rmse_m):.1f}" for it in front)
     parts.append(f'<polyline points="{corners}" class="front"/>')
     kinds = ["seed" if point.model == SEED_MODEL else "mark" for point in points]
     parts += marks(
@@ -63,12 +65,3 @@ def picture(points: list[Point]) -> str:
         ]
     )
     return plot("pareto", BOTTOM + 40, "Accuracy against latency", "".join(parts))
-
-
-def front(points: list[Point]) -> list[Point]:
-    """The points that no other beats in both, fastest first."""
-    kept: list[Point] = []
-    for point in sorted(points, key=lambda it: (it.latency_ms, it.rmse_m)):
-        if not kept or point.rmse_m < kept[-1].rmse_m:
-            kept.append(point)
-    return kept

@@ -14,15 +14,14 @@ from pathlib import Path
 from lab.gpu_check.clock import Clock
 from lab.gpu_check.commands import Invocation
 from lab.gpu_check.lines import Line
-from lab.gpu_check.request import Asked
+from lab.gpu_check.request import Request
 from lab.gpu_check.train.jobs import Job, jobs_of
-from lab.gpu_check.train.judging import Judged, line_of, read_judged, write_judged
+from lab.gpu_check.train.judging import FinishedJob, line_of, read_judged, write_judged
 from lab.gpu_check.train.pareto import write_picture
 from mde_runtime.errors import INTERRUPTED, MachineError, VerdictError
 
 PART = "train"
 NUM_SCENES = 4000  # to pretrain on: every fifth is held out
-NUM_REHEARSED_SCENES = 400  # a certificate needs 64 that are held out
 SAVE_S = 30.0  # what stopping a run and writing its checkpoint may take
 POLL_S = 0.5
 FOLLOWS_S = 100.0  # reckoned: export and judging
@@ -50,19 +49,19 @@ class Place:
         return self.folder / "judged.json"
 
 
-def train_lines(asked: Asked, clock: Clock) -> Iterator[Line]:
+def train_lines(request: Request, clock: Clock) -> Iterator[Line]:
     """Go on with the jobs; a line for each, and the picture of all that are done."""
-    jobs = jobs_of(asked.jobs, is_rehearsal=asked.is_rehearsal)
-    scenes = asked.out / "scenes"
-    if asked.is_rehearsal or any(job.is_on_scenes for job in jobs):
-        num_scenes = NUM_REHEARSED_SCENES if asked.is_rehearsal else NUM_SCENES
+    jobs = jobs_of(request.jobs, request.rehearsal)
+    scenes = request.out / "scenes"
+    if request.rehearsal or any(job.is_on_scenes for job in jobs):
+        num_scenes = request.rehearsal.num_scenes if request.rehearsal else NUM_SCENES
         Invocation("mde-data", "synth", scenes, "--frames", num_scenes, "--seed", 1).run()  # goes on where it was
-    data = asked.data or (scenes if asked.is_rehearsal else None)
+    data = request.data or (scenes if request.rehearsal else None)
     if data is None:
         raise MachineError("give the frames to train on: DATA=DIR")
     for job in jobs:
-        yield _line_of_job(job, scenes if job.is_on_scenes else data, asked.out / "train", clock)
-    write_picture(asked.out / "train")
+        yield _line_of_job(job, scenes if job.is_on_scenes else data, request.out / "train", clock)
+    write_picture(request.out / "train")
 
 
 def _line_of_job(job: Job, data: Path, folder: Path, clock: Clock) -> Line:
@@ -79,7 +78,7 @@ def _line_of_job(job: Job, data: Path, folder: Path, clock: Clock) -> Line:
             return Line(PART, job.name, "passed", _progress(place.run), "trained on scenes; others begin from it")
         if clock.left_s() < FOLLOWS_S:
             return Line(PART, job.name, "absent", _progress(place.run), "trained, not judged yet; call again")
-        judged = Judged.of_export(job, data, place.run / "best.ckpt", place.folder)
+        judged = FinishedJob.of_export(job, data, place.run / "best.ckpt", place.folder)
     except VerdictError as error:
         return Line(PART, job.name, "failed", _progress(place.run), str(error))
     write_judged(judged, place.judged)

@@ -1,12 +1,14 @@
 """`mde-predict`: depth of pictures and videos, written to files."""
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mde_runtime.command import PATH, Command, Real, say
-from mde_runtime.errors import VerdictError
+from mde_runtime.errors import VerdictError, one_line
 
 if TYPE_CHECKING:
     from mde_runtime.contract import Contract, Intrinsics
@@ -57,16 +59,24 @@ def main(
     from mde_runtime.estimator import DepthEstimator
     from mde_runtime.predict import Kept, Skipped, predict
     from mde_runtime.progress import progress
+    from mde_runtime.quiet import own_stderr
     from mde_runtime.sinks import file_of
     from mde_runtime.sources import open_sources
 
     for kind in formats if resume else ():
         file_of(kind, out, "frame")  # for its check alone: a film cannot be resumed
     opened = open_sources(sources)
+    for source in opened:
+        if source.note:
+            say(one_line(source.note))
     counts = [source.num_frames for source in opened]
     total = None if None in counts else sum(count for count in counts if count is not None)
     num_written = num_skipped = num_kept = 0
-    with DepthEstimator.open(bundle, backend, precision) as estimate, progress("Predicting", total) as moved_on:
+    with (
+        own_stderr(),
+        DepthEstimator.open(bundle, backend, precision) as estimate,
+        progress("Predicting", total) as moved_on,
+    ):
         say(str(estimate.choice))
         camera = _camera(estimate.contract, focal_px)
         teller = _Teller(estimate.contract)
@@ -101,10 +111,10 @@ class _Teller:
                 "and their depth is resized back"
             )
         if result.num_nonfinite:
-            say(f"{result.files[0]}: the network gave {result.num_nonfinite} values that are no numbers")
+            say(f"{one_line(str(result.files[0]))}: the network gave {result.num_nonfinite} values that are no numbers")
         for path in result.files:
             if path != self._last:  # a film is written to again and again
-                click.echo(path)
+                click.echo(one_line(str(path)) if sys.stdout.isatty() else os.fsencode(path))
                 self._last = path
 
 

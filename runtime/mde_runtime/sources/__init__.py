@@ -1,7 +1,7 @@
 """Where frames come from. A kind of source is one file and one line in the table."""
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,11 +29,12 @@ class Source:
     """A picture, a folder, a pattern, a video or a camera."""
 
     origin: str  # what a person calls it
-    names: tuple[str, ...]  # of its frames, or of the folder that they come to lie in
+    takes: tuple[tuple[str, str], ...]  # names of its results, each with the file that it is of; `NAME/`: all below it
     num_frames: int | None  # None: not known before the end
     frames: Callable[[], Iterator[SourceFrame]]  # those of one film after each other
     film: str | None  # of its frames, or the folder that their films come to lie in; None: single pictures
     is_live: bool = False  # a camera: whoever asks for a frame gets the newest, so none is to be read ahead
+    note: str = ""  # for a person: what of it is not taken
 
 
 def open_sources(sources: Sequence[str]) -> list[Source]:
@@ -43,14 +44,21 @@ def open_sources(sources: Sequence[str]) -> list[Source]:
     """
     opened = [_open(source) for source in sources]
     takers: dict[str, str] = {}
-    for source in opened:
-        for name in source.names:
-            if name in takers:
-                raise UsageError(
-                    f"{takers[name]} and {source.origin} would both give {name}; write them to different folders"
-                )
-            takers[name] = source.origin
+    for name, taker in (pair for source in opened for pair in source.takes):
+        _check_free(name, taker, takers)
+        takers[name] = taker
+    for name, taker in takers.items():
+        if not name.endswith("/") and "/" in name:
+            _check_free(f"{name.partition('/')[0]}/", taker, takers, name)
     return opened
+
+
+def _check_free(name: str, taker: str, takers: Mapping[str, str], frame: str = "") -> None:
+    if name in takers:
+        raise UsageError(
+            f"{takers[name]} and {taker} would both give {frame or name.rstrip('/')}; rename one, or write them to "
+            "different folders, one after the other"
+        )
 
 
 def check_films(sources: Sequence[Source]) -> None:
@@ -65,6 +73,15 @@ def check_films(sources: Sequence[Source]) -> None:
                 f"{takers[film]} and {source.origin} would both give the film {film}; write them to different folders"
             )
         takers[film], before = source.origin, source
+
+
+def frame_that_fails(name: str, film: str, problem: BadInputError, frames_per_s: float | None = None) -> SourceFrame:
+    """A frame that is there and cannot be read: whoever reads it gets the problem, and goes on."""
+
+    def read() -> npt.NDArray[np.uint8]:
+        raise problem
+
+    return SourceFrame(name, read, film, frames_per_s)
 
 
 def _open(source: str) -> Source:

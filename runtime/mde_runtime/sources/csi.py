@@ -30,7 +30,7 @@ def open(source: str) -> Source | None:
         raise BadInputError(f"{source}: {sensor!r} is no sensor's number; name one, e.g. {PREFIX}0")
     cv2 = _opencv(source)
     name = f"csi{sensor}"
-    return Source(source, (name,), None, lambda: _frames(cv2, source, int(sensor)), name, is_live=True)
+    return Source(source, ((f"{name}/", source),), None, lambda: _frames(cv2, source, int(sensor)), name, is_live=True)
 
 
 def _opencv(source: str) -> Any:  # Any: OpenCV publishes no types

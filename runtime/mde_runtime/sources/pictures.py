@@ -1,19 +1,34 @@
 """Pictures: files, folders with all that is below them, and patterns such as `'drive/*.jpg'`."""
 
+import contextlib
 import functools
 import glob
-from collections.abc import Iterator
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from mde_runtime.contract import MAX_SIDE_PX
 from mde_runtime.errors import BadInputError, UsageError
-from mde_runtime.sources import SINGLE_PICTURES, Source, SourceFrame
+from mde_runtime.files import check_regular
+from mde_runtime.quiet import without_c_lines
+from mde_runtime.sinks import SINKS
+from mde_runtime.sources import SINGLE_PICTURES, Source, SourceFrame, frame_that_fails
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
+# Pictures all the same: in a folder they are named and left out.
+NOT_READ = (".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".exr", ".tga")
+# Our own results beside the pictures or in a folder among them: not taken for pictures, unless they are named.
+RESULTS = tuple(row.suffix for row in SINKS.values() if row.suffix and row.suffix.endswith(SUFFIXES))
 # Pillow goes by content, and would hand what is PostScript inside a .jpg to Ghostscript.
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")
 UPRIGHT_BY = {  # EXIF's orientation, and what undoes it
@@ -26,38 +41,98 @@ UPRIGHT_BY = {  # EXIF's orientation, and what undoes it
     8: Image.Transpose.ROTATE_90,
 }
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+SIXTEEN_BITS = re.compile(r";16[BLN]")  # of Pillow's decoders; `BGR;16` is 5 or 6 bits a colour
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What lies in a folder or fits a pattern."""
+
+    pictures: list[Path]
+    problems: dict[Path, str]  # what is left out, and why
+    num_results: int
 
 
 def open(source: str) -> Source | None:
     """The pictures of a source; None where it is none of these. Raises BadInputError where nothing is there."""
     path = Path(source)
     if path.is_dir():
-        below = [found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES and found.is_file()]
-        below.sort(key=lambda found: (found.parent, found))  # a folder's own pictures come after each other
-        if not below:
-            raise BadInputError(f"{source}: no picture in this folder ({', '.join(SUFFIXES)}); name another")
-        return _source(source, {found.relative_to(path): found for found in below}, path.resolve().name)
-    if path.is_file():
+        return _folder(source, path)
+    if os.path.lexists(path):
         return _source(source, {Path(path.name): path}) if path.suffix.lower() in SUFFIXES else None
     matches = sorted(map(Path, glob.glob(source, recursive=True)))  # noqa: PTH207  Path.glob takes no absolute pattern
     if not matches:
         raise BadInputError(f"{source}: no such file or folder; name one that is there")
-    found = [match for match in matches if match.suffix.lower() in SUFFIXES]
-    if doubled := next((match for match in found if sum(other.name == match.name for other in found) > 1), None):
-        raise UsageError(f"{source}: more than one {doubled.name}; give the folder, which keeps its shape")
-    return _source(source, {Path(match.name): match for match in found}) if found else None
+    found = _sorted_out(matches, takes_results=source.endswith(RESULTS))
+    counts = Counter(match.name for match in found.pictures)
+    if doubled := next((name for name, count in counts.items() if count > 1), None):
+        raise UsageError(f"{source}: more than one {doubled}; give the folder, which keeps its shape")
+    if not found.pictures:
+        return None
+    return _source(source, {Path(match.name): match for match in found.pictures}, found=found)
 
 
-def _source(origin: str, paths: dict[Path, Path], folder: str | None = None) -> Source:
+def _folder(source: str, path: Path) -> Source:
+    """The pictures of a folder and of all below it, links to folders included, each folder once."""
+    problems: dict[Path, str] = {}
+    files: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+
+    def is_new(folder: Path) -> bool:
+        try:
+            status = folder.stat()
+        except OSError:  # walking into it says why
+            return True
+        before = len(seen)
+        seen.add((status.st_dev, status.st_ino))
+        return len(seen) > before
+
+    def note(error: OSError) -> None:
+        problems[Path(error.filename)] = f"a folder that cannot be read ({error.strerror}); open it to this user"
+
+    is_new(path)
+    for folder, below, names in os.walk(path, onerror=note, followlinks=True):
+        below[:] = [name for name in sorted(below) if is_new(Path(folder, name))]
+        files += (Path(folder, name) for name in names)
+    found = _sorted_out(files)
+    found.problems.update(problems)
+    if not found.pictures and not found.problems:
+        raise BadInputError(f"{source}: no picture in this folder ({', '.join(SUFFIXES)}); name another")
+    found.pictures.sort(key=lambda picture: (picture.parent, picture))  # a folder's own come after each other
+    return _source(
+        source, {picture.relative_to(path): picture for picture in found.pictures}, path.resolve().name, found
+    )
+
+
+def _sorted_out(paths: Iterable[Path], *, takes_results: bool = False) -> _Found:
+    kinds: dict[str, list[Path]] = {"result": [], "picture": [], "not read": [], "other": []}
+    for path in paths:
+        suffix = path.suffix.lower()
+        is_result = path.name.endswith(RESULTS) and not takes_results
+        is_other = "not read" if suffix in NOT_READ else "other"
+        kinds["result" if is_result else "picture" if suffix in SUFFIXES else is_other].append(path)
+    why = f"a picture of a kind that is not read; convert it to one of {', '.join(SUFFIXES)}"
+    return _Found(kinds["picture"], dict.fromkeys(kinds["not read"], why), len(kinds["result"]))
+
+
+def _source(origin: str, paths: Mapping[Path, Path], folder: str | None = None, found: _Found | None = None) -> Source:
     """paths: from the name of the result to the file. folder: the name of that which holds them."""
     named = [(relative.with_suffix(""), path) for relative, path in paths.items()]
+    problems = found.problems if found else {}
 
     def frames() -> Iterator[SourceFrame]:
         for name, path in named:
             film = Path(folder or SINGLE_PICTURES) / name.parent
             yield SourceFrame(name.as_posix(), functools.partial(read_picture, path), film.as_posix())
+        for path, why in problems.items():
+            yield frame_that_fails(path.name, folder or SINGLE_PICTURES, BadInputError(f"{path}: {why}"))
 
-    return Source(origin, tuple(name.as_posix() for name, _ in named), len(named), frames, folder)
+    takes = tuple((name.as_posix(), str(path)) for name, path in named)
+    note = ""
+    if found and found.num_results:
+        endings = ", ".join(RESULTS)
+        note = f"{origin}: {found.num_results} results of earlier runs ({endings}) are not taken for pictures"
+    return Source(origin, takes, len(named) + len(problems), frames, folder, note=note)
 
 
 def read_picture(path: Path) -> npt.NDArray[np.uint8]:
@@ -66,13 +141,16 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
     Raises BadInputError where it cannot be read, is too large, or has more than 8 bits a colour.
     """
     try:
+        check_regular(path)
         with Image.open(path, formats=FORMATS) as image:
             if max(image.size) > MAX_SIDE_PX:
                 raise BadInputError(
                     f"{path}: {image.width}x{image.height} px is more than {MAX_SIDE_PX} px a side; make it smaller"
                 )
-            if image.mode not in EIGHT_BIT_MODES:
-                raise BadInputError(f"{path}: a picture of mode {image.mode}, not 8 bits a colour; convert it first")
+            if image.mode not in EIGHT_BIT_MODES or _has_more_than_8_bits(image):
+                raise BadInputError(
+                    f"{path}: a picture of mode {image.mode} with more than 8 bits a colour; convert it first"
+                )
             return np.asarray(_upright(image).convert("RGB"))
     except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:  # a TIFF's odd types
         raise BadInputError(
@@ -80,8 +158,20 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
         ) from error
 
 
+def _has_more_than_8_bits(image: ImageFile.ImageFile) -> bool:
+    """Whether Pillow would cut the colours to 8 bits, which it does to all but grey without a word."""
+    for codec, _, _, options in image.tile:
+        values = options if isinstance(options, tuple) else (options,)
+        if any(isinstance(value, str) and SIXTEEN_BITS.search(value) for value in values):
+            return True
+        if codec == "ppm" and max((value for value in values if isinstance(value, int)), default=0) > 255:
+            return True
+    return False
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """The picture turned as its EXIF says. Pillow's own way writes all of EXIF anew, and fails on a tag of odd type."""
-    image.load()  # first, since Pillow turns a TIFF by itself while loading it
+    with without_c_lines() if image.format == "TIFF" else contextlib.nullcontext():
+        image.load()  # first, since Pillow turns a TIFF by itself while loading it
     by = UPRIGHT_BY.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     return image if by is None else image.transpose(by)

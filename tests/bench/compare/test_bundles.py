@@ -1,38 +1,37 @@
 import dataclasses
 import json
+import math
 from xml.etree import ElementTree
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 
 from mde_bench import cli
 from mde_bench.accuracy.frames import Excerpt
-from mde_bench.compare import bundles as compare
-from mde_bench.compare.bundles import Comparison, Comparisons
+from mde_bench.compare.baseline import compare_with_baseline
+from mde_bench.compare.bundles import Comparison, Comparisons, Launch, compare, decide, processor, wall
 from mde_bench.plan import plan_run
 from mde_bench.report.ci import write_comparison_files
 from mde_bench.run import carry_out
-from mde_bench.timing import interleave
-from mde_bench.timing.candidates import Candidate
-from mde_bench.timing.interleave import Effort
+from mde_bench.timing.effort import EFFORTS, ONE_LAUNCH, Launches
 from mde_bench.timing.statistics import Interval, Ratio
 from mde_bench.timing.worker import CandidateError
 from mde_runtime import records
 
-BRIEF = Effort(num_rounds=2, block_s=0.002, min_calls=2, max_windows=1, max_warm_up_s=0.02)
+BRIEF = EFFORTS["brief"]
+FEW = Launches(looks=(3,), level=0.25, rounds=ONE_LAUNCH)  # the level that three launches can give
 FRAMES = np.zeros((2, 24, 32, 3), np.uint8)
-
-
-@pytest.fixture(autouse=True)
-def _brief(monkeypatch):
-    monkeypatch.setattr(compare, "BRIEF", BRIEF)
-    monkeypatch.setattr(compare, "LOOKS", (3,))
-    monkeypatch.setattr(compare, "LEVEL", 0.25)  # what three launches can give
+ONE = ("--only", "onnxruntime-cpu fp32")
 
 
 def bench(*arguments):
     return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+
+
+def brief(*arguments):
+    return bench("compare", *arguments, "--effort", "brief", "--cpu-time")
 
 
 def of_ratio(value, low, high, rule_out=None):
@@ -41,16 +40,16 @@ def of_ratio(value, low, high, rule_out=None):
 
 def test_twice_the_time_is_slower_and_half_of_it_faster(badly):
     one, two = badly("steady", delay_us=2000), badly("steady", delay_us=4000)
-    slower = compare.compare(two, one, FRAMES, compare.processor, 0.05)
+    slower = compare(two, one, FRAMES, processor, 0.05, FEW)
     assert slower.verdict == "slower"
     assert slower.ratio.value == pytest.approx(2, rel=0.3)
-    assert compare.compare(one, two, FRAMES, compare.processor, 0.05).verdict == "faster"
+    assert compare(one, two, FRAMES, processor, 0.05, FEW).verdict == "faster"
 
 
 def test_what_waits_without_computing_counts_in_wall_time_alone(badly):
     dozing = badly("dozes", delay_us=20_000)
-    assert compare.compare(dozing, dozing, FRAMES, compare.wall, 0.05).new_p50_s >= 0.02
-    assert compare.compare(dozing, dozing, FRAMES, compare.processor, 0.05).new_p50_s < 0.02
+    assert compare(dozing, dozing, FRAMES, wall, 0.05, FEW).new_p50_s >= 0.02
+    assert compare(dozing, dozing, FRAMES, processor, 0.05, FEW).new_p50_s < 0.02
 
 
 @pytest.mark.parametrize(
@@ -78,20 +77,44 @@ def test_without_a_difference_a_change_has_to_be_ruled_out(low, high, verdict):
         ((0.2, -0.2, 0.2, -0.2, 0.2, -0.2, 0.2, -0.2), 8),  # never decided
     ],
 )
-def test_a_comparison_ends_at_the_first_look_that_decides(monkeypatch, log_ratios, num_launches):
-    launches = iter([(1.0, 1.0, log_ratio) for log_ratio in log_ratios])
-    monkeypatch.setattr(compare, "_launch", lambda *_: next(launches))
-    monkeypatch.setattr(compare, "LOOKS", (3, 5, 8))
-    side = Candidate("a", "test", "fp32", "never:opened", {})
-    assert len(compare.compare(side, side, FRAMES, compare.processor, 0.05).ratios) == num_launches
+def test_a_comparison_ends_at_the_first_look_that_decides(log_ratios, num_launches):
+    made = iter([Launch(1.0, 1.0, log_ratio) for log_ratio in log_ratios])
+    launches = dataclasses.replace(FEW, looks=(3, 5, 8))
+    assert len(decide("a", lambda: next(made), launches, 0.05).ratios) == num_launches
 
 
-def test_what_stays_undecided_is_no_valid_measurement(tiny_bundle, monkeypatch):
-    monkeypatch.setattr(compare, "LEVEL", 1e-9)
-    monkeypatch.setattr(compare, "LOOKS", (1,))
-    ended = bench("compare", tiny_bundle, "--against", tiny_bundle, "--threads", 1)
-    assert ended.exit_code == 5, ended.output
-    assert "not decided on onnxruntime-cpu fp32" in ended.stderr
+def test_every_look_is_told():
+    told = []
+    made = iter([Launch(1.0, 1.0, log_ratio) for log_ratio in (0.2, -0.2, 0.2, 0.0, 0.0)])
+    decide("a", lambda: next(made), dataclasses.replace(FEW, looks=(3, 5)), 0.05, told.append)
+    assert [line.split(" (")[0] for line in told] == [
+        "a: comparing, 3 to 5 launches",
+        "a: undecided after 3 launches",
+        "a: undecided after 5 launches",
+    ]
+
+
+def verdicts(ended):
+    return {line.split(": ")[0]: line.split(": ")[1].split(";")[0] for line in ended.stdout.splitlines()}
+
+
+@pytest.fixture
+def slow_bundle(make_bundle, tiny_graph):
+    """The tiny bundle with a thousand sines more to compute."""
+    model = onnx.load_from_string(tiny_graph())
+    (metres,) = (node for node in model.graph.node if "raw" in node.output)
+    metres.output[0] = "sine0"
+    at = list(model.graph.node).index(metres) + 1
+    for number in range(1000):
+        result = "raw" if number == 999 else f"sine{number + 1}"
+        model.graph.node.insert(at + number, onnx.helper.make_node("Sin", [f"sine{number}"], [result]))
+    return make_bundle("slow.mde", graphs={"fp32": model.SerializeToString()})
+
+
+def test_a_slower_bundle_is_named_and_ends_with_1(slow_bundle, tiny_bundle):
+    ended = brief(slow_bundle, "--against", tiny_bundle, *ONE)
+    assert ended.exit_code == 1, ended.output
+    assert "slow.mde is slower on onnxruntime-cpu fp32" in ended.stderr
 
 
 def test_the_smallest_change_that_could_be_seen_is_half_the_interval():
@@ -100,21 +123,31 @@ def test_the_smallest_change_that_could_be_seen_is_half_the_interval():
 
 def test_a_side_that_fails_is_named(badly):
     with pytest.raises(CandidateError, match=r"the new bundle: .* code 7$"):
-        compare.compare(badly("exits_when_opened"), badly("steady"), FRAMES, compare.wall, 0.05)
+        compare(badly("exits_when_opened"), badly("steady"), FRAMES, wall, 0.05, FEW)
 
 
-def test_a_bundle_against_itself_runs_on_all_that_is_here(tiny_bundle, tmp_path):
-    ended = bench("compare", tiny_bundle, "--against", tiny_bundle, "--threads", 1, "--ci", tmp_path / "ci")
-    assert ended.exit_code in (0, 1, 5), ended.output  # three launches of a tenth of a second prove nothing
-    assert "onnxruntime-cpu fp32: " in ended.stdout
-    assert "could have been seen" in ended.stdout
-    assert "not compared: " in ended.stderr
+def test_a_comparison_is_written_and_told_and_what_stays_undecided_is_no_valid_measurement(tiny_bundle, tmp_path):
+    only = ("--only", "onnxruntime-* fp32")
+    ended = brief(tiny_bundle, "--against", tiny_bundle, *only, "--ci", tmp_path / "ci", "--rule-out-percent", 0.1)
+    assert "onnxruntime-cpu fp32: comparing, 6 to 6 launches" in ended.stderr
+    assert "effort brief: equal bundles are called different in 5.0% at most" in ended.stderr
+    assert "not compared: onnxruntime-cuda fp32: " in ended.stderr
     assert sorted(path.name for path in (tmp_path / "ci").iterdir()) == ["benchmark.json", "junit.xml", "summary.md"]
+    ((name, verdict),) = verdicts(ended).items()  # no six launches rule out a thousandth; 3 in 100 are a false alarm
+    assert name == "onnxruntime-cpu fp32"
+    assert ended.exit_code == {"undecided": 5, "slower": 1, "faster": 0}[verdict], ended.output
+    assert ("not decided on onnxruntime-cpu fp32" in ended.stderr) == (verdict == "undecided")
+
+
+def test_a_name_that_no_candidate_has_cannot_be_compared(tiny_bundle):
+    ended = brief(tiny_bundle, "--against", tiny_bundle, "--only", "abacus *")
+    assert ended.exit_code == 2
+    assert "no candidate is named abacus *" in ended.stderr
 
 
 def test_a_comparison_is_told_to_a_ci(tmp_path):
     slower, same = of_ratio(1.05, 1.02, 1.08), dataclasses.replace(of_ratio(1.0, 0.99, 1.01), name="b")
-    write_comparison_files(Comparisons((slower, same), {}), "new.mde against old.mde", tmp_path)
+    write_comparison_files(Comparisons((slower, same), {}, "brief", 0.05), "new.mde against old.mde", tmp_path)
     failures = [case.get("classname") for case in ElementTree.parse(tmp_path / "junit.xml").iter() if len(case) == 1]
     assert failures == ["a"]
     said = (tmp_path / "summary.md").read_text()
@@ -138,9 +171,8 @@ def test_bundles_for_other_frames_cannot_be_compared(tiny_bundle, make_bundle, t
 
 @pytest.fixture
 def baseline(tiny_bundle, tiny_data, tmp_path):
-    plan = plan_run(tiny_bundle, None, Excerpt(tiny_data, None, 4), "seed", 1, BRIEF)
-    here = tuple(candidate for candidate in plan.candidates if candidate.backend == "onnxruntime-cpu")
-    result = carry_out(dataclasses.replace(plan, candidates=here)).result
+    excerpt = Excerpt(tiny_data, None, 4)
+    result = carry_out(plan_run(tiny_bundle, None, excerpt, "seed", 1, BRIEF, only=("onnxruntime-cpu *",))).result
     result = dataclasses.replace(result, invalid_because=())
 
     def write(**changes):
@@ -150,20 +182,17 @@ def baseline(tiny_bundle, tiny_data, tmp_path):
     return write, result
 
 
-def test_a_bundle_is_held_against_its_own_baseline(baseline, tiny_bundle, monkeypatch):
-    monkeypatch.setattr(interleave, "Effort", lambda: BRIEF)
-    monkeypatch.setattr(interleave, "SETTLED_SHARE", 1e9)
-    ended = bench("compare", tiny_bundle, "--baseline", baseline[0]())
-    assert ended.exit_code in (0, 1), ended.output  # 1: two runs of a hundredth of a second prove nothing
-    assert [line.split(":")[0] for line in ended.stdout.splitlines()] == [
-        "onnxruntime-cpu fp32",
-        "onnxruntime-cpu fp16",
-    ]
+SETTLED = dataclasses.replace(BRIEF, rounds=dataclasses.replace(BRIEF.rounds, settled_share=math.inf))
 
 
-def test_more_than_the_time_of_the_baseline_is_slower(baseline, tiny_bundle, monkeypatch):
-    monkeypatch.setattr(interleave, "Effort", lambda: BRIEF)
-    monkeypatch.setattr(interleave, "SETTLED_SHARE", 1e9)
+def test_every_candidate_of_a_baseline_is_held_against_its_own_row(baseline, tiny_bundle):
+    found = compare_with_baseline(tiny_bundle, baseline[0](), SETTLED)
+    assert [it.name for it in found.comparisons] == ["onnxruntime-cpu fp32", "onnxruntime-cpu fp16"]
+    found = compare_with_baseline(tiny_bundle, baseline[0](), SETTLED, only=("* fp16",))
+    assert [it.name for it in found.comparisons] == ["onnxruntime-cpu fp16"]
+
+
+def test_more_than_the_time_of_the_baseline_is_slower(baseline, tiny_bundle):
     write, result = baseline
     interval = Interval(1e-9, 1e-9)
     quick = [
@@ -176,16 +205,15 @@ def test_more_than_the_time_of_the_baseline_is_slower(baseline, tiny_bundle, mon
         )
         for row in result.rows
     ]
-    ended = bench("compare", tiny_bundle, "--baseline", write(rows=tuple(quick)))
-    assert ended.exit_code == 1
-    assert "is slower on onnxruntime-cpu fp32, onnxruntime-cpu fp16" in ended.stderr
+    found = compare_with_baseline(tiny_bundle, write(rows=tuple(quick)), SETTLED)
+    assert [it.verdict for it in found.comparisons] == ["slower", "slower"]
 
 
 def test_a_bundle_that_fails_where_its_baseline_ran_is_no_pass(baseline, make_bundle, with_member, tmp_path):
     broken = make_bundle("broken.mde")
     for precision in ("fp32", "fp16"):
         with_member(broken, f"graphs/{precision}.onnx", b"no graph")
-    ended = bench("compare", broken, "--baseline", baseline[0](), "--ci", tmp_path / "ci")
+    ended = bench("compare", broken, "--baseline", baseline[0](), "--effort", "brief", "--ci", tmp_path / "ci")
     assert ended.exit_code == 1
     assert "onnxruntime-cpu fp32: BadInputError" in ended.stderr
     assert not (tmp_path / "ci").exists()

@@ -5,7 +5,7 @@ import onnx.parser
 import pytest
 
 from mde_bench.machine.graph_work import Work, work_of
-from mde_bench.machine.nvidia import Chip
+from mde_bench.machine.nvidia import GpuSpec
 from mde_bench.machine.peaks import cpu_peaks, gpu_peaks, measure_cpu
 from mde_bench.machine.roofline import Spent, physics
 from mde_bench.run import carry_out
@@ -55,11 +55,11 @@ def test_a_processor_is_measured_where_the_bench_runs():
 
 def test_a_gpus_peaks_are_those_of_its_white_paper():
     # H100 SXM at 1.83 GHz: 989 T operations a second in dense FP16, 62 T in FP32; a multiply-add is two.
-    peaks = gpu_peaks(Chip("9.0", 132, 1.83e9, 3.35e12))
+    peaks = gpu_peaks(GpuSpec("9.0", 132, 1.83e9, 3.35e12))
     assert 2 * peaks.macs_per_s["fp16"] == pytest.approx(989e12, rel=0.01)
     assert 2 * peaks.macs_per_s["fp32"] == pytest.approx(62e12, rel=0.01)
     assert peaks.source == "datasheet"
-    assert gpu_peaks(Chip("99.0", 1, 1e9, None)) is None
+    assert gpu_peaks(GpuSpec("99.0", 1, 1e9, None)) is None
 
 
 def judged(backend_s, arithmetic="fp32", host_s=0.0, num_macs=GIGA, moved_bytes=0, **on_gpu):

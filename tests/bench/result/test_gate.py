@@ -9,11 +9,7 @@ from mde_bench import cli
 from mde_bench.report.ci import benchmark, junit, summary
 from mde_bench.result.gate import Check, checks, read_gate
 from mde_bench.run import carry_out
-from mde_bench.timing import interleave
-from mde_bench.timing.interleave import Effort
 from mde_runtime.errors import BadInputError
-
-BRIEF = Effort(num_rounds=4, block_s=0.002, min_calls=2, max_windows=1, max_warm_up_s=0.05)
 
 
 @pytest.fixture
@@ -87,12 +83,17 @@ def test_limits_of_another_protocol_are_a_breach(result, gate):
         ("p50_ms = 3", "outside a table"),
         ("", "holds no limit"),
         ("[a", "not TOML"),
-        ("protocol = 3", "protocol is the name"),
+        ("protocol = 3", "protocol is a name"),
     ],
 )
 def test_a_gate_that_could_never_fail_is_refused(gate, text, said):
     with pytest.raises(BadInputError, match=said):
         gate(text)
+
+
+def test_a_gate_that_is_not_there_is_refused_with_what_to_write(tmp_path):
+    with pytest.raises(BadInputError, match="no such file; write limits in TOML"):
+        read_gate(tmp_path / "gate.toml")
 
 
 def test_junit_has_a_case_for_every_check_and_a_failure_for_every_breach():
@@ -117,11 +118,11 @@ def test_the_benchmark_json_is_what_the_action_reads(result):
     assert all(entry["unit"] == "ms" and entry["value"] > 0 for entry in entries)
 
 
-def test_a_breach_ends_the_command_with_1_and_one_line_each(tiny_bundle, tiny_data, tmp_path, monkeypatch):
-    monkeypatch.setattr(interleave, "Effort", lambda: BRIEF)
+def test_a_breach_ends_the_command_with_1_and_one_line_each(tiny_bundle, tiny_data, tmp_path):
     (tmp_path / "gate.toml").write_text('["onnxruntime-cpu *"]\np50_ms = 1e-6\n')
     arguments = ["run", tiny_bundle, "--data", tiny_data, "--gate", tmp_path / "gate.toml", "--ci", tmp_path / "ci"]
-    ended = CliRunner().invoke(cli.main, [*map(str, arguments), "--allow-noisy"])
+    arguments += ["--effort", "brief", "--only", "onnxruntime-cpu *", "--allow-noisy"]
+    ended = CliRunner().invoke(cli.main, list(map(str, arguments)))
     assert ended.exit_code == 1
     assert sum("over 1e-06" in line for line in ended.stderr.splitlines()) == 2
     assert {path.name for path in (tmp_path / "ci").iterdir()} == {"junit.xml", "summary.md", "benchmark.json"}

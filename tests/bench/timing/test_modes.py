@@ -6,7 +6,11 @@ from mde_bench.machine.conditions import Moment
 from mde_bench.report.page import page
 from mde_bench.result.result import read_result, save
 from mde_bench.run import carry_out
-from mde_bench.timing.modes import Asked, paced_figures, sustained_figures
+from mde_bench.timing.candidates import named
+from mde_bench.timing.modes import MODES, ModeSettings
+from mde_bench.timing.modes.figures import ModeFigures, mode_file
+from mde_bench.timing.modes.paced import paced_figures
+from mde_bench.timing.modes.sustained import sustained_figures
 from mde_bench.timing.samples import Arrival
 from mde_runtime.errors import UsageError
 
@@ -35,8 +39,8 @@ def test_the_last_third_of_a_sustained_run_decides():
 
 
 def test_modes_are_measured_when_they_are_asked_for(tiny_plan, badly, tmp_path):
-    asked = Asked(("offline", "paced", "sustained"), fps=50, minutes=0.005)
-    result = carry_out(dataclasses.replace(tiny_plan(badly("steady", delay_us=1000)), asked=asked)).result
+    settings = ModeSettings(names=("offline", "paced", "sustained"), fps=50, minutes=0.005)
+    result = carry_out(dataclasses.replace(tiny_plan(badly("steady", delay_us=1000)), modes=settings)).result
     found = result.rows[0].modes
     assert 0 < found.offline.frames_per_s <= 1000  # a frame computes for a millisecond
     assert found.offline.interval_per_s.low <= found.offline.frames_per_s <= found.offline.interval_per_s.high
@@ -52,29 +56,49 @@ def test_modes_that_nobody_asked_for_are_not_measured(tiny_plan, badly):
 
 
 def test_frames_that_come_faster_than_they_are_answered_are_dropped(tiny_plan, badly):
-    asked = Asked(("paced",), fps=100)
-    result = carry_out(dataclasses.replace(tiny_plan(badly("steady", delay_us=25000)), asked=asked)).result
+    settings = ModeSettings(names=("paced",), fps=100)
+    result = carry_out(dataclasses.replace(tiny_plan(badly("steady", delay_us=25000)), modes=settings)).result
     paced = result.rows[0].modes.paced
     assert paced.num_dropped >= paced.num_frames / 3  # one in three is answered at the very best
     assert paced.num_late == paced.num_frames
 
 
-def test_only_what_was_asked_for_is_measured_beside_the_reference(tiny_plan, badly):
+def test_a_candidate_that_was_not_named_is_not_measured_in_a_mode(tiny_plan, badly):
+    reference, other = badly("steady"), dataclasses.replace(badly("steady"), name="two fp32")
+    plan = dataclasses.replace(tiny_plan(reference, other), only=("two *",), modes=ModeSettings(names=("offline",)))
+    first, second = carry_out(plan).result.rows
+    assert first.modes is None
+    assert second.modes.offline is not None
+
+
+def test_candidates_are_chosen_by_patterns_of_their_names(badly):
     one, two = (dataclasses.replace(badly("steady"), name=name) for name in ("one fp32", "two fp32"))
-    plan = tiny_plan(badly("steady"), one, two).asking(Asked(("offline",), only=("two *",)))
-    reference, row = carry_out(plan).result.rows
-    assert (reference.name, row.name) == ("steady", "two fp32")
-    assert reference.modes is None
-    assert row.modes.offline is not None
+    assert named([one, two], ()) == [one, two]
+    assert named([one, two], ("two *", "three")) == [two]
 
 
-def test_a_candidate_that_nobody_has_cannot_be_asked_for(tiny_plan, badly):
+def test_a_name_that_no_candidate_has_is_refused_with_those_that_there_are(badly):
     with pytest.raises(UsageError, match="no candidate is named nonsense; there are steady"):
-        tiny_plan(badly("steady")).asking(Asked(only=("nonsense",)))
+        named([badly("steady")], ("nonsense",))
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_every_mode_of_the_table_has_figures_words_and_rows_under_its_headings(tiny_plan, badly, name):
+    settings = ModeSettings(names=(name,), fps=100, minutes=0.002)
+    figures = carry_out(dataclasses.replace(tiny_plan(badly("steady")), modes=settings)).result.rows[0].modes
+    assert [each for each in MODES if getattr(figures, each)] == [name]
+    (said,) = figures.in_words()
+    assert said.startswith(name)
+    assert all(len(row) == len(mode_file(name).HEADINGS) for row in figures.rows(name))
+    assert figures.rows(name)
+
+
+def test_a_field_keeps_the_figures_of_every_mode():
+    assert [field.name for field in dataclasses.fields(ModeFigures)] == list(MODES)
 
 
 def test_a_report_shows_every_minute_of_a_sustained_run(tiny_plan, badly):
-    plan = dataclasses.replace(tiny_plan(badly("steady")), asked=Asked(("sustained",), minutes=0.005))
+    plan = dataclasses.replace(tiny_plan(badly("steady")), modes=ModeSettings(names=("sustained",), minutes=0.005))
     text = page(carry_out(plan), plan.scene)
     assert '<table id="sustained">' in text
     assert "sustained for 1 min: " in text

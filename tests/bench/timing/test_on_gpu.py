@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mde_bench.machine import nvidia
 from mde_bench.machine.conditions import Moment, conditions, moment
-from mde_bench.machine.nvidia import GpuMoment, chip, gpu_moment, memory_bytes_of
+from mde_bench.machine.nvidia import GpuMoment, gpu_moment, gpu_spec, memory_bytes_of, open_driver
 from mde_bench.report.table import on_gpu_of
 from mde_bench.result.gate import Gate, Limit, checks
 from mde_bench.run import carry_out
@@ -60,9 +59,10 @@ def test_the_gpus_memory_is_told_by_process(program):
     assert memory_bytes_of(1) is None
 
 
-def test_without_a_driver_there_is_no_chip(monkeypatch):
-    monkeypatch.setattr(nvidia, "DRIVER", "libnobody.so.1")
-    assert chip() is None
+def test_without_a_driver_there_is_no_gpu():
+    assert gpu_spec("libnobody.so.1") is None
+    with pytest.raises(MachineError, match=r"driver is not installed\); run this where there is one"):
+        open_driver("libnobody.so.1")
 
 
 @dataclasses.dataclass
@@ -234,7 +234,7 @@ def real_cuda():
 
 @pytest.mark.gpu
 def test_a_real_gpus_clock_and_datasheet_are_known(real_cuda):
-    found = chip()
+    found = gpu_spec()
     assert found is not None
     assert found.num_multiprocessors == real_cuda.gpu().num_multiprocessors
     assert found.clock_hz > 1e8

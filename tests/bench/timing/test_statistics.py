@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mde_bench.compare.bundles import LEVEL, LOOKS
+from mde_bench.timing.effort import EFFORTS
 from mde_bench.timing.statistics import latency, percentile, ratio, signed_ranks
 
 
@@ -78,9 +78,17 @@ def test_signed_ranks_give_wilcoxons_interval():
     assert (interval.low, interval.high) == (averages[3], averages[-4])
 
 
+EACH_EFFORT = pytest.mark.parametrize("launches", [each.launches for each in EFFORTS.values()], ids=EFFORTS)
+
+
+@EACH_EFFORT
+def test_a_look_has_enough_launches_for_its_level(launches):
+    assert signed_ranks(np.ones(launches.looks[0]), launches.level)[1].low == 1
+
+
 def test_too_few_values_decide_nothing():
-    assert signed_ranks(np.ones(10), LEVEL)[1].low == -np.inf
-    assert signed_ranks(np.ones(LOOKS[0]), LEVEL)[1].low == 1
+    assert signed_ranks(np.ones(10), 0.001)[1].low == -np.inf
+    assert signed_ranks(np.ones(11), 0.001)[1].low == 1
 
 
 def test_one_wild_value_hardly_moves_the_centre_or_the_interval():
@@ -91,11 +99,16 @@ def test_one_wild_value_hardly_moves_the_centre_or_the_interval():
     assert widened.width < 2 * interval.width
 
 
+NUM_DRAWS = 300
+
+
+@EACH_EFFORT
 @pytest.mark.parametrize("draw", ["normal", "standard_cauchy"])
-def test_over_all_looks_equal_bundles_are_called_different_in_under_one_percent(draw):
-    ratios = getattr(rng(), draw)(size=(600, LOOKS[-1]))
+def test_equal_bundles_are_called_different_no_more_often_than_the_effort_states(launches, draw):
+    ratios = getattr(rng(), draw)(size=(NUM_DRAWS, launches.looks[-1]))
     alarms = [
-        any((found := signed_ranks(launches[:look], LEVEL)[1]).low > 0 or found.high < 0 for look in LOOKS)
-        for launches in ratios
+        any((found := signed_ranks(row[:look], launches.level)[1]).low > 0 or found.high < 0 for look in launches.looks)
+        for row in ratios
     ]
-    assert np.mean(alarms) < 0.01  # 0.003 in truth; 600 draws scatter by 0.002
+    stated = launches.false_alarm_share
+    assert np.mean(alarms) <= stated + 3 * np.sqrt(stated / NUM_DRAWS)  # three standard deviations of the count

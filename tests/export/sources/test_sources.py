@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -258,6 +259,17 @@ def test_external_data_that_leaves_the_folder_or_does_not_fit_is_refused(foreign
     result = mde_export(*foreign, *FITTED)
     assert result.exit_code == 3
     assert repr(where) in result.stderr
+
+
+def test_external_data_in_a_fifo_is_refused_and_not_waited_for(foreign, tmp_path):
+    os.mkfifo(tmp_path / "weights.bin")
+    model = onnx.load(foreign[0])
+    empty = model.graph.initializer.add(name="empty", dims=[0], data_type=onnx.TensorProto.FLOAT)
+    point_outside(empty, "weights.bin")
+    foreign[0].write_bytes(model.SerializeToString())
+    result = mde_export(*foreign, *FITTED)
+    assert result.exit_code == 3
+    assert "weights.bin: is a FIFO, which is not read" in result.stderr
 
 
 def test_external_data_beside_the_model_is_read(foreign, tmp_path):

@@ -10,8 +10,10 @@ from PIL import Image
 
 from mde_runtime.contract import MAX_SIDE_PX
 from mde_runtime.errors import BadInputError, reason_of
+from mde_runtime.files import check_regular
 from mde_runtime.sources.pictures import read_picture
 
+FEWER_BITS = ("L;2", "L;4")  # Pillow's names of what it decodes
 # numpy parses a header as Python, and has an error for every way that it can be damaged
 DAMAGED_HEADER = (OSError, ValueError, EOFError, SyntaxError, OverflowError, TokenError, TypeError, RecursionError)
 BITS_OF_MODE = {"L": 8, "I;16": 16, "I;16B": 16, "I": 16}  # Pillow's names; its older versions widen 16 bits to "I"
@@ -28,6 +30,7 @@ def read_depth_npy(path: Path) -> npt.NDArray[np.float32]:
     Raises BadInputError that names a file which is missing, damaged, of another shape or type, or holds NaN or Inf.
     """
     try:
+        check_regular(path)
         stored = np.load(path, mmap_mode="r", allow_pickle=False)  # the header alone: shapes are checked before memory
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; copy the data set anew") from error
@@ -56,10 +59,13 @@ class Levels:
 def read_levels(path: Path) -> Levels:
     """A grey PNG of 8 or 16 bits, as stored. Raises BadInputError that names a file which is anything else."""
     try:
+        check_regular(path)
         with Image.open(path, formats=("PNG",)) as image:
             _check_shape(path, (image.height, image.width))
             if image.mode not in BITS_OF_MODE:
                 raise BadInputError(f"{path}: a picture of mode {image.mode}; depth is a grey PNG of 8 or 16 bits")
+            if any(tile[3] in FEWER_BITS for tile in image.tile):  # Pillow would stretch them to 255
+                raise BadInputError(f"{path}: a grey PNG of fewer than 8 bits; depth has 8 or 16")
             return Levels(np.asarray(image).astype(np.uint16), BITS_OF_MODE[image.mode])
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; copy the data set anew") from error
