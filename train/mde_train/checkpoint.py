@@ -19,6 +19,7 @@ from mde_runtime import files, records
 from mde_runtime.bundle import read_bundle
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError, UsageError, reason_of
+from mde_runtime.numbers import shown
 from mde_train import torch_files
 from mde_train.models import MODELS, build_model, model_named, options_of
 from mde_train.stored_values import check_fit, check_heldout, contract_of, json_of, text_of
@@ -79,7 +80,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     model = text_of(path, content, "model")
     if model not in MODELS:
-        raise BadInputError(f"{path}: model {model!r} is unknown here; the models are {', '.join(MODELS)}")
+        raise BadInputError(f"{path}: model {shown(model)} is unknown here; the models are {', '.join(MODELS)}")
     options = json_of(path, content, "model_options", dict[str, Any])
     recipe = json_of(path, content, "recipe", Any)
     contract = contract_of(path, content)
@@ -191,7 +192,7 @@ def _network(path: Path, model: str, options: dict[str, Any], state: object) -> 
             f"mde-train --init {path.name}"
         )
     if not isinstance(state, Mapping):
-        raise BadInputError(f"{path}: damaged checkpoint: network is {type(state).__name__}; copy it again")
+        raise BadInputError(f"{path}: holds no weights by name where they belong; copy it again")
     try:
         with torch.device("meta"):
             outline = build_model(model, **options)

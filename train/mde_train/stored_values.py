@@ -18,7 +18,7 @@ def text_of(path: Path, content: Mapping[str, Any], key: str) -> str:
         raise BadInputError(f"{path}: damaged checkpoint, without {key!r}; copy it again")
     value = content[key]
     if not isinstance(value, str):
-        raise BadInputError(f"{path}: damaged checkpoint: {key} is {type(value).__name__}, not text; copy it again")
+        raise BadInputError(f"{path}: damaged checkpoint, with values of another type: {key} is no text; copy it again")
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -42,13 +42,20 @@ def contract_of(path: Path, content: Mapping[str, Any]) -> Contract:
 
 def check_plain(path: Path, what: str, value: object) -> None:
     """Raise BadInputError unless a value is a dense tensor of real numbers, all of which the file holds."""
-    if not isinstance(value, Tensor):
-        raise BadInputError(f"{path}: {what} is {type(value).__name__}, not a tensor; copy it again")
-    if value.is_nested or value.layout != torch.strided or value.is_quantized or value.is_complex():
-        kind = "nested" if value.is_nested else f"{value.layout}, {value.dtype}".replace("torch.", "")
-        raise BadInputError(f"{path}: {what} is a tensor of another kind ({kind}); save it dense, in real numbers")
-    if value.device.type != "cpu" or not _holds_all(value):
+    if not _is_plain(value):
+        raise BadInputError(f"{path}: {what} is no dense tensor of real numbers; copy it again")
+    assert isinstance(value, Tensor)
+    if not _holds_all(value):
         raise BadInputError(f"{path}: {what} claims more numbers than the file holds; copy it again")
+
+
+def _is_plain(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"  # not "meta", which has no numbers
+        and not (value.is_quantized or value.is_nested or value.is_complex())
+    )
 
 
 def _holds_all(tensor: Tensor) -> bool:
@@ -68,7 +75,7 @@ def check_heldout(path: Path, frames: object, depth_m: object, contract: Contrac
         raise BadInputError(f"{path}: its held-out frames do not fit its contract; copy the checkpoint again")
     if depth_m.requires_grad or not torch.isfinite(depth_m).all() or (depth_m < 0).any():
         raise BadInputError(
-            f"{path}: its held-out depth is not all metres of 0 or more (NaN, infinity or negative); copy it again"
+            f"{path}: its held-out depth is NaN, infinite or negative, or wants a gradient; copy the checkpoint again"
         )
 
 
@@ -88,7 +95,7 @@ def check_fit(path: Path, state: Mapping[str, Any], wanted: Mapping[str, Tensor]
             raise BadInputError(
                 f"{path}: the weight {name} is {tuple(state[name].shape)}, the network's is {tuple(value.shape)}"
             )
-        if state[name].is_floating_point() != value.is_floating_point():
+        if value.is_floating_point() and not state[name].is_floating_point():  # half of a counter is a counter
             raise BadInputError(
                 f"{path}: the weight {name} is {state[name].dtype}, the network's is {value.dtype}; copy it again"
             )

@@ -165,6 +165,8 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
                     f"{path}: a picture of mode {image.mode} with more than 8 bits a colour; convert it first"
                 )
             return np.asarray(_upright(image).convert("RGB"))
+    except MemoryError as error:
+        raise BadInputError(f"{path}: does not fit into this machine's memory; make it smaller") from error
     except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:  # a TIFF's odd types
         raise BadInputError(
             f"{path}: not a picture that can be read ({error}); copy it again, or save it anew"
