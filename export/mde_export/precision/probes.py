@@ -10,8 +10,8 @@ from mde_export.judge.evidence import Evidence, Frames
 from mde_export.judge.extremes import extreme_frames
 from mde_runtime.evenly_spaced import evenly_spaced
 
-NUM_OWN_FRAMES = 8  # of the user's, as they are
-NUM_VARIED_FRAMES = 3  # of the user's, each in three variants
+NUM_OWN_FRAMES = 5  # of the user's, as they are
+NUM_VARIED_FRAMES = 2  # of the user's, each in three variants
 DARKER = 8  # times darker: a street lamp for a cloudy day
 
 

@@ -1,6 +1,7 @@
 """How large and how small the values inside a network become, tensor by tensor, and what of that half cannot hold."""
 
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from mde_export.judge.evidence import Frames
 from mde_export.judge.execute import Executor
 from mde_export.precision.half import FLOAT, LARGEST_HALF, SMALLEST_NORMAL_HALF
 from mde_runtime.certificate import Island
+from mde_runtime.machine import this_machine
 
 HEADROOM = 2.0  # the camera will meet brighter scenes than the frames at hand: half of half's range is left free
 # Inputs whose relative error becomes the result's, so that a small value counts as much as a large one.
@@ -27,7 +29,7 @@ class Range:
     """The magnitudes of a tensor over some frames. NaN where a value is."""
 
     largest: float
-    smallest: float  # above 0; inf: there is none
+    smallest: float  # above 0; inf: there is none, or it does not count
 
     def joined(self, largest: npt.ArrayLike, smallest: npt.ArrayLike) -> "Range":
         """The range over one more frame."""
@@ -38,20 +40,33 @@ def ranges(model: ir.Model, frames: Frames, names: Collection[str] | None = None
     """The range of tensors of the graph over all frames, by name. names: None: every float tensor of the network."""
     names = _of_network(model) if names is None else names
     values = [value for node in model.graph for value in node.outputs if value.name in names]
+    counting = _of_divisors(model)
     watched = model.clone()
     inside = {value.name: value for node in watched.graph for value in node.outputs}
     watching = Ops("range")
     zero, infinity = watching.floats(0.0, "zero"), watching.floats(np.inf, "infinity")
-    outputs = [_watch(watching, inside[value.name], zero, infinity) for value in values]
+    outputs = {}
+    for value in values:
+        magnitude = watching("Abs", [inside[value.name]], f"{value.name}/magnitude")
+        outputs[value.name, "largest"] = watching("ReduceMax", [magnitude], f"{value.name}/largest", {"keepdims": 0})
+        if value.name in counting:
+            is_zero = watching("Equal", [magnitude, zero], f"{value.name}/is_zero")
+            above_zero = watching("Where", [is_zero, infinity, magnitude], f"{value.name}/above_zero")
+            smallest = watching("ReduceMin", [above_zero], f"{value.name}/smallest", {"keepdims": 0})
+            outputs[value.name, "smallest"] = smallest
+    for output in outputs.values():
+        output.type, output.shape = ir.TensorType(FLOAT), ir.Shape([])
     watching.register_initializers(watched.graph)
     watched.graph.extend(watching.nodes)
-    watched.graph.outputs.extend(output for pair in outputs for output in pair)
+    watched.graph.outputs.extend(outputs.values())
     session = Executor(to_bytes(watched), literal=True)
     found = dict.fromkeys((str(value.name) for value in values), Range(0.0, np.inf))
-    for index in range(len(frames)):
-        answer = session.run({FRAME: frames[index : index + 1]})
-        for name, (largest, smallest) in zip(found, outputs, strict=True):
-            found[name] = found[name].joined(answer[str(largest.name)], answer[str(smallest.name)])
+    with ThreadPoolExecutor(this_machine().num_cores) as pool:
+        singles = [{FRAME: frames[index : index + 1]} for index in range(len(frames))]
+        for answer in pool.map(session.run, singles):
+            of_frame = {key: answer[str(output.name)] for key, output in outputs.items()}
+            for name in found:
+                found[name] = found[name].joined(of_frame[name, "largest"], of_frame.get((name, "smallest"), np.inf))
     return found
 
 
@@ -136,17 +151,18 @@ def _of_network(model: ir.Model) -> set[str]:
     return {value.name for value in values if value.dtype == FLOAT and value.name}
 
 
-def _watch(watching: Ops, value: ir.Value, zero: ir.Value, infinity: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """The outputs that give the largest |x| of a tensor, and the smallest above 0."""
-    magnitude = watching("Abs", [value], f"{value.name}/magnitude")
-    is_zero = watching("Equal", [magnitude, zero], f"{value.name}/is_zero")
-    above_zero = watching("Where", [is_zero, infinity, magnitude], f"{value.name}/above_zero")
-    found = (
-        watching("ReduceMax", [magnitude], f"{value.name}/largest", {"keepdims": 0}),
-        watching("ReduceMin", [above_zero], f"{value.name}/smallest", {"keepdims": 0}),
-    )
-    for output in found:
-        output.type, output.shape = ir.TensorType(FLOAT), ir.Shape([])
+def _of_divisors(model: ir.Model) -> set[str | None]:
+    """The tensors whose smallest value counts: divisors and the like, and what these are made of."""
+    border = [value for node in model.graph for value in (_divisor(node),) if value is not None]
+    found: set[str | None] = set()
+    while border:
+        value = border.pop()
+        producer = value.producer()
+        if value.name in found:
+            continue
+        found.add(value.name)
+        if producer is not None and (producer.op_type in REDUCING | ELEMENT_BY_ELEMENT or _is_square(producer)):
+            border.extend(source for source in producer.inputs if source is not None)
     return found
 
 

@@ -107,6 +107,16 @@ def test_the_certificate_states_the_figure_with_sums_in_half_of_the_worst_frames
     assert stated.rmse_worst_m >= alone.rmse_worst_m > 0
 
 
+def test_a_sum_that_overflows_in_half_alone_is_stated_by_its_count(world):
+    ups = [2000.0] * 96 + [-1999.0] * 96  # up to 96000 and back to 48
+    wide = f"[wide] t = Concat <axis = 1> ({', '.join(['b'] * 64)}) [layer] o = Conv (t, ups) [less] p = Mul (o, k) "
+    model, evidence = world(wide + "[join] c = Concat <axis = 1> (p, p, p)", ups=ups, k=1 / 64)
+    trial = with_half_sums(lowered_to_fp16(model, evidence, silent), evidence, silent)
+    assert trial.breaches == ()
+    assert trial.half_accumulation.num_nonfinite > 0
+    assert np.isfinite(trial.half_accumulation.rmse_worst_m)  # JSON knows no NaN
+
+
 def test_fp16_alone_has_that_figure(long_sums):
     model, evidence = long_sums
     trial = attempt("fp32", to_bytes(model), evidence)

@@ -73,8 +73,8 @@ def test_the_probing_frames_hold_the_users_own_and_all_that_a_camera_may_send(wo
     assert {0, 255} <= {int(frame.min()) for frame in frames if frame.min() == frame.max()}
 
 
-def test_the_range_of_a_tensor_is_that_of_all_frames_and_a_zero_is_not_small(world):
-    model, _ = world("c = Relu (b)")
+def test_the_range_of_a_divisor_is_that_of_all_frames_and_a_zero_is_not_small(world):
+    model, _ = world("[divide] q = Div (one, b) c = Relu (q)", one=1.0)
     frames = np.zeros((2, 12, 20, 3), np.uint8)
     frames[1] = 51
     frames[1, :6] = 102
