@@ -1,7 +1,7 @@
 import sys
 
 HEAVY = {"torch", "torchvision", "lightning", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "openvino", "tensorrt"}
-HEAVY |= {"tensorrt_rtx", "scipy", "skimage", "PIL"}
+HEAVY |= {"tensorrt_rtx", "scipy", "skimage", "PIL", "numpy"}
 
 # Ask a command, and every command in it, for help; then print what was loaded.
 ALL_HELP = """

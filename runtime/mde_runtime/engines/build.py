@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mde_runtime import cache, files, process
+from mde_runtime import files, process
 from mde_runtime.engines.flavours import Flavour, library_of
 from mde_runtime.engines.listening import BuildLog, build_monitor
 from mde_runtime.errors import MachineError, UsageError
@@ -126,6 +126,8 @@ def _build(
         cause = log.cause(UNRELATED)
         raise RefusedError(f"{name} cannot build the graph: {cause}; {REMEDY}", regions_of(cause))
     if timing_cache is not None:
+        from mde_runtime import cache  # it loads numpy, which --help spares
+
         cache.write(timing_cache, bytes(config.get_timing_cache().serialize()))
     return bytes(built)
 
