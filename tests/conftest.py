@@ -13,9 +13,10 @@ from PIL import Image
 
 from mde_runtime import files, parity
 from mde_runtime.bundle import MANIFEST, Golden, Provenance, stored_zip, write_bundle
-from mde_runtime.certificate import SCHEMA, Certificate, Island, Precision
+from mde_runtime.certificate import SCHEMA, Certificate, Island
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
 from mde_runtime.parity import Limits
+from mde_runtime.precision import Precision
 
 HEIGHT_PX, WIDTH_PX = 24, 32
 

@@ -17,8 +17,8 @@ from mde_bench.timing.modes import NO_MODES, ModeSettings
 from mde_bench.timing.worker import CALL_TIMEOUT_S
 from mde_runtime import files
 from mde_runtime.bundle import graph_name, read_bundle
-from mde_runtime.certificate import Precision
 from mde_runtime.machine import this_machine
+from mde_runtime.precision import Precision
 from mde_runtime.protocols import open_protocol
 
 FALLBACK_REFERENCE = "onnxruntime-cpu"

@@ -1,29 +1,27 @@
 """mde-export: a model in, a bundle with certificates out, or a clear refusal."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from mde_export.choices import Accumulation, EngineChoice, GoldenFrames
+from mde_export.precision.target_table import TARGETS
 from mde_runtime.command import PATH, Command, Real, Several, Whole, say
-from mde_runtime.contract import MAX_FAR_M, MAX_SIDE_PX
+from mde_runtime.contract import MAX_FAR_M, MAX_SIDE_PX, ColourOrder, Distance, Interpolation, Kind, Resize
 from mde_runtime.engines.build import MAX_BATCH
 from mde_runtime.errors import MachineError
 
 if TYPE_CHECKING:
     from mde_export.camera.fit import Fit
-    from mde_export.engine import EngineChoice
     from mde_export.export import Exported
-    from mde_export.precision.emulate import Accumulation
-    from mde_runtime.certificate import Certificate, Precision
+    from mde_runtime.certificate import Certificate
+    from mde_runtime.precision import Precision
 
-TARGETS = ("jetpack6", "jetpack7", "trt11", "rtx", "cpu")  # the keys of targets.TARGETS, whose imports --help spares
 # Dense Tensor Cores over plain FP32: 16 on an A100 (312 and 19.5 TFLOP/s in NVIDIA's data sheet), less on most others.
 MOST_TIMES_FASTER = 16
-KINDS = ("metric_depth", "inverse_depth", "relative_inverse_depth")
-ACCUMULATIONS = ("float", "half")
-ENGINES = ("auto", "none", "tensorrt", "tensorrt-rtx")
-
 
 SIZE = Several(Whole(1, MAX_SIDE_PX), "x", "480x640")  # height, width; px
 BATCH = Several(Whole(1, MAX_BATCH), ":", "1:4:16")  # fewest, usual, most frames at once
@@ -39,6 +37,55 @@ def _in_order(
     return value
 
 
+# In place of a contract.json. `pad` is left out: it needs the multiples of a side, which only the file can say.
+CONTRACT_FLAGS = (
+    click.option("--network-size", type=SIZE, metavar="HxW", help="In place of --contract: the network's input, px."),
+    click.option("--colour", type=click.Choice(get_args(ColourOrder)), help="The same: channel order of the frames."),
+    click.option(
+        "--resize",
+        type=click.Choice([name for name in get_args(Resize) if name != "pad"]),
+        help="The same: how frames come to the network's size.",
+    ),
+    click.option(
+        "--interpolation", type=click.Choice(get_args(Interpolation)), help="The same: to the network and back."
+    ),
+    click.option(
+        "--antialias/--no-antialias", default=None, help="The same: whether resizing averages when it shrinks."
+    ),
+    click.option("--mean", type=COLOURS, metavar="R,G,B", help="The same: mean of colours from 0 to 1."),
+    click.option("--std", type=COLOURS, metavar="R,G,B", help="The same: standard deviation of colours from 0 to 1."),
+    click.option("--kind", type=click.Choice(get_args(Kind)), help="The same: what the map holds."),
+    click.option("--range", "range_m", type=RANGE, metavar="NEAR:FAR", help="The same: depths to clip to, metres."),
+    click.option(
+        "--distance",
+        type=click.Choice(get_args(Distance)),
+        help="The same: along the optical axis, or along the pixel's ray.",
+    ),
+)
+DESCRIBED = (
+    "network_size",
+    "colour",
+    "resize",
+    "interpolation",
+    "antialias",
+    "mean",
+    "std",
+    "kind",
+    "range_m",
+    "distance",
+)
+
+
+def contract_flags(run: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say a contract, as one argument: `described`, by name."""
+
+    @functools.wraps(run)
+    def gathered(**given: object) -> None:
+        run(described={name: given.pop(name) for name in DESCRIBED}, **given)
+
+    return functools.reduce(lambda command, option: option(command), reversed(CONTRACT_FLAGS), gathered)
+
+
 @click.command(cls=Command)
 @click.argument("model")
 @click.option("-o", "--out", type=PATH, help="The bundle to write.  [default: MODEL's name with .mde]")
@@ -46,20 +93,7 @@ def _in_order(
 @click.option("--int8", is_flag=True, help="Add an INT8 graph: a quarter of the size, less accurate; see its figure.")
 @click.option("--frames", type=PATH, metavar="DIR", help="Judge on these: a data set or pictures, 64 or more.")
 @click.option("--contract", type=PATH, metavar="FILE", help="What the network expects and gives, as contract.json.")
-@click.option("--network-size", type=SIZE, metavar="HxW", help="In place of --contract: the network's input, px.")
-@click.option("--colour", type=click.Choice(("rgb", "bgr")), help="Likewise: the camera's order of colours.")
-@click.option(
-    "--resize", type=click.Choice(("stretch", "letterbox", "crop")), help="Likewise: how frames come to size."
-)
-@click.option("--interpolation", type=click.Choice(("bilinear", "bicubic")), help="Likewise, to the network and back.")
-@click.option("--antialias/--no-antialias", default=None, help="Likewise: whether resizing averages when it shrinks.")
-@click.option("--mean", type=COLOURS, metavar="R,G,B", help="Likewise: of colours from 0 to 1.")
-@click.option("--std", type=COLOURS, metavar="R,G,B", help="Likewise: standard deviation of colours from 0 to 1.")
-@click.option("--kind", type=click.Choice(KINDS), help="Likewise: what the map holds.")
-@click.option("--range", "range_m", type=RANGE, metavar="NEAR:FAR", help="Likewise: depths to clip to, metres.")
-@click.option(
-    "--distance", type=click.Choice(("z", "ray")), help="Likewise: along the optical axis, or the pixel's ray."
-)
+@contract_flags
 @click.option("--weights", type=PATH, metavar="FILE", help="Weights for package.module:build.")
 @click.option("--output", metavar="NAME|INDEX", help="Which output of the network is the map, where it has several.")
 @click.option("--source-size", type=SIZE, metavar="HxW", help="For camera frames of another size, px.")
@@ -80,22 +114,27 @@ def _in_order(
 )
 @click.option(
     "--engine",
-    type=click.Choice(ENGINES),
+    type=click.Choice(get_args(EngineChoice)),
     default="auto",
     show_default=True,
     help="auto: TensorRT where it and a GPU are, else how to build it on the device.",
 )
-@click.option("--target", type=click.Choice(TARGETS), help="Refuse or keep in FP32 what this device cannot.")
+@click.option(
+    "--target",
+    type=click.Choice(tuple(TARGETS)),
+    help="Target device: refuse operators it lacks, keep in FP32 what it cannot run in half. "
+    + " ".join(f"{name}: {target.help}." for name, target in TARGETS.items()),
+)
 @click.option(
     "--accumulation",
-    type=click.Choice(ACCUMULATIONS),
+    type=click.Choice(get_args(Accumulation)),
     default="float",
     show_default=True,
     help="half: FP16 must pass with sums of products in half as well, as some kernels add them.",
 )
 @click.option(
     "--golden",
-    type=click.Choice(("heldout", "synth")),
+    type=click.Choice(get_args(GoldenFrames)),
     default="heldout",
     show_default=True,
     help="Frames that the bundle carries to verify devices; synth: rendered, so that private data stays private.",
@@ -111,16 +150,7 @@ def main(
     int8: bool,
     frames: Path | None,
     contract: Path | None,
-    network_size: tuple[int, int] | None,
-    colour: "Literal['rgb', 'bgr'] | None",
-    resize: "Literal['stretch', 'letterbox', 'crop'] | None",
-    interpolation: "Literal['bilinear', 'bicubic'] | None",
-    antialias: bool | None,
-    mean: tuple[float, float, float] | None,
-    std: tuple[float, float, float] | None,
-    kind: "Literal['metric_depth', 'inverse_depth', 'relative_inverse_depth'] | None",
-    range_m: tuple[float, float] | None,
-    distance: "Literal['z', 'ray'] | None",
+    described: dict[str, Any],
     weights: Path | None,
     output: str | None,
     source_size: tuple[int, int] | None,
@@ -128,10 +158,10 @@ def main(
     shift: float | None,
     measured: Path | None,
     batch: tuple[int, int, int] | None,
-    engine: "EngineChoice",
+    engine: EngineChoice,
     target: str | None,
-    accumulation: "Accumulation",
-    golden: Literal["heldout", "synth"],
+    accumulation: Accumulation,
+    golden: GoldenFrames,
     emit: Path | None,
     keep_rejected: Path | None,
     explain: bool,
@@ -170,18 +200,7 @@ def main(
         precisions=tuple(precision for precision, is_wanted in wanted.items() if is_wanted),
         frames=frames,
         contract=contract,
-        described=Described(
-            network_size=network_size,
-            colour=colour,
-            resize=resize,
-            interpolation=interpolation,
-            antialias=antialias,
-            mean=mean,
-            std=std,
-            kind=kind,
-            range_m=range_m,
-            distance=distance,
-        ),
+        described=Described(**described),
         weights=weights,
         output=output,
         source_size=source_size,
@@ -261,7 +280,7 @@ def _accuracy(certificate: "Certificate") -> str:
     return f"; RMSE to the true depth {graph_m:.3f} m, the original's {original_m:.3f} m"
 
 
-def _say_about_the_engine(exported: "Exported", choice: "EngineChoice") -> None:
+def _say_about_the_engine(exported: "Exported", choice: EngineChoice) -> None:
     if exported.engine is not None:
         say(
             f"The {exported.engine.flavour} {exported.engine.version} engine is unverified: it has not run. "

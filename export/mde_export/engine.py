@@ -4,21 +4,21 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import onnx_ir as ir
 
+from mde_export.choices import EngineChoice
 from mde_export.graph.stages import is_stage
 from mde_export.judge.certify import Trial
 from mde_export.judge.evidence import Evidence
 from mde_export.precision.islands import REFUSED, names_in
 from mde_export.steps import Step
-from mde_runtime.certificate import Island, Precision
+from mde_runtime.certificate import Island
 from mde_runtime.engines.build import BuildOptions, RefusedError, build_engine
 from mde_runtime.engines.flavours import Flavour, version_of
 from mde_runtime.errors import MachineError
+from mde_runtime.precision import Precision
 
-EngineChoice = Literal["auto", "none", "tensorrt", "tensorrt-rtx"]
 SUFFIXES: dict[Flavour, str] = {"tensorrt": ".engine", "tensorrt-rtx": ".rtx.engine"}
 
 

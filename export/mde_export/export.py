@@ -28,9 +28,10 @@ from mde_export.sources import Source, open_source, precisions_of
 from mde_export.steps import Step
 from mde_runtime import files, records
 from mde_runtime.bundle import Provenance, write_bundle
-from mde_runtime.certificate import Certificate, Precision
+from mde_runtime.certificate import Certificate
 from mde_runtime.contract import Contract
 from mde_runtime.parity import AIM
+from mde_runtime.precision import Precision
 
 NUM_NAMED = 3  # activations that a warning names
 TOOLS = ("onnx", "onnx-ir", "onnxruntime", "numpy")

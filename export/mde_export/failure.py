@@ -11,9 +11,10 @@ from mde_export.judge.certify import Trial
 from mde_export.judge.evidence import Evidence, Frames
 from mde_export.precision.ranges import largest_magnitudes
 from mde_runtime import files, records
-from mde_runtime.certificate import Island, Precision
+from mde_runtime.certificate import Island
 from mde_runtime.errors import VerdictError
 from mde_runtime.parity import Parity
+from mde_runtime.precision import Precision
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 from mde_export.failure import rejected_graph
 from mde_export.request import Request
 from mde_runtime import files
-from mde_runtime.certificate import Precision
 from mde_runtime.errors import UsageError
+from mde_runtime.precision import Precision
 
 
 def emitted(request: Request, precisions: Sequence[Precision]) -> list[Path]:

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
 
-from mde_export.engine import EngineChoice
-from mde_export.precision.emulate import Accumulation
+from mde_export.choices import Accumulation, EngineChoice, GoldenFrames
 from mde_runtime import records
 from mde_runtime.bundle import SUFFIX
-from mde_runtime.certificate import Precision
-from mde_runtime.contract import Contract
+from mde_runtime.contract import ColourOrder, Contract, Distance, Interpolation, Kind, Resize
 from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.precision import Precision
 
 Batch = tuple[int, int, int]
 Size = tuple[int, int]  # height, width; px
@@ -24,15 +22,15 @@ class Described:
     """What the flags say; None is what they do not. Nothing has a default: a guess would be wrong metres."""
 
     network_size: Size | None = None  # of the network's input
-    colour: Literal["rgb", "bgr"] | None = None  # of the camera's frame
-    resize: Literal["stretch", "letterbox", "crop"] | None = None
-    interpolation: Literal["bilinear", "bicubic"] | None = None  # to the network, and of its map back to the frame
+    colour: ColourOrder | None = None  # of the camera's frame
+    resize: Resize | None = None
+    interpolation: Interpolation | None = None  # to the network, and of its map back to the frame
     antialias: bool | None = None
     mean: Colours | None = None
     std: Colours | None = None
-    kind: Literal["metric_depth", "inverse_depth", "relative_inverse_depth"] | None = None
+    kind: Kind | None = None
     range_m: tuple[float, float] | None = None
-    distance: Literal["z", "ray"] | None = None
+    distance: Distance | None = None
 
     @property
     def said(self) -> list[str]:
@@ -60,7 +58,7 @@ class Request:
     target: str | None = None  # a key of `targets.TARGETS`; None: what all of them read
     accumulation: Accumulation = "float"  # of FP16's products; half: it must pass with sums in half as well
     engine: EngineChoice = "auto"
-    golden: Literal["heldout", "synth"] = "heldout"  # the frames that go into the bundle; synth: rendered, private data
+    golden: GoldenFrames = "heldout"  # the frames that go into the bundle; synth: rendered, private data
     emit: Path | None = None  # a folder for the plain graphs, the contract and the engine
     keep_rejected: Path | None = None  # a folder for a graph that fails, and a report on it
 

@@ -12,8 +12,8 @@ import onnxruntime as ort
 from lab.subjects.fixed_batch import ByBatch, with_batch
 from mde_bench.timing.candidates import Answer, Depth, Frame
 from mde_runtime.bundle import read_bundle
-from mde_runtime.certificate import Precision
 from mde_runtime.errors import MachineError
+from mde_runtime.precision import Precision
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 EXACT = {"cpu": {}, "cuda": {"use_tf32": "0"}}  # TF32 rounds FP32 to 10 bits of mantissa, and is on by default

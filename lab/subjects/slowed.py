@@ -5,7 +5,7 @@ import time
 from mde_bench.subjects.estimator import Estimator
 from mde_bench.subjects.estimator import open_subject as open_estimator
 from mde_bench.timing.candidates import Answer, Depth, Frame
-from mde_runtime.certificate import Precision
+from mde_runtime.precision import Precision
 
 
 def open_subject(bundle: str, backend: str, precision: Precision, num_threads: int, slower_permille: int) -> "Slowed":

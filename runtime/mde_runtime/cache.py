@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime import files, records
-from mde_runtime.certificate import Precision
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.machine import this_machine
+from mde_runtime.precision import Precision
 
 VARIABLE = "MDE_CACHE"
 LAYOUT = "2"  # of an entry; those of another one lie under other names

@@ -2,17 +2,15 @@
 
 import math
 from dataclasses import astuple, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from mde_runtime import records
 from mde_runtime.contract import FromNetwork
 from mde_runtime.errors import BadInputError
 from mde_runtime.parity import AIM, Limits, Parity
+from mde_runtime.precision import Precision
 
 SCHEMA = 2
-
-Precision = Literal["fp32", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True)

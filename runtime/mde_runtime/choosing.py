@@ -8,8 +8,8 @@ from mde_runtime import verify
 from mde_runtime.backends import BACKENDS, Graph, Session, open_session
 from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_ranking, take_ignored
-from mde_runtime.certificate import PRECISIONS, Precision
 from mde_runtime.errors import BadInputError, MachineError, UsageError, VerdictError, one_line
+from mde_runtime.precision import PRECISIONS, Precision
 from mde_runtime.verify import Verification
 
 AUTO = "auto"

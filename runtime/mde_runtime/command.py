@@ -56,6 +56,9 @@ class Real(click.FloatRange):
             self.fail(str(error), param, ctx)
         return super().convert(number, param, ctx)
 
+    def _describe_range(self) -> str:  # click's own: without bounds it shows x<=None
+        return "" if self.min is None and self.max is None else super()._describe_range()
+
 
 class Several(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 takes none
     """Numbers with a separator between them, as many as in the example: 480x640."""

@@ -16,7 +16,11 @@ MAX_LEVEL = 255  # of a frame's colours, uint8
 MAX_INPUT = 1.25 * MAX_LEVEL  # no network takes more than the camera's own levels; slack for a mean and for rounding
 MAX_SIDE_PX = 16384  # a frame side beyond this is a corrupt file, not a camera: bounds memory before it is taken
 
+ColourOrder = Literal["rgb", "bgr"]
 Interpolation = Literal["bilinear", "bicubic"]
+Resize = Literal["stretch", "letterbox", "crop", "pad"]
+Kind = Literal["metric_depth", "inverse_depth", "relative_inverse_depth"]
+Distance = Literal["z", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +29,7 @@ class SourceFrame:
 
     height_px: int
     width_px: int
-    colour: Literal["rgb", "bgr"]
+    colour: ColourOrder
     dtype: Literal["uint8"]
     layout: Literal["NHWC"]
 
@@ -45,7 +49,7 @@ class ToNetwork:
     height_px: int
     width_px: int
     multiple_of_px: int  # patch size of a ViT, total stride of a CNN
-    resize: Literal["stretch", "letterbox", "pad", "crop"]
+    resize: Resize
     interpolation: Interpolation
     antialias: bool
     scale: float
@@ -76,11 +80,11 @@ class FromNetwork:
     covers is the part of the network's input that the output map covers (top, left, bottom, right; px).
     """
 
-    kind: Literal["metric_depth", "inverse_depth", "relative_inverse_depth"]
+    kind: Kind
     unit: Literal["m"]
     near_m: float
     far_m: float
-    distance: Literal["z", "ray"]
+    distance: Distance
     covers: tuple[int, int, int, int]
     interpolation: Interpolation
     antialias: bool

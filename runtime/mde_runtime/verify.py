@@ -9,12 +9,12 @@ from mde_runtime import parity, records
 from mde_runtime.backends import BACKENDS, Arrays, BuiltSession, Session, open_session
 from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_record, put_record
-from mde_runtime.certificate import Precision
 from mde_runtime.engines.inspecting import REAL_SHARE
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.files import sha256_of
 from mde_runtime.machine import this_machine
 from mde_runtime.parity import Limits, Parity
+from mde_runtime.precision import Precision
 from mde_runtime.revision import REVISION
 
 KIND = "verifications"

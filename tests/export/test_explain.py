@@ -3,10 +3,10 @@
 import onnx
 import pytest
 
-from mde_export import cli
 from mde_export.graph.canonical import from_bytes, stripped
 from mde_export.precision.islands import kept_by_rule
-from mde_export.precision.targets import TARGETS, check_target, kept_for
+from mde_export.precision.target_table import TARGETS
+from mde_export.precision.targets import check_target, kept_for
 from mde_runtime.errors import BadInputError
 
 
@@ -38,7 +38,3 @@ def test_an_operator_that_the_target_has_not_is_named():
     with pytest.raises(BadInputError, match="Unique alone has no implementation in TensorRT-RTX"):
         check_target(model, "rtx")
     check_target(model, "cpu")
-
-
-def test_the_targets_that_the_command_offers_are_those_of_the_table():
-    assert tuple(TARGETS) == cli.TARGETS

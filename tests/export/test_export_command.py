@@ -5,7 +5,6 @@ import hashlib
 import pickle
 import threading
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import onnx
@@ -13,9 +12,8 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from mde_export.cli import ACCUMULATIONS, main
+from mde_export.cli import main
 from mde_export.failure import Report
-from mde_export.precision.emulate import Accumulation
 from mde_runtime import records
 from mde_runtime.backends import open_session
 from mde_runtime.bundle import Bundle, read_bundle
@@ -82,10 +80,6 @@ def test_the_figure_with_sums_in_half_is_stated_and_judged_on_every_frame_where_
     certificate = read_bundle(tmp_path / "half.mde").certificate("fp16")
     assert certificate.half_accumulation.num_frames == 64
     assert certificate.half_accumulation.breaches(certificate.limits) == []
-
-
-def test_the_accumulations_that_the_command_offers_are_those_of_the_emulation():
-    assert get_args(Accumulation) == ACCUMULATIONS
 
 
 def test_golden_frames_are_held_out_ones_with_the_pytorch_models_depth(exported, checkpoint):
@@ -173,7 +167,7 @@ def test_explain_shows_what_is_lowered_and_what_it_weighs(make_checkpoint, tmp_p
 
 
 def test_int8_that_passes_with_every_layer_in_float_alone_is_refused_and_nothing_is_written(make_checkpoint, tmp_path):
-    wild = make_checkpoint(tmp_path / "wild.ckpt", std_m=3.0)  # its one layer to quantise is 0.8 m off
+    wild = make_checkpoint(tmp_path / "wild.ckpt", std_m=60.0)  # its one layer to quantise is 0.7 m off
     result = mde_export(wild, "--int8", "--engine", "none")
     assert result.exit_code == 1
     assert "int8 certificate failed" in result.stderr

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from mde_runtime import records
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.numbers import MOST_REAL, MOST_WHOLE, shown
+from mde_train.schedules import SCHEDULES
 
 LENGTH = ("epochs", "max_minutes")  # what a run that goes on may change
 
@@ -97,7 +98,7 @@ class Recipe:
     optimizer: Literal["adam", "adamw"]
     lr: float  # learning rate; the schedule's factor is applied to it
     weight_decay: float
-    schedule: Literal["constant", "cyclic", "cosine", "one-cycle"]
+    schedule: str  # of the learning rate: a name of mde_train.schedules.SCHEDULES
     clip_gradient: float | None  # largest norm of the gradient; null: any
     ema_decay: float | None  # of the average of weights that is judged and kept; null: the weights themselves
     precision: Literal["fp32", "bf16"]  # of training: bf16 is autocast; judging is always fp32
@@ -111,6 +112,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _check_ranges("recipe", self, RECIPE_RANGES)
+        if self.schedule not in SCHEDULES:
+            raise BadInputError(
+                f"recipe.schedule: {self.schedule!r} is not one of {', '.join(SCHEDULES)}; write one of them"
+            )
 
 
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:

@@ -12,10 +12,11 @@ from mde_bench.timing.samples import Samples
 from mde_bench.timing.statistics import Latency, Ratio
 from mde_runtime import files, records
 from mde_runtime.bundle import Provenance
-from mde_runtime.certificate import Certificate, Precision
+from mde_runtime.certificate import Certificate
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
 from mde_runtime.parity import Parity
+from mde_runtime.precision import Precision
 from mde_runtime.protocols import Figures
 
 SCHEMA = 3  # 3: R² and AbsRel of parity, R² of limits, effort

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from mde_bench.timing.device_times import DeviceTimes
 from mde_runtime.backends import BACKENDS
 from mde_runtime.bundle import Bundle
-from mde_runtime.certificate import Precision
 from mde_runtime.errors import UsageError
+from mde_runtime.precision import Precision
 from mde_runtime.verify import pairs
 
 Frame = npt.NDArray[np.uint8]

@@ -13,9 +13,10 @@ from mde_export.graph.stages import DEPTH, FRAME
 from mde_export.judge.evidence import Depth, Evidence
 from mde_export.judge.execute import Executor
 from mde_runtime import files, metrics, parity
-from mde_runtime.certificate import SCHEMA, Certificate, Island, Precision
+from mde_runtime.certificate import SCHEMA, Certificate, Island
 from mde_runtime.errors import VerdictError
 from mde_runtime.parity import AIM, Limits, Parity
+from mde_runtime.precision import Precision
 
 MAX_INT8_LOSS = 0.01  # of accuracy: INT8's own limits are wide, so where the truth is known it is judged by that, too
 BATCH_TOLERANCE_T = 0.1  # kernels for one and for many frames add up in another order; they do not change metres

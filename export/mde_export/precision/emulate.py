@@ -7,17 +7,14 @@ as Tensor Cores with FP32 accumulators do it, or block by block (`accumulation`)
 errs on the strict side.
 """
 
-from typing import Literal
-
 import numpy as np
 import onnx_ir as ir
 
+from mde_export.choices import Accumulation
 from mde_export.precision.accumulation import sum_in_half
 from mde_export.precision.half import FLOAT, HALF
 from mde_export.precision.operators import EXACT
 from mde_export.precision.parts import take_apart
-
-Accumulation = Literal["float", "half"]
 
 
 def emulated(half: ir.Model, accumulation: Accumulation = "float") -> ir.Model:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
+from mde_export.choices import Accumulation
 from mde_export.graph.canonical import from_bytes, to_bytes
 from mde_export.graph.stages import is_stage
 from mde_export.judge.certify import Trial, attempt
 from mde_export.judge.evidence import Evidence, Frames
 from mde_export.judge.execute import Executor
 from mde_export.precision.clipping import METHODS, histograms
-from mde_export.precision.emulate import Accumulation, emulated
+from mde_export.precision.emulate import emulated
 from mde_export.precision.half import half_from_float
 from mde_export.precision.int8 import activations_of, quantized
 from mde_export.precision.islands import is_weighted, kept_by_rule, names_in, unquantizable

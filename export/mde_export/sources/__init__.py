@@ -11,10 +11,10 @@ import onnx_ir as ir
 from mde_export.judge.evidence import Depth, Frames, Pictures
 from mde_export.request import Request
 from mde_export.sources.pytorch_file import refuse_other_files
-from mde_runtime.certificate import PRECISIONS, Precision
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_runtime.parity import Parity
+from mde_runtime.precision import PRECISIONS, Precision
 
 CHECKPOINT, MODULE = "mde_export.sources.checkpoint", "mde_export.sources.module"
 SUFFIXES = {".onnx": "mde_export.sources.onnx_file", ".mde": "mde_export.sources.bundle"}  # else it is a checkpoint

@@ -7,7 +7,7 @@ and layers to follow one another without a gap. An algorithm that saves multipli
 
 from lab.gpu_check.speed.chip import Chip
 from mde_bench.machine.graph_work import layers_of
-from mde_runtime.certificate import Precision
+from mde_runtime.precision import Precision
 
 
 def floor_s(graph: bytes, batch: int, precision: Precision, chip: Chip) -> float:

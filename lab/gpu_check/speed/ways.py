@@ -6,7 +6,7 @@ from typing import Literal
 
 from mde_bench.timing.candidates import Candidate
 from mde_bench.timing.effort import Rounds
-from mde_runtime.certificate import Precision
+from mde_runtime.precision import Precision
 
 Device = Literal["cuda", "cpu"]
 SUBJECTS = "lab.subjects"

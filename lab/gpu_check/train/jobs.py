@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from lab.gpu_check.request import Rehearsal
-from mde_runtime.certificate import Precision
 from mde_runtime.errors import UsageError
+from mde_runtime.precision import Precision
 from mde_train.recipe import NOTHING
 
 Group = Literal["recipes", "long", "ablations", "pretraining"]

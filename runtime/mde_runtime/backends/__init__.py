@@ -11,9 +11,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
-from mde_runtime.certificate import Precision
 from mde_runtime.errors import UsageError
 from mde_runtime.files import sha256_of
+from mde_runtime.precision import Precision
 
 Arrays = dict[str, npt.NDArray[Any]]  # tensor name to array: what a dtype is stands in the graph
 

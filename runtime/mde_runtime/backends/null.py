@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.backends import Arrays, Graph, Session
-from mde_runtime.certificate import Precision
+from mde_runtime.precision import Precision
 
 FAR_M, NEAR_M = 2.0, 1.0  # the top row and the bottom row
 

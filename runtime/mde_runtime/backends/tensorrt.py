@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from mde_runtime.backends import Arrays, Graph, Lane, Session
 from mde_runtime.cache import get_blob, put_blob
-from mde_runtime.certificate import Precision
 from mde_runtime.cuda import Cuda, open_cuda
 from mde_runtime.cuda.owned import Owned
 from mde_runtime.engines import store
@@ -24,6 +23,7 @@ from mde_runtime.engines.keys import EngineRecord, key_for
 from mde_runtime.engines.listening import BuildLog
 from mde_runtime.engines.running import Runner, Tensor
 from mde_runtime.errors import MachineError, UsageError
+from mde_runtime.precision import Precision
 
 
 def open(graph: Graph, variant: Flavour, num_threads: int | None) -> Session:  # noqa: ARG001  the GPU has its own

@@ -11,8 +11,8 @@ from mde_runtime.engines.build import DEFAULTS
 from mde_runtime.errors import MachineError
 
 if TYPE_CHECKING:
-    from mde_runtime.certificate import Precision
     from mde_runtime.engines.flavours import Flavour
+    from mde_runtime.precision import Precision
 
 
 @click.group(cls=Group)

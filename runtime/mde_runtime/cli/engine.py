@@ -1,28 +1,26 @@
 """`mde-bundle engine`: an engine built where it runs, verified, and shared with equal machines."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from mde_runtime.command import OUTPUT, PATH, Command, Whole, say
 from mde_runtime.engines.build import DEFAULTS, MAX_BATCH, MAX_LEVEL, BuildOptions
+from mde_runtime.engines.flavours import Flavour
 from mde_runtime.errors import MachineError, UsageError, VerdictError
+from mde_runtime.precision import PRECISIONS, Precision
 
 if TYPE_CHECKING:
     from mde_runtime.bundle import Bundle
-    from mde_runtime.certificate import Precision
-    from mde_runtime.engines.flavours import Flavour
     from mde_runtime.engines.keys import EngineKey
     from mde_runtime.verify import Verification
 
 
 @click.command(cls=Command)
 @click.argument("bundle", type=PATH)
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="Default: fp16 where the bundle has it.")
-@click.option(
-    "--flavour", type=click.Choice(["tensorrt", "tensorrt-rtx"]), help="Default: the first that is installed."
-)
+@click.option("--precision", type=click.Choice(PRECISIONS), help="Default: fp16 where the bundle has it.")
+@click.option("--flavour", type=click.Choice(get_args(Flavour)), help="Default: the first that is installed.")
 @click.option(
     "--workspace-mib",
     type=Whole(0),

@@ -9,15 +9,13 @@ import click
 
 from mde_runtime.command import PATH, Command, Real, say
 from mde_runtime.errors import VerdictError, one_line
+from mde_runtime.sinks import SINKS
 
 if TYPE_CHECKING:
     from mde_runtime.contract import Contract, Intrinsics
     from mde_runtime.predict import Written
 
-FORMATS = (
-    "npy: float32 metres. png16: 16-bit millimetres. colour: a picture with a scale in metres. side: the picture and "
-    "its depth side by side. ply: a point cloud. video: coloured depth as a film. May be repeated."
-)
+FORMATS = " ".join(f"{name}: {sink.help}." for name, sink in SINKS.items()) + " May be repeated."
 
 
 @click.command(cls=Command)

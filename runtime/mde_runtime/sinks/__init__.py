@@ -5,12 +5,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from mde_runtime.contract import Contract
 from mde_runtime.errors import UsageError
+
+if TYPE_CHECKING:  # --help shows the table, and needs no numpy
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -18,16 +20,17 @@ class Sink:
     """A row of the table: the module that has `writer(out, contract)`, and the suffix of its file for each frame."""
 
     module: str
+    help: str
     suffix: str | None  # None: one file for many frames
 
 
 SINKS = {
-    "npy": Sink("mde_runtime.sinks.npy", ".npy"),
-    "png16": Sink("mde_runtime.sinks.png16", ".depth.png"),
-    "colour": Sink("mde_runtime.sinks.colour", ".colour.png"),
-    "side": Sink("mde_runtime.sinks.side", ".side.png"),
-    "ply": Sink("mde_runtime.sinks.ply", ".ply"),
-    "video": Sink("mde_runtime.sinks.video", None),
+    "npy": Sink("mde_runtime.sinks.npy", "float32 metres", ".npy"),
+    "png16": Sink("mde_runtime.sinks.png16", "16-bit millimetres", ".depth.png"),
+    "colour": Sink("mde_runtime.sinks.colour", "a picture with a scale in metres", ".colour.png"),
+    "side": Sink("mde_runtime.sinks.side", "the picture and its depth side by side", ".side.png"),
+    "ply": Sink("mde_runtime.sinks.ply", "a point cloud", ".ply"),
+    "video": Sink("mde_runtime.sinks.video", "coloured depth as a film", None),
 }
 
 
@@ -36,8 +39,8 @@ class Prediction:
     """A picture and its depth, both at the picture's own size."""
 
     name: str  # of the result, without a suffix
-    picture: npt.NDArray[np.uint8]  # RGB (H, W, 3)
-    depth_m: npt.NDArray[np.float32]  # (H, W), 0: no measurement
+    picture: "npt.NDArray[np.uint8]"  # RGB (H, W, 3)
+    depth_m: "npt.NDArray[np.float32]"  # (H, W), 0: no measurement
     film: str  # that it comes to stand in, without a suffix
     frames_per_s: float | None  # of the video that it is from
 

@@ -21,8 +21,8 @@ from mde_export.precision.islands import names_in
 from mde_export.precision.lower import lowered_to_fp16, with_half_sums
 from mde_runtime import verify
 from mde_runtime.bundle import Golden, Provenance, read_bundle, write_bundle
-from mde_runtime.certificate import Precision
 from mde_runtime.parity import AIM, measure
+from mde_runtime.precision import Precision
 
 LIMIT_M = 0.01  # over 20 m
 NUM_GOLDEN = 4

@@ -4,7 +4,8 @@ import onnx
 import pytest
 
 from mde_export.graph.canonical import from_bytes, stripped
-from mde_export.precision.targets import TARGETS, check_target
+from mde_export.precision.target_table import TARGETS
+from mde_export.precision.targets import check_target
 from mde_runtime.errors import BadInputError
 
 TENSORRTS = [name for name, target in TARGETS.items() if target.is_tensorrt]

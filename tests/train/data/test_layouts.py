@@ -10,7 +10,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from mde_runtime.errors import BadInputError
-from mde_train.data import LAYOUTS, load_arrays, open_split, splits_of
+from mde_train.data import load_arrays, open_split, splits_of
+from mde_train.layout_table import LAYOUTS
 
 HEIGHT_PX, WIDTH_PX = 6, 8
 FRAME = np.random.default_rng(0).integers(0, 255, (HEIGHT_PX, WIDTH_PX, 3), np.uint8)

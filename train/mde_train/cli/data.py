@@ -8,6 +8,7 @@ import click
 from mde_runtime.command import PATH, Group, Real, Whole
 from mde_runtime.contract import MAX_FAR_M
 from mde_runtime.errors import BadInputError
+from mde_train.layout_table import LAYOUTS
 
 if TYPE_CHECKING:
     from mde_train.data.check import DataReport, SplitReport
@@ -42,23 +43,20 @@ def synth(out: Path, num_frames: int, seed: int) -> None:
     click.echo(out)
 
 
-@main.command()
+LAYOUTS_IN_WORDS = "\n\n".join(f"{name}: {row.help}" for name, row in LAYOUTS.items())
+CHECK_HELP = f"""Read all of DATA and say what it holds.
+
+Counts, sizes, depths, frames that are left out and why, frames of the held-out split that training shows. Every damaged
+file is named, and makes the exit code 3. The layouts that are read:
+
+{LAYOUTS_IN_WORDS}
+"""
+
+
+@main.command(help=CHECK_HELP)
 @click.argument("data", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def check(data: Path, as_json: bool) -> None:
-    """Read all of DATA and say what it holds.
-
-    Counts, sizes, depths, frames that are left out and why, frames of the held-out split that training shows. Every
-    damaged file is named, and makes the exit code 3. The layouts that are read:
-
-    \b
-    unreal   rgb/{train,val}/N.jpeg with depth/{train,val}/N.npy, float32 metres
-    folders  layout.json: {"frames": FOLDER, "depth": FOLDER, "metres_per_unit": 0.001},
-             in each folder train, val, test, or the files themselves: .png .jpg, depth .png .npy
-    nyu-csv  data/nyu2_train.csv and data/nyu2_test.csv: 8-bit depth to 10 m, 16-bit depth in mm
-    nyu-mat  nyu_depth_v2_labeled.mat and splits.mat
-    kitti    {train,val,test}_files.txt: `image depth [focal]` or `drive index side`, depth / 256
-    """
+def check(data: Path, as_json: bool) -> None:  # noqa: D103  its help says it
     from mde_runtime import records
     from mde_train.data.check import check as check_data
 

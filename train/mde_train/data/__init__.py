@@ -6,11 +6,10 @@ from mde_runtime.errors import BadInputError
 from mde_train.data.arrays import FrameArrays, load_arrays
 from mde_train.data.cut import cut_of
 from mde_train.data.division import DIVISION, division_of
-from mde_train.data.layouts import LAYOUTS, layout_of
+from mde_train.data.layouts import layout_of
 from mde_train.data.samples import FrameSet, Sample, Skipped
 
 __all__ = [
-    "LAYOUTS",
     "FrameArrays",
     "FrameSet",
     "Sample",

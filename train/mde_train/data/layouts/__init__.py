@@ -1,7 +1,4 @@
-"""The layouts that data sets come in. A new one is a file here and a line in the table.
-
-A layout module has `matches(root)`, `splits(root)` and `open_split(root, split)`.
-"""
+"""The layouts that data sets come in. A new one is a file here and a row of `mde_train.layout_table`."""
 
 import importlib
 from pathlib import Path
@@ -9,15 +6,7 @@ from typing import Protocol
 
 from mde_runtime.errors import BadInputError
 from mde_train.data.samples import FrameSet
-
-# The first that matches is taken: those that say what they are come first, those known by folder names alone last.
-LAYOUTS = {
-    "folders": "mde_train.data.layouts.folders",
-    "nyu-csv": "mde_train.data.layouts.nyu_csv",
-    "nyu-mat": "mde_train.data.layouts.nyu_mat",
-    "kitti": "mde_train.data.layouts.kitti",
-    "unreal": "mde_train.data.layouts.unreal",
-}
+from mde_train.layout_table import LAYOUTS
 
 
 class Layout(Protocol):
@@ -37,8 +26,8 @@ def layout_of(root: Path) -> Layout:
     """The layout that the folder has. Raises BadInputError when there is no folder, or it has none that we know."""
     if not root.exists():
         raise BadInputError(f"{root}: no such folder; make a data set there with mde-data synth {root}")
-    for module in LAYOUTS.values():
-        layout: Layout = importlib.import_module(module)
+    for row in LAYOUTS.values():
+        layout: Layout = importlib.import_module(row.module)
         if layout.matches(root):
             return layout
     raise BadInputError(f"{root}: none of the layouts that we read ({', '.join(LAYOUTS)}); see mde-data check --help")
