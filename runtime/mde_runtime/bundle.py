@@ -264,7 +264,7 @@ def write_bundle(
             check_whole(read_bundle(draft))
         except BadInputError as error:
             problem = str(error).removeprefix(f"{draft}: ")  # a name that nobody has heard of
-            raise BadInputError(f"the bundle would not open again, so it was not written: {problem}") from error
+            raise BadInputError(f"the bundle is not written; it would not open again: {problem}") from error
 
 
 def check_whole(bundle: Bundle) -> None:

@@ -100,7 +100,7 @@ def get_record(record_class: type[Record], kind: str, key: Mapping[str, str]) ->
     try:
         entry = records.parse(text, kind)
         if not isinstance(entry, dict) or entry.get("key") != dict(key):  # renamed, or copied over another one
-            raise BadInputError("it is no record of its name")
+            raise BadInputError("it is no record of its name; delete it")
         return records.from_json(record_class, entry.get("record"), kind)
     except BadInputError as error:
         ignore(path, str(error).partition(";")[0])

@@ -11,17 +11,18 @@ import mde_export
 import mde_runtime
 
 KINDS = {"BadInputError", "MachineError", "UsageError", "VerdictError", "MeasurementError"}
+WORD = re.compile("[A-Za-z]{2}")
 FILES = [
     path for package in (mde_runtime, mde_export) for path in sorted(Path(str(package.__file__)).parent.rglob("*.py"))
 ]
 
 
 def messages(source: str) -> Iterator[str]:
-    """The messages of a module's errors, with `{}` where a value goes; not those that a function makes."""
+    """The messages of a module's errors, with `{}` where a value goes; not those that a function or a value makes."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KINDS and node.args:
             message = node.args[0]
-            if isinstance(message, (ast.Constant, ast.JoinedStr)):
+            if isinstance(message, (ast.Constant, ast.JoinedStr)) and WORD.search(text_of(message)):
                 yield text_of(message)
 
 
@@ -45,6 +46,7 @@ def exports_of_bundles(source: str) -> list[str]:
 
 def test_a_message_without_a_remedy_would_be_found():
     assert list(messages('raise BadInputError(f"{path}: no such file")')) == ["{}: no such file"]
+    assert list(messages('raise BadInputError(f"{path}: {why}")')) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")

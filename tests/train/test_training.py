@@ -22,6 +22,7 @@ from mde_train.checkpoint import read_checkpoint
 from mde_train.recipes import RECIPES
 from mde_train.torchvision_ops import import_torchvision
 
+FROZEN = [name for name, recipe in RECIPES.items() if recipe.model_options.get("is_frozen")]
 SMALL = ("batch_size=4", "epochs=2", "evaluate_every_epochs=1", "picture_every_steps=5", "max_minutes=null")
 
 
@@ -407,7 +408,7 @@ def test_weights_that_are_given_twice_are_refused(scenes: Path, tmp_path: Path):
     assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
 
 
-@pytest.mark.parametrize("name", ["fcrn", "resnet34-seed"])
+@pytest.mark.parametrize("name", FROZEN)
 @pytest.mark.parametrize("none", [(), ("model_options.weights=none",)])
 def test_random_weights_are_never_trained_frozen(name: str, none: tuple[str, ...], scenes: Path, tmp_path: Path):
     result = mde_train("--recipe", name, "--data", scenes, "--out", tmp_path / "r", settings=none)
@@ -551,7 +552,8 @@ def test_kitti_frames_of_two_sizes_train_once_they_are_cut(tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", [name for name in RECIPES if not name.startswith("fast")])
 def test_every_recipe_trains(recipe: str, scenes: Path, tmp_path: Path):
-    settings = ("batch_size=2", "protocol=seed", *(["model_options.width=8"] if recipe == "cnn-fc" else []))
+    of_its_own = {"cnn-fc": "model_options.width=8"} | dict.fromkeys(FROZEN, "model_options.is_frozen=false")
+    settings = ("batch_size=2", "protocol=seed", *filter(None, [of_its_own.get(recipe)]))
     arguments = ("--recipe", recipe, "--data", scenes, "--out", tmp_path / "r", "--fast-dev-run")
     result = mde_train(*arguments, settings=settings)
     assert result.exit_code == 0, result.stderr
