@@ -1,4 +1,4 @@
-"""Depth as colours for people: near is bright, far is dark, and lightness falls evenly all the way.
+"""Depth as colours for people: near is bright, far is dark unless asked, and lightness falls evenly all the way.
 
 So it survives a grey printer and most colour blindness. Near is bright as MiDaS and its successors draw; the papers
 that this project grew from draw far bright, which is `far-bright`. A scale in metres belongs to it, always over the
@@ -7,16 +7,14 @@ contract's range and never over a picture's own, so that a colour is the same di
 
 import functools
 import math
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from mde_runtime.contract import FromNetwork
-from mde_runtime.inferno import RGB
+from mde_runtime.inferno import RGB, Direction
 
-Direction = Literal["near-bright", "far-bright"]
 UNSEEN = (96, 96, 96)  # grey is no depth: the network gave none there
 SCALE_HEIGHT_PX = 26
 
@@ -32,14 +30,24 @@ def coloured(
     return colours
 
 
-def with_scale(picture: npt.NDArray[np.uint8], from_network: FromNetwork) -> npt.NDArray[np.uint8]:
+def coloured_with_scale(
+    depth_m: npt.NDArray[np.floating], from_network: FromNetwork, direction: Direction
+) -> npt.NDArray[np.uint8]:
+    """RGB of a depth map (H, W) in metres over the contract's range, with a scale in metres below it."""
+    return with_scale(coloured(depth_m, from_network.near_m, from_network.far_m, direction), from_network, direction)
+
+
+def with_scale(
+    picture: npt.NDArray[np.uint8], from_network: FromNetwork, direction: Direction = "near-bright"
+) -> npt.NDArray[np.uint8]:
     """The picture (H, W, 3) with a scale in metres below it."""
     height_px, width_px, _ = picture.shape
     canvas = Image.new("RGB", (width_px, height_px + SCALE_HEIGHT_PX), "white")
     canvas.paste(Image.fromarray(picture))
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=11)
     near_m, far_m = from_network.near_m, from_network.far_m
-    ramp = coloured(np.linspace(near_m or 1e-9, far_m, width_px, dtype=np.float32)[None].repeat(9, 0), near_m, far_m)
+    depth_m = np.linspace(near_m or 1e-9, far_m, width_px, dtype=np.float32)[None].repeat(9, 0)
+    ramp = coloured(depth_m, near_m, far_m, direction)
     canvas.paste(Image.fromarray(ramp), (0, height_px + 2))
     for metres in ticks(near_m, far_m, most=max(2, width_px // 45)):
         x = (metres - near_m) / (far_m - near_m) * (width_px - 1)

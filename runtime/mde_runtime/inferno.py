@@ -4,6 +4,9 @@ Source: N. J. Smith, S. van der Walt and E. Firing, the perceptually uniform col
 without restrictions (CC0).
 """
 
+from typing import Literal
+
+Direction = Literal["near-bright", "far-bright"]
 RGB = bytes.fromhex(
     "00000401000501010601010802010a02020c02020e03021004031204031405041706041907051b08051d09061f0a0722"
     "0b07240c08260d08290e092b10092d110a30120a32140b34150b37160b39180c3c190c3e1b0c411c0c431e0c451f0c48"

@@ -37,13 +37,17 @@ def test_png16_holds_millimetres(command, tiny_bundle, tiny_frames, tiny_depth, 
     np.testing.assert_allclose(depth_m, tiny_depth(tiny_frames[0]), atol=HALF_A_MILLIMETRE_M)
 
 
-def test_the_colour_picture_has_a_scale_below_it(command, tiny_bundle, tiny_frames, save_picture, tmp_path):
+@pytest.mark.parametrize(("asked", "is_near_bright"), [((), True), (("--colours", "far-bright"), False)])
+def test_the_colour_picture_has_a_scale_below_it(
+    command, tiny_bundle, tiny_frames, save_picture, tmp_path, asked, is_near_bright
+):
     picture = save_picture(tmp_path / "frame.png", tiny_frames[0])
-    assert command(main, tiny_bundle, picture, "-o", tmp_path / "out", "--format", "colour").exit_code == 0
+    assert command(main, tiny_bundle, picture, "-o", tmp_path / "out", "--format", "colour", *asked).exit_code == 0
     with Image.open(tmp_path / "out" / "frame.colour.png") as image:
         colours = np.asarray(image).astype(int)
     assert colours.shape[0] > 24
-    assert colours[0].sum() > colours[23].sum()  # the ramp goes from near (bright) to far (dark)
+    assert (colours[0].sum() > colours[23].sum()) == is_near_bright  # the depth goes from near to far
+    assert (colours[28, 0].sum() > colours[28, -1].sum()) == is_near_bright  # and so does the scale
 
 
 def test_a_folder_keeps_its_shape(command, tiny_bundle, tiny_frames, save_picture, tmp_path):

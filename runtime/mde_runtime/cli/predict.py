@@ -3,12 +3,13 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from mde_runtime.command import PATH, Command, Real, say
 from mde_runtime.errors import VerdictError, one_line
+from mde_runtime.inferno import Direction
 from mde_runtime.sinks import SINKS
 
 if TYPE_CHECKING:
@@ -23,6 +24,14 @@ FORMATS = " ".join(f"{name}: {sink.help}." for name, sink in SINKS.items()) + " 
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option("-o", "--out", type=PATH, required=True, help="Folder for the results; made where it is missing.")
 @click.option("--format", "formats", multiple=True, default=("npy",), show_default=True, help=FORMATS)
+@click.option(
+    "--colours",
+    "direction",
+    type=click.Choice(get_args(Direction)),
+    default="near-bright",
+    show_default=True,
+    help="What colour, side and video draw bright.",
+)
 @click.option("--focal-px", type=Real(1, 1e6), help="For ply: the focal length at the size of the bundle's frame.")
 @click.option("--resume", is_flag=True, help="Leave out frames whose results are there already.")
 @click.option(
@@ -37,6 +46,7 @@ def main(
     sources: tuple[str, ...],
     out: Path,
     formats: tuple[str, ...],
+    direction: Direction,
     focal_px: float | None,
     resume: bool,
     backend: str,
@@ -78,7 +88,10 @@ def main(
         say(str(estimate.choice))
         camera = _camera(estimate.contract, focal_px)
         teller = _Teller(estimate.contract)
-        for result in predict(estimate, opened, out, formats, camera=camera, resume=resume, moved_on=moved_on):
+        results = predict(
+            estimate, opened, out, formats, camera=camera, direction=direction, resume=resume, moved_on=moved_on
+        )
+        for result in results:
             if isinstance(result, Skipped):
                 num_skipped += 1
                 say(f"left out: {result.reason}")

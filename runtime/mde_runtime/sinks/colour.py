@@ -6,22 +6,22 @@ from pathlib import Path
 
 from PIL import Image
 
-from mde_runtime.colours import coloured, with_scale
+from mde_runtime.colours import coloured_with_scale
 from mde_runtime.contract import Contract
 from mde_runtime.files import replacing
+from mde_runtime.inferno import Direction
 from mde_runtime.sinks import Prediction, Write, file_of
 
 
 @contextlib.contextmanager
-def writer(out: Path, contract: Contract) -> Iterator[Write]:
+def writer(out: Path, contract: Contract, direction: Direction) -> Iterator[Write]:
     """Write `NAME.colour.png` below `out`, coloured over the contract's range."""
-    from_network = contract.from_network
 
     def write(prediction: Prediction) -> Path:
-        colours = coloured(prediction.depth_m, from_network.near_m, from_network.far_m)
+        picture = coloured_with_scale(prediction.depth_m, contract.from_network, direction)
         path = file_of("colour", out, prediction.name)
         with replacing(path) as draft:
-            Image.fromarray(with_scale(colours, from_network)).save(draft)
+            Image.fromarray(picture).save(draft)
         return path
 
     yield write

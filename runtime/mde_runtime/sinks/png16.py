@@ -10,13 +10,14 @@ from PIL import Image
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
 from mde_runtime.files import replacing
+from mde_runtime.inferno import Direction
 from mde_runtime.sinks import Prediction, Write, file_of
 
 MAX_MM = 65535
 
 
 @contextlib.contextmanager
-def writer(out: Path, contract: Contract) -> Iterator[Write]:  # noqa: ARG001  the seam of every sink
+def writer(out: Path, contract: Contract, direction: Direction) -> Iterator[Write]:  # noqa: ARG001  every sink's seam
     """Write `NAME.depth.png` below `out`. A depth beyond 65.535 m is an error: it would come back as another one."""
 
     def write(prediction: Prediction) -> Path:

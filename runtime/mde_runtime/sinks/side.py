@@ -7,20 +7,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mde_runtime.colours import coloured, with_scale
+from mde_runtime.colours import coloured_with_scale
 from mde_runtime.contract import Contract
 from mde_runtime.files import replacing
+from mde_runtime.inferno import Direction
 from mde_runtime.sinks import Prediction, Write, file_of
 
 
 @contextlib.contextmanager
-def writer(out: Path, contract: Contract) -> Iterator[Write]:
+def writer(out: Path, contract: Contract, direction: Direction) -> Iterator[Write]:
     """Write `NAME.side.png` below `out`."""
-    from_network = contract.from_network
 
     def write(prediction: Prediction) -> Path:
-        colours = coloured(prediction.depth_m, from_network.near_m, from_network.far_m)
-        right = with_scale(colours, from_network)
+        right = coloured_with_scale(prediction.depth_m, contract.from_network, direction)
         left = np.full_like(right, 255)
         left[: len(prediction.picture)] = prediction.picture
         path = file_of("side", out, prediction.name)

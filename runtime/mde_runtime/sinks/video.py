@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mde_runtime.colours import coloured, with_scale
+from mde_runtime.colours import coloured_with_scale
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.files import replacing
+from mde_runtime.inferno import Direction
 from mde_runtime.sinks import Prediction, Write
 
 SUFFIX = ".depth.mp4"  # beside `drive/` may lie the `drive.mp4` that its pictures were taken from
@@ -21,9 +22,8 @@ CODECS = ("libx264", "mpeg4")  # the first that this PyAV has
 
 
 @contextlib.contextmanager
-def writer(out: Path, contract: Contract) -> Iterator[Write]:
+def writer(out: Path, contract: Contract, direction: Direction) -> Iterator[Write]:
     """Write `FILM.depth.mp4` below `out`, whole or not at all. The pictures of a film come after each other."""
-    from_network = contract.from_network
     last: Path | None = None
     with contextlib.ExitStack() as stack:
         film: _Film | None = None
@@ -31,7 +31,7 @@ def writer(out: Path, contract: Contract) -> Iterator[Write]:
         def write(prediction: Prediction) -> Path:
             nonlocal last, film
             path = out / f"{prediction.film}{SUFFIX}"
-            picture = with_scale(coloured(prediction.depth_m, from_network.near_m, from_network.far_m), from_network)
+            picture = coloured_with_scale(prediction.depth_m, contract.from_network, direction)
             if film is None or path != last:
                 stack.close()  # ends the video before
                 last, film = path, stack.enter_context(_film(path, prediction.frames_per_s or PICTURES_PER_S))
