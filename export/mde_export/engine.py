@@ -57,16 +57,16 @@ def build_for(
         return None, list(trials)
     chosen = next((trial for trial in trials if trial.precision == "fp16"), trials[-1])
     name = f"{flavour} {version_of(flavour)}"
-    with step(f"engine: {chosen.precision}, {name}") as moved_on:
+    with step(f"engine: {chosen.precision}, {name}") as advance:
 
         def build(graph: bytes) -> bytes:
-            return build_engine(graph, flavour, BuildOptions(batch=batch), moved_on=moved_on)
+            return build_engine(graph, flavour, BuildOptions(batch=batch), advance=advance)
 
         content, islands = _buildable(chosen, model, REFUSED.format(name), build)
     built = chosen
     if islands != chosen.kept_fp32 and chosen.lowering is not None:
-        with step(f"{chosen.precision}: certificate with what {name} needs") as moved_on:
-            built = chosen.lowering(islands, evidence, moved_on)
+        with step(f"{chosen.precision}: certificate with what {name} needs") as advance:
+            built = chosen.lowering(islands, evidence, advance)
     engine = BuiltEngine(flavour, version_of(flavour), chosen.precision, content)
     return engine, [built if trial is chosen else trial for trial in trials]
 

@@ -85,8 +85,8 @@ def export(request: Request, step: Step) -> Exported:
 def _evidence(source: Source, request: Request, step: Step) -> Evidence:
     pictures = pictures_of(source, request)
     depth_of = source.depth_by(source.contract)
-    with step(f"reference: {source.reference}", len(pictures.frames)) as moved_on:
-        depth_m, num_nonfinite = depth_of(pictures.frames, moved_on)
+    with step(f"reference: {source.reference}", len(pictures.frames)) as advance:
+        depth_m, num_nonfinite = depth_of(pictures.frames, advance)
     return evidence_of(pictures, depth_m, num_nonfinite, source.reference, source.contract)
 
 
@@ -99,8 +99,8 @@ def _trials(source: Source, evidence: Evidence, request: Request, step: Step) ->
         model = stripped(graft(source.network(), source.contract))
     if request.target is not None:
         check_target(model, request.target)
-    with step("FP32: certificate", len(evidence.depth_m)) as moved_on:
-        trials = [attempt("fp32", to_bytes(model), evidence, moved_on=moved_on)]
+    with step("FP32: certificate", len(evidence.depth_m)) as advance:
+        trials = [attempt("fp32", to_bytes(model), evidence, advance=advance)]
     _pass(trials[-1], model, evidence, request, source)
     lower: dict[Precision, Callable[[], Trial]] = {
         "fp16": lambda: lowered_to_fp16(model, evidence, step, request.target, request.accumulation),

@@ -29,8 +29,8 @@ def golden_of(source: Source, trials: Sequence[Trial], evidence: Evidence, reque
     """
     if request.golden == "synth":
         evidence = _rendered(source, step)
-        with step("golden frames: every graph on them", len(trials)) as moved_on:
-            trials = [_tried_on(evidence, trial, moved_on) for trial in trials]
+        with step("golden frames: every graph on them", len(trials)) as advance:
+            trials = [_tried_on(evidence, trial, advance) for trial in trials]
     worst = sorted({trial.parity.worst_frame for trial in trials})
     others = [index for index in range(len(evidence.depth_m)) if index not in worst]
     spaced = [others[index] for index in evenly_spaced(len(others), NUM_GOLDEN - len(worst))]
@@ -42,10 +42,10 @@ def _rendered(source: Source, step: Step) -> Evidence:
     """Nothing of anybody's data goes into the bundle. Raises VerdictError where the model gives NaN or Inf on them."""
     from mde_train.data.synth.frames import make_frame
 
-    with step("golden frames: rendered", MIN_FRAMES) as moved_on:
+    with step("golden frames: rendered", MIN_FRAMES) as advance:
         pictures = [make_frame(SYNTH_SEED, index).frame for index in range(MIN_FRAMES)]
         frames = np.stack([frame_of(picture, source.contract) for picture in pictures])
-        depth_m, num_nonfinite = source.depth_by(source.contract)(frames, moved_on)
+        depth_m, num_nonfinite = source.depth_by(source.contract)(frames, advance)
     if num_nonfinite:
         raise VerdictError(
             f"{source.reference} gives {num_nonfinite} values that are NaN or Inf on the rendered golden frames; "
@@ -54,9 +54,9 @@ def _rendered(source: Source, step: Step) -> Evidence:
     return Evidence(Pictures(frames, None, "rendered"), depth_m, source.reference, source.contract)
 
 
-def _tried_on(evidence: Evidence, trial: Trial, moved_on: Callable[[], None]) -> Trial:
+def _tried_on(evidence: Evidence, trial: Trial, advance: Callable[[], None]) -> Trial:
     """The same graph on other frames."""
-    moved_on()
+    advance()
     return trial.lowering(trial.kept_fp32, evidence) if trial.lowering else attempt("fp32", trial.graph, evidence)
 
 

@@ -37,11 +37,11 @@ def steps(tell: Callable[[str], None]) -> Iterator[Step]:
             start_ns = time.perf_counter_ns()
             with progress(name, total) as move_on:
 
-                def moved_on() -> None:
+                def advance() -> None:
                     move_on()
                     ask()
 
-                yield moved_on
+                yield advance
             ask()
             tell(f"{name:<40} {(time.perf_counter_ns() - start_ns) / 1e9:6.1f} s")
 

@@ -59,7 +59,7 @@ def predict(
     camera: Intrinsics | None = None,
     direction: Direction = "near-bright",
     resume: bool = False,
-    moved_on: Callable[[], None] = lambda: None,
+    advance: Callable[[], None] = lambda: None,
 ) -> Iterator[Written | Skipped | Kept]:
     """Write the depth of every frame below `out`, in every format, at the picture's own size.
 
@@ -80,7 +80,7 @@ def predict(
         out.mkdir(parents=True, exist_ok=True)  # where that cannot be, no frame could be written
         for frame, read in stack.enter_context(contextlib.closing(_reads(sources, is_there))):
             yield read if isinstance(read, (Skipped, Kept)) else _write(estimate, contract, frame, read, writers)
-            moved_on()
+            advance()
 
 
 def _reads(

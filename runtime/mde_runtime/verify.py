@@ -118,7 +118,7 @@ def recorded(bundle: Bundle, precision: Precision, session: Session) -> Verifica
     return get_record(Verification, KIND, key)
 
 
-def verify_everywhere(bundle: Bundle, moved_on: Callable[[], None]) -> list[Verification | NotHere]:
+def verify_everywhere(bundle: Bundle, advance: Callable[[], None]) -> list[Verification | NotHere]:
     """Verify every backend of the table with every precision of the bundle. A failing one costs its own row."""
     rows: list[Verification | NotHere] = []
     bundle.golden()  # what is wrong with it is no backend's fault
@@ -132,7 +132,7 @@ def verify_everywhere(bundle: Bundle, moved_on: Callable[[], None]) -> list[Veri
                 session.close()
         except (MachineError, BadInputError) as error:
             rows.append(NotHere(backend, precision, str(error)))
-        moved_on()
+        advance()
     return rows
 
 

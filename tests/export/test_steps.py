@@ -24,11 +24,11 @@ def test_ctrl_c_that_python_drops_ends_the_export_all_the_same(place):
     def work() -> None:
         with steps(told.append) as step:
             lose_ctrl_c("before")
-            with step("first", 2) as moved_on:
+            with step("first", 2) as advance:
                 lose_ctrl_c("within")
                 lose_ctrl_c("moving on")
                 if place == "moving on":
-                    moved_on()
+                    advance()
                     told.append("went on")
             lose_ctrl_c("after")
 

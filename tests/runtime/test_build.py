@@ -22,7 +22,7 @@ def test_an_engine_for_named_gpus_is_built(tiny_graph):
 
 def test_the_builders_steps_are_told(tiny_graph):
     steps = []
-    build_engine(tiny_graph(), "tensorrt-rtx", moved_on=lambda: steps.append(1))
+    build_engine(tiny_graph(), "tensorrt-rtx", advance=lambda: steps.append(1))
     assert steps
 
 
@@ -37,7 +37,7 @@ def test_ctrl_c_ends_a_build(tiny_graph):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_engine(tiny_graph(), "tensorrt-rtx", moved_on=interrupt)
+        build_engine(tiny_graph(), "tensorrt-rtx", advance=interrupt)
 
 
 def test_whatever_a_step_raises_ends_a_build_and_is_raised(tiny_graph):
@@ -48,7 +48,7 @@ def test_whatever_a_step_raises_ends_a_build_and_is_raised(tiny_graph):
         raise OSError("the terminal is gone")
 
     with pytest.raises(OSError, match="the terminal is gone"):
-        build_engine(tiny_graph(), "tensorrt-rtx", moved_on=fail)
+        build_engine(tiny_graph(), "tensorrt-rtx", advance=fail)
     assert len(steps) < 5  # it did not go on
 
 

@@ -304,13 +304,13 @@ BUILD_SLOWLY = """
     from mde_runtime.engines.keys import key_for
     bundle = read_bundle(Path(sys.argv[1]))
     steps = []
-    def moved_on():
+    def advance():
         if not steps:
             print("building", flush=True)
             time.sleep(float(sys.argv[2]))
         steps.append(1)
     key = key_for(bundle.graph_sha256("fp32"), "tensorrt-rtx", BuildOptions())
-    store.build(key, bundle.graph("fp32"), moved_on=moved_on)
+    store.build(key, bundle.graph("fp32"), advance=advance)
     print("built" if steps else "found", flush=True)
 """
 

@@ -30,7 +30,7 @@ class Lowering(Protocol):
         ...
 
     def __call__(
-        self, islands: tuple[Island, ...], evidence: Evidence, moved_on: Callable[[], None] = ..., /
+        self, islands: tuple[Island, ...], evidence: Evidence, advance: Callable[[], None] = ..., /
     ) -> "Trial":
         """The graph, run on the evidence and judged."""
         ...
@@ -84,11 +84,11 @@ def attempt(
     *,
     stand_in: bytes | None = None,
     kept_fp32: tuple[Island, ...] = (),
-    moved_on: Callable[[], None] = lambda: None,
+    advance: Callable[[], None] = lambda: None,
 ) -> Trial:
     """Run a graph on the evidence and judge it. stand_in: the graph that is run in its place, literally."""
     executor = Executor(stand_in or graph, literal=stand_in is not None)
-    depth_m, num_nonfinite = executor.depth(evidence.pictures.frames, moved_on)
+    depth_m, num_nonfinite = executor.depth(evidence.pictures.frames, advance)
     measured = parity.measure(depth_m, evidence.depth_m, num_nonfinite, evidence.contract)
     truth_rmse_m = _truth_rmse_m(depth_m, evidence)
     limits = Limits.of(precision, evidence.contract.from_network)

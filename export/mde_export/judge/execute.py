@@ -19,8 +19,8 @@ MAX_WORKERS = 8  # each holds a whole network's activations
 FrameDepth = Callable[[Frames], tuple[Depth, int]]  # (1, H, W, 3) to (H, W) metres, and how many were not finite
 
 
-def depth_of_all(depth_of: FrameDepth, frames: Frames, moved_on: Callable[[], None]) -> tuple[Depth, int]:
-    """Depth of (N, H, W, 3) frames, (N, H, W), and how many values were NaN or Inf in all. moved_on: called a frame."""
+def depth_of_all(depth_of: FrameDepth, frames: Frames, advance: Callable[[], None]) -> tuple[Depth, int]:
+    """Depth of (N, H, W, 3) frames, (N, H, W), and how many values were NaN or Inf in all. advance: called a frame."""
     single: Sequence[Frames] = [frames[index : index + 1] for index in range(len(frames))]
     maps, num_nonfinite = [], 0
     pool = ThreadPoolExecutor(min(MAX_WORKERS, this_machine().num_cores))
@@ -28,7 +28,7 @@ def depth_of_all(depth_of: FrameDepth, frames: Frames, moved_on: Callable[[], No
         for depth_m, num_bad in pool.map(depth_of, single):
             maps.append(depth_m)
             num_nonfinite += num_bad
-            moved_on()
+            advance()
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the frames that are running, not for all of them
     return np.stack(maps), num_nonfinite
@@ -69,11 +69,11 @@ class Executor:
                 f"onnxruntime {ort.__version__} cannot run the graph: {reason_of(error)}; {REMEDY}"
             ) from error
 
-    def depth(self, frames: Frames, moved_on: Callable[[], None] = lambda: None) -> tuple[Depth, int]:
-        """Depth of the frames, and how many values were NaN or Inf. moved_on: called a frame."""
+    def depth(self, frames: Frames, advance: Callable[[], None] = lambda: None) -> tuple[Depth, int]:
+        """Depth of the frames, and how many values were NaN or Inf. advance: called a frame."""
 
         def of_one(frame: Frames) -> tuple[Depth, int]:
             answer = self.run({FRAME: frame})
             return answer[DEPTH][0], int(answer[NUM_NONFINITE].sum())
 
-        return depth_of_all(of_one, frames, moved_on)
+        return depth_of_all(of_one, frames, advance)

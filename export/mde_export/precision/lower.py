@@ -49,8 +49,8 @@ def lowered_to_fp16(
     with step("FP16: range of the values"):
         islands += beyond_half(model, ranges(model, probing_frames(evidence)))
     num_runs = 2 if accumulation == "half" else 1
-    with step("FP16: emulation", num_runs * len(evidence.depth_m)) as moved_on:
-        trial = lowering(islands, evidence, moved_on)
+    with step("FP16: emulation", num_runs * len(evidence.depth_m)) as advance:
+        trial = lowering(islands, evidence, advance)
     if not trial.beyond_aim:
         return trial
     with step("FP16: search for what to keep in FP32"):
@@ -62,9 +62,9 @@ def with_half_sums(trial: Trial, evidence: Evidence, step: Step) -> Trial:
     if trial.precision != "fp16" or trial.half_accumulation is not None:
         return trial
     few = worst_frames(trial, evidence)
-    with step("FP16: emulation with sums in half", len(few.depth_m)) as moved_on:
+    with step("FP16: emulation with sums in half", len(few.depth_m)) as advance:
         stand_in = to_bytes(emulated(from_bytes(trial.graph), "half"))
-        depth_m, num_nonfinite = Executor(stand_in, literal=True).depth(few.pictures.frames, moved_on)
+        depth_m, num_nonfinite = Executor(stand_in, literal=True).depth(few.pictures.frames, advance)
     depth_m[~np.isfinite(depth_m)] = 0  # so that every figure is a number and can be stated; the count says the rest
     return replace(trial, half_accumulation=measure(depth_m, few.depth_m, num_nonfinite, evidence.contract))
 
@@ -81,8 +81,8 @@ def lowered_to_int8(model: ir.Model, evidence: Evidence, step: Step) -> Trial:
     for method, largest_of in METHODS.items():
         largest = {name: largest_of(seen[name]) for name in names}
         run = Int8(model, largest, method)
-        with step(f"INT8: literal graphs, {method}", NUM_FORMS * len(evidence.depth_m)) as moved_on:
-            trials[run] = run(islands, evidence, moved_on)
+        with step(f"INT8: literal graphs, {method}", NUM_FORMS * len(evidence.depth_m)) as advance:
+            trials[run] = run(islands, evidence, advance)
     best = min(trials, key=lambda run: (len(trials[run].breaches), len(trials[run].beyond_aim), trials[run].error_m))
     if not trials[best].beyond_aim:
         return trials[best]
@@ -114,14 +114,14 @@ class Half:
         return to_bytes(half_from_float(self.model, names_in(islands)))
 
     def __call__(
-        self, islands: tuple[Island, ...], evidence: Evidence, moved_on: Callable[[], None] = lambda: None
+        self, islands: tuple[Island, ...], evidence: Evidence, advance: Callable[[], None] = lambda: None
     ) -> Trial:
         """The FP16 graph, judged by its emulation."""
         graph = self.graph(islands)
 
         def emulate(accumulation: Accumulation) -> Trial:
             stand_in = to_bytes(emulated(from_bytes(graph), accumulation))
-            return attempt("fp16", graph, evidence, stand_in=stand_in, kept_fp32=islands, moved_on=moved_on)
+            return attempt("fp16", graph, evidence, stand_in=stand_in, kept_fp32=islands, advance=advance)
 
         trial = emulate("float")
         if self.accumulation == "float":
@@ -144,19 +144,19 @@ class Int8:
         return to_bytes(quantized(self.model, self.largest, names_in(islands)))
 
     def __call__(
-        self, islands: tuple[Island, ...], evidence: Evidence, moved_on: Callable[[], None] = lambda: None
+        self, islands: tuple[Island, ...], evidence: Evidence, advance: Callable[[], None] = lambda: None
     ) -> Trial:
         """The very graph and the form that CPUs run, with every Q and DQ carried out.
 
         Fast CPU kernels saturate, so they do not judge.
         """
         graph = self.graph(islands)
-        trial = attempt("int8", graph, evidence, stand_in=graph, kept_fp32=islands, moved_on=moved_on)
+        trial = attempt("int8", graph, evidence, stand_in=graph, kept_fp32=islands, advance=advance)
         unsigned = with_unsigned_activations(graph)
         if unsigned == graph:
             trial = replace(trial, unsigned=trial.parity)
         else:
-            on_cpus = attempt("int8", graph, evidence, stand_in=unsigned, kept_fp32=islands, moved_on=moved_on)
+            on_cpus = attempt("int8", graph, evidence, stand_in=unsigned, kept_fp32=islands, advance=advance)
             trial = replace(
                 trial.judged_with(on_cpus, "with unsigned activations, as on CPUs"), unsigned=on_cpus.parity
             )

@@ -49,10 +49,10 @@ def depth_of(model: DepthModel) -> DepthOf:
             depth_m, num_nonfinite = model(torch.from_numpy(frame))
         return depth_m[0].numpy(), int(num_nonfinite)
 
-    def depth(frames: Frames, moved_on: Callable[[], None]) -> tuple[Depth, int]:
+    def depth(frames: Frames, advance: Callable[[], None]) -> tuple[Depth, int]:
         num_threads = torch.get_num_threads()
         try:
-            return depth_of_all(of_one, frames, moved_on)
+            return depth_of_all(of_one, frames, advance)
         finally:
             torch.set_num_threads(num_threads)
 

@@ -100,8 +100,8 @@ def _function(module: ModuleType, function: str, name: str) -> Callable[[], Any]
 
 
 def _of_users_code(depth_of_network: DepthOf, name: str) -> DepthOf:
-    def depth(frames: Frames, moved_on: Callable[[], None]) -> tuple[Depth, int]:
+    def depth(frames: Frames, advance: Callable[[], None]) -> tuple[Depth, int]:
         with users_code(name, "its forward"):
-            return depth_of_network(frames, moved_on)
+            return depth_of_network(frames, advance)
 
     return depth

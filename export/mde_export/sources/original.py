@@ -97,8 +97,8 @@ class OnnxOriginal:
             answer = after.run({MAP: self.map_of(before.run({FRAME: frame})[PIXELS])})
             return answer[DEPTH][0], int(answer[NUM_NONFINITE].sum())
 
-        def depth(frames: Frames, moved_on: Callable[[], None]) -> tuple[Depth, int]:
-            return depth_of_all(of_one, frames, moved_on)
+        def depth(frames: Frames, advance: Callable[[], None]) -> tuple[Depth, int]:
+            return depth_of_all(of_one, frames, advance)
 
         return depth
 

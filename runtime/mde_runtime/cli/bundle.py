@@ -82,8 +82,8 @@ def verify(bundle: Path, as_json: bool) -> int:
     from mde_runtime.verify import pairs, verify_everywhere, without_backend
 
     opened = read_bundle(bundle)
-    with progress("Verifying", len(pairs(opened))) as moved_on:
-        rows = verify_everywhere(opened, moved_on)
+    with progress("Verifying", len(pairs(opened))) as advance:
+        rows = verify_everywhere(opened, advance)
     if as_json:
         click.echo(records.dumps(rows), nl=False)
     else:

@@ -132,8 +132,8 @@ def _built_and_verified(
 
     verified = []
     for number in range(num_builds):
-        with progress(f"Building {precision} ({number + 1} of {num_builds})") as moved_on:
-            store.build(key, bundle.graph(precision), is_fresh=num_builds > 1, log_file=log, moved_on=moved_on)
+        with progress(f"Building {precision} ({number + 1} of {num_builds})") as advance:
+            store.build(key, bundle.graph(precision), is_fresh=num_builds > 1, log_file=log, advance=advance)
         verified.append(_verified(bundle, key, precision, save))
     found = [verification for verification in verified if verification is not None]
     return verify.keep_worst(bundle, found) if found else None

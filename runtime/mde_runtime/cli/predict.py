@@ -83,13 +83,13 @@ def main(
     with (
         own_stderr(),
         DepthEstimator.open(bundle, backend, precision) as estimate,
-        progress("Predicting", total) as moved_on,
+        progress("Predicting", total) as advance,
     ):
         say(str(estimate.choice))
         camera = _camera(estimate.contract, focal_px)
         teller = _Teller(estimate.contract)
         results = predict(
-            estimate, opened, out, formats, camera=camera, direction=direction, resume=resume, moved_on=moved_on
+            estimate, opened, out, formats, camera=camera, direction=direction, resume=resume, advance=advance
         )
         for result in results:
             if isinstance(result, Skipped):

@@ -73,19 +73,19 @@ def build_engine(
     *,
     timing_cache: Path | None = None,
     log_file: Path | None = None,
-    moved_on: Callable[[], None] = lambda: None,
+    advance: Callable[[], None] = lambda: None,
 ) -> bytes:
     """Build the engine of an ONNX graph. TensorRT needs the GPU that the engine is for; TensorRT-RTX needs none.
 
     timing_cache: a file of kernel timings, used and kept up to date. log_file: where the library's log goes.
-    moved_on: called at every step of the builder; what it raises ends the build, and is raised here. So does Ctrl-C.
+    advance: called at every step of the builder; what it raises ends the build, and is raised here. So does Ctrl-C.
     Raises MachineError that names the node and the cause.
     """
     library = library_of(flavour)
     log = BuildLog(library)
     try:
         with process.holding_ctrl_c() as is_pressed:
-            return _build(library, log, graph, flavour, options, timing_cache, moved_on, is_pressed)
+            return _build(library, log, graph, flavour, options, timing_cache, advance, is_pressed)
     except BaseException as error:
         # The builder dies here, not in a later garbage collection: its destructor takes the lock that the library holds
         # while it logs, so a collection inside another build's log would wait for itself.
@@ -103,7 +103,7 @@ def _build(
     flavour: Flavour,
     options: BuildOptions,
     timing_cache: Path | None,
-    moved_on: Callable[[], None],
+    advance: Callable[[], None],
     is_pressed: Callable[[], bool],
 ) -> bytes:
     name = f"{flavour} {library.__version__}"
@@ -115,7 +115,7 @@ def _build(
     parser = library.OnnxParser(network, log.logger)  # holds the network's weights: it must live until all is built
     _parse(parser, graph, name)
     config = _configure(library, builder, network, options)
-    monitor = build_monitor(library, log.caught, moved_on, is_pressed)  # config does not keep it alive
+    monitor = build_monitor(library, log.caught, advance, is_pressed)  # config does not keep it alive
     config.progress_monitor = monitor
     if timing_cache is not None:
         known = timing_cache.read_bytes() if timing_cache.exists() else b""

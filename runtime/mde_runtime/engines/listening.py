@@ -64,8 +64,8 @@ def _logger(library: Any, lines: list[tuple[str, str]], caught: Caught) -> Any:
     return Logger()
 
 
-def build_monitor(library: Any, caught: Caught, moved_on: Callable[[], None], is_stopped: Callable[[], bool]) -> Any:
-    """A progress monitor that calls `moved_on` at each step, and ends the build once it raised or `is_stopped`."""
+def build_monitor(library: Any, caught: Caught, advance: Callable[[], None], is_stopped: Callable[[], bool]) -> Any:
+    """A progress monitor that calls `advance` at each step, and ends the build once it raised or `is_stopped`."""
 
     class Monitor(library.IProgressMonitor):  # type: ignore[misc]  # the base is known only at run time
         def __init__(self) -> None:
@@ -79,7 +79,7 @@ def build_monitor(library: Any, caught: Caught, moved_on: Callable[[], None], is
 
         def step_complete(self, phase_name: str, step: int) -> bool:  # noqa: ARG002  the library's signature
             with caught.catching():
-                moved_on()
+                advance()
             return caught.first is None and not is_stopped()
 
     return Monitor()

@@ -63,7 +63,7 @@ def build(
     *,
     is_fresh: bool = False,
     log_file: Path | None = None,
-    moved_on: Callable[[], None] = lambda: None,
+    advance: Callable[[], None] = lambda: None,
 ) -> EngineRecord:
     """Build the engine of a key, unless it is there already. One process builds a key at a time, the others wait.
 
@@ -80,9 +80,7 @@ def build(
         start = time.perf_counter()
         timings = folder() / f"timings-{key.flavour}-{key.version}-{key.compute_capability or 'any'}.cache"
         clear(timings)
-        engine = build_engine(
-            graph, key.flavour, key.options, timing_cache=timings, log_file=log_file, moved_on=moved_on
-        )
+        engine = build_engine(graph, key.flavour, key.options, timing_cache=timings, log_file=log_file, advance=advance)
         return put(key, engine, time.perf_counter() - start)
 
 

@@ -64,7 +64,7 @@ class Fixed:
     def graph(self, _islands) -> bytes:
         return self.trial.graph
 
-    def __call__(self, islands, evidence, _moved_on=lambda: None) -> Trial:
+    def __call__(self, islands, evidence, _advance=lambda: None) -> Trial:
         is_kept = names_in(islands) > names_in(kept_by_rule(self.model))
         parity = replace(self.trial.parity, rmse_worst_m=self.with_some_m if is_kept else self.with_none_m)
         limits = Limits.of("fp16", evidence.contract.from_network)
