@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -144,28 +143,13 @@ def contract_flags(run: Callable[..., None]) -> Callable[..., None]:
 @click.option("--explain", is_flag=True, help="Show nodes, casts, multiply-adds and bytes before and after.")
 @click.option("--dry-run", is_flag=True, help="Read model, frames and measured points, and say what would be done.")
 def main(
-    model: str,
-    out: Path | None,
     fp16: bool,
     int8: bool,
-    frames: Path | None,
-    contract: Path | None,
     described: dict[str, Any],
-    weights: Path | None,
-    output: str | None,
-    source_size: tuple[int, int] | None,
-    scale: float | None,
-    shift: float | None,
-    measured: Path | None,
-    batch: tuple[int, int, int] | None,
     engine: EngineChoice,
-    target: str | None,
-    accumulation: Accumulation,
-    golden: GoldenFrames,
-    emit: Path | None,
-    keep_rejected: Path | None,
     explain: bool,
     dry_run: bool,
+    **asked: Any,  # every other option is the request's field of its name
 ) -> None:
     """Make a bundle of MODEL: graphs that take the camera's frame and give metres, with certificates.
 
@@ -195,25 +179,10 @@ def main(
 
     wanted: dict[Precision, bool] = {"fp16": fp16, "int8": int8}
     request = Request(
-        model=model,
-        out=out,
         precisions=tuple(precision for precision, is_wanted in wanted.items() if is_wanted),
-        frames=frames,
-        contract=contract,
         described=Described(**described),
-        weights=weights,
-        output=output,
-        source_size=source_size,
-        scale=scale,
-        shift=shift,
-        measured=measured,
-        batch=batch,
         engine=engine,
-        target=target,
-        accumulation=accumulation,
-        golden=golden,
-        emit=emit,
-        keep_rejected=keep_rejected,
+        **asked,
     )
     if dry_run:
         from mde_export.dry_run import plan
