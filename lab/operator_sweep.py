@@ -104,7 +104,8 @@ def node_cases() -> Iterator[Case]:
         opset = next(entry.version for entry in case.model.opset_import if not entry.domain)
         given, expected = case.data_sets[0]
         names = [value.name for value in case.model.graph.input]
-        yield Case(case.name, nodes[0], opset, list(zip(names, given, strict=False)), _size(expected[0]))
+        values = [np.asarray(value) if isinstance(value, np.generic) else value for value in given]
+        yield Case(case.name, nodes[0], opset, list(zip(names, values, strict=False)), _size(expected[0]))
 
 
 def _size(value: object) -> int:
@@ -136,9 +137,10 @@ def graph_of(case: Case, opset: int) -> onnx.ModelProto:
     nodes += [node, *_to_map(node.output[0], max(1, case.num_values), constants)]
     tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     image = helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, (1, 3, SIDE_PX, SIDE_PX))
-    depth = helper.make_tensor_value_info("depth", onnx.TensorProto.FLOAT, (1, 1, SIDE_PX, SIDE_PX))
-    graph = helper.make_graph(nodes, "case", [image], [depth], tensors)
+    depth = helper.make_tensor_value_info("sweep_depth", onnx.TensorProto.FLOAT, (1, 1, SIDE_PX, SIDE_PX))
     ir_version = next((IR_VERSIONS[upto] for upto in sorted(IR_VERSIONS) if opset <= upto), 10)
+    infos = [helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in tensors]
+    graph = helper.make_graph(nodes, "case", [image, *(infos if ir_version < 4 else [])], [depth], tensors)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
     try:
         onnx.checker.check_model(model)
@@ -196,6 +198,9 @@ def _as_of(case: Case, opset: int) -> tuple[onnx.NodeProto, Inputs]:
             del node.input[-1]
     for attribute in list(node.attribute):
         if attribute.name not in then.attributes:
+            if attribute == now.attributes[attribute.name].default_value:
+                node.attribute.remove(attribute)
+                continue
             raise ValueError(f"the attribute {attribute.name} is not in this opset")
     required = onnx.defs.OpSchema.FormalParameterOption.Single
     for index, name in enumerate(node.input):  # Resize of opset 11 wants an empty tensor where 13 wants none
@@ -243,7 +248,7 @@ def _to_map(name: str, num_values: int, constants: dict[str, npt.NDArray[np.gene
         helper.make_node("Gather", ["sweep_g", "sweep_first"], ["sweep_h"]),
         helper.make_node("Reshape", ["sweep_h", "sweep_map"], ["sweep_i"]),
         helper.make_node("Gather", ["image", "sweep_red"], ["sweep_j"], axis=1),
-        helper.make_node("Add", ["sweep_i", "sweep_j"], ["depth"]),
+        helper.make_node("Add", ["sweep_i", "sweep_j"], ["sweep_depth"]),
     ]
 
 

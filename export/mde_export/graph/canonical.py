@@ -12,6 +12,7 @@ from mde_export.graph.load_onnx import external_tensors
 from mde_runtime.errors import BadInputError, reason_of
 
 OPSET, IR_VERSION = 18, 8  # read by TensorRT 10.3 (JetPack 6) and onnxruntime 1.22 on; 18 is PyTorch's own
+WEIGHTS_ARE_NO_INPUTS = 4  # from this IR on; below it every weight has to be an input as well
 PRODUCER = "mde-export"
 # What onnx, onnx_ir and onnxscript raise on graphs that are damaged, found by altering bytes of good ones.
 FROM_DAMAGED_GRAPHS = (
@@ -47,7 +48,8 @@ def stripped(model: ir.Model) -> ir.Model:
     for value in values:
         value.metadata_props.clear()
     model.metadata_props.clear()
-    graph.name, model.ir_version = "depth", min(model.ir_version, IR_VERSION)
+    graph.name = "depth"
+    model.ir_version = min(max(model.ir_version, WEIGHTS_ARE_NO_INPUTS), IR_VERSION)
     model.producer_name, model.producer_version = PRODUCER, None
     model.domain, model.model_version = None, None
     return model

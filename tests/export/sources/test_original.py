@@ -43,7 +43,9 @@ def saved(tmp_path) -> Callable[..., Path]:
         image = onnx.helper.make_tensor_value_info("image", kind, shape)
         depth = onnx.helper.make_tensor_value_info("depth", kind, (1, 1, "rows", "columns"))
         tensors = [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in (weights or {}).items()]
-        graph = onnx.helper.make_graph(nodes, "net", [image], [depth], tensors)
+        weights_too = [onnx.helper.make_tensor_value_info(one.name, one.data_type, one.dims) for one in tensors]
+        inputs = [image, *(weights_too if ir_version < 4 else [])]
+        graph = onnx.helper.make_graph(nodes, "net", inputs, [depth], tensors)
         opsets = [onnx.helper.make_opsetid("", opset)]
         onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=ir_version), tmp_path / "net.onnx")
         return tmp_path / "net.onnx"
@@ -107,10 +109,10 @@ def old_resize(opset: int, mode: str, factors: tuple[float, float]):
     return [first, resize, *last], weights | more
 
 
-@pytest.mark.parametrize("opset", [7, 9, 10])
+@pytest.mark.parametrize(("opset", "ir_version"), [(7, 3), (7, 4), (9, 4), (10, 4)])  # IR 3: weights are inputs too
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
-def test_old_files_keep_their_grid_where_they_enlarge(saved, mde_export, frames, tmp_path, opset, mode):
-    path = saved(*old_resize(opset, mode, (4, 2)), opset=opset)
+def test_old_files_keep_their_grid_where_they_enlarge(saved, mde_export, frames, tmp_path, opset, ir_version, mode):
+    path = saved(*old_resize(opset, mode, (4, 2)), opset=opset, ir_version=ir_version)
     ended = mde_export(path)
     assert ended.exit_code == 0, ended.stderr
     np.testing.assert_allclose(
