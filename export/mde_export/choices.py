@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from mde_runtime.engines.flavours import Flavour
+
 Accumulation = Literal["float", "half"]  # of FP16's products
-EngineChoice = Literal["auto", "none", "tensorrt", "tensorrt-rtx"]
+EngineChoice = Literal["auto", "none", Flavour]
 GoldenFrames = Literal["heldout", "synth"]

@@ -42,9 +42,8 @@ def _kind_of_archive(archive: zipfile.ZipFile) -> str | None:
     members = {member.filename.partition("/")[2]: member for member in archive.infolist()}  # below the file's own name
     if "constants.pkl" in members and any(name.startswith("code/") for name in members):
         return "TorchScript"
-    if (
-        "archive_format" in members or "serialized_exported_program.json" in archive.namelist()
-    ):  # from torch 2.7, before
+    # the first from torch 2.7 on, the second before
+    if "archive_format" in members or "serialized_exported_program.json" in archive.namelist():
         return "an exported program of torch.export"
     listing = members.get("data.pkl")
     if listing is None or listing.file_size > MAX_BYTES or MARK in archive.read(listing):
