@@ -70,7 +70,7 @@ def why(bundle: Path) -> None:
     type=Real(0),
     default=30.0,
     show_default=True,
-    help="Compiled models that nobody opened for so long go, too.",
+    help="Also remove compiled models that nobody has opened for so long.",
 )
 def prune(everything: bool, unused_days: float) -> None:
     """Remove what is of no use any more: altered engines, those of another library version, interrupted writes.
