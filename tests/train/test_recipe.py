@@ -99,7 +99,7 @@ def test_the_ends_of_a_range_are_in_it(setting: str):
 
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones():
-    with pytest.raises(UsageError, match="the recipes are resnet34-skip, fast"):
+    with pytest.raises(UsageError, match="the recipes are resnet34-skip, mobilenetv2-skip, fast"):
         recipe_named("slow")
 
 

@@ -377,7 +377,7 @@ def test_bf16_trains_with_a_bounded_gradient(scenes: Path, tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--recipe", "slow", "--data", ".", "--out", "r"], 2, "the recipes are resnet34-skip, fast"),
+        (["--recipe", "slow", "--data", ".", "--out", "r"], 2, "the recipes are resnet34-skip, mobilenetv2-skip, fast"),
         (["--recipe", "fast", "--data", "nowhere", "--out", "r"], 3, "nowhere"),
         (["--recipe", "fast"], 2, "give --recipe NAME, --data DIR and --out RUN"),
         (["--resume", "--recipe", "fast", "--data", ".", "--out", "r"], 2, "give --data and --out"),

@@ -65,6 +65,8 @@ RESNET34_SKIP = replace(
     ema_decay=0.999,
 )
 
+MOBILENETV2_SKIP = replace(RESNET34_SKIP, model="mobilenetv2-skip")  # with --weights imagenet
+
 FCRN = replace(  # as the code that the slides descend from
     RESNET34_SEED,
     model="fcrn",
@@ -95,6 +97,7 @@ FAST_DEMO = replace(  # a few minutes on two cores, on synthetic scenes
 
 RECIPES: dict[str, Recipe] = {
     "resnet34-skip": RESNET34_SKIP,
+    "mobilenetv2-skip": MOBILENETV2_SKIP,
     "fast": FAST,
     "fast-demo": FAST_DEMO,
     "resnet34-seed": RESNET34_SEED,

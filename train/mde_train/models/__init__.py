@@ -13,6 +13,7 @@ from mde_runtime.errors import UsageError
 MODELS = {
     "resnet34-seed": "mde_train.models.resnet34_seed",
     "resnet34-skip": "mde_train.models.resnet34_skip",
+    "mobilenetv2-skip": "mde_train.models.mobilenetv2_skip",
     "fast": "mde_train.models.fast",
     "fcrn": "mde_train.models.fcrn",
     "cnn-fc": "mde_train.models.cnn_fc",

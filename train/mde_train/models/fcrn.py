@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from mde_runtime.contract import Contract
+from mde_train.models.encoder_weights import IMAGENET_MEAN, IMAGENET_STD, load_encoder_weights
 from mde_train.models.nyu_small import LABEL_PX, small_contract
 from mde_train.models.precise import PreciseConv2d
-from mde_train.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STD, load_resnet_weights
 from mde_train.torchvision_ops import import_torchvision
 
 
@@ -39,7 +39,7 @@ class FCRN(nn.Module):
     def __init__(self, weights: str | Path = "none", *, is_frozen: bool = True):
         super().__init__()
         resnet = import_torchvision().models.resnet50()
-        load_resnet_weights(resnet, "resnet50", weights)
+        load_encoder_weights(resnet, "resnet50", weights)
         self.encoder = nn.Sequential(*list(resnet.children())[:-2]).requires_grad_(not is_frozen)
         self.decoder = nn.Sequential(
             nn.Conv2d(2048, 1024, 1), nn.BatchNorm2d(1024), UpBlock(1024), UpBlock(512), UpBlock(256)

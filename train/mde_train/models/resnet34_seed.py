@@ -11,8 +11,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
+from mde_train.models.encoder_weights import load_encoder_weights
 from mde_train.models.precise import PreciseConv2d, PreciseConvTranspose2d
-from mde_train.models.resnet_weights import load_resnet_weights
 from mde_train.torchvision_ops import import_torchvision
 
 SIDE_PX, STRIDE_PX = 224, 32
@@ -64,7 +64,7 @@ class ResNet34Seed(nn.Module):
     def __init__(self, weights: str | Path = "none", *, is_frozen: bool = True):
         super().__init__()
         resnet = import_torchvision().models.resnet34()
-        load_resnet_weights(resnet, "resnet34", weights)
+        load_encoder_weights(resnet, "resnet34", weights)
         self.encoder_layers = nn.Sequential(*list(resnet.children())[:-2])  # without avgpool and fc
         self.encoder_layers[:4].requires_grad_(not is_frozen)  # conv1, bn1, ReLU, maxpool
         self.decoder = nn.Sequential(

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from mde_runtime.contract import Contract
 from mde_train.models import fast
 from mde_train.models.doubling import doubled
+from mde_train.models.encoder_weights import IMAGENET_MEAN, IMAGENET_STD, load_encoder_weights
 from mde_train.models.fine_head import FineHead, LinearHead
-from mde_train.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STD, load_resnet_weights
 from mde_train.torchvision_ops import import_torchvision
 
 ENCODER_WIDTHS = (64, 64, 128, 256, 512)  # channels at 1/2, 1/4, ... 1/32 of the size
@@ -42,7 +42,7 @@ class ResNet34Skip(nn.Module):
         super().__init__()
         self.has_skips = has_skips
         resnet = import_torchvision().models.resnet34()
-        load_resnet_weights(resnet, "resnet34", weights)
+        load_encoder_weights(resnet, "resnet34", weights)
         self.encoder = nn.ModuleList(
             (
                 nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu),
@@ -55,7 +55,7 @@ class ResNet34Skip(nn.Module):
         beside = ENCODER_WIDTHS[-2::-1] if has_skips else (0,) * len(DECODER_WIDTHS)  # the skip at each scale
         below = (ENCODER_WIDTHS[-1], *DECODER_WIDTHS[:-1])
         self.decoder = nn.ModuleList(
-            _double_conv(channels + skip, width)
+            double_conv(channels + skip, width)
             for channels, skip, width in zip(below, beside, DECODER_WIDTHS, strict=True)
         )
         self.head = FineHead(DECODER_WIDTHS[-1], NEAR_M, FAR_M) if has_range else LinearHead(DECODER_WIDTHS[-1])
@@ -73,7 +73,8 @@ class ResNet34Skip(nn.Module):
         return depth_N1HW
 
 
-def _double_conv(channels_in: int, channels_out: int) -> nn.Sequential:
+def double_conv(channels_in: int, channels_out: int) -> nn.Sequential:
+    """A stage of a decoder: two 3x3 convolutions, each with BatchNorm and ReLU; the size stays."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
         nn.BatchNorm2d(channels_out),
