@@ -21,7 +21,7 @@ from mde_bench.report.markdown import markdown_table
 from mde_bench.subjects.torch_eager import TorchEager
 from mde_runtime.backends import open_session
 from mde_runtime.bundle import read_bundle
-from mde_runtime.choosing import Choice
+from mde_runtime.choice import Choice
 from mde_runtime.estimator import DepthEstimator
 from mde_runtime.verify import recorded, verify
 from mde_train.checkpoint import read_checkpoint

@@ -15,7 +15,7 @@ from mde_runtime.bundle import Golden
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, UsageError, VerdictError
 from mde_runtime.evenly_spaced import evenly_spaced
-from mde_runtime.fitting import Frame, frame_of
+from mde_runtime.picture_placement import Frame, frame_of
 from mde_runtime.sources import open_sources
 
 NUM_GOLDEN = 8

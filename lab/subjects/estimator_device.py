@@ -13,7 +13,7 @@ from mde_bench.timing.candidates import Answer, Depth, Frame
 from mde_runtime import verify
 from mde_runtime.backends import Session, open_session
 from mde_runtime.bundle import read_bundle
-from mde_runtime.choosing import Choice
+from mde_runtime.choice import Choice
 from mde_runtime.estimator import DepthEstimator
 from mde_runtime.precision import Precision
 

@@ -21,7 +21,7 @@ from mde_runtime import files, records
 from mde_runtime.certificate import Certificate, read_certificate
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
-from mde_runtime.onnx_bytes import facts_of
+from mde_runtime.onnx_graph.content import facts_of
 from mde_runtime.precision import PRECISIONS, Precision
 
 SCHEMA, READABLE_SCHEMAS = 2, (1, 2)  # 2: certificates of schema 2

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import numpy.typing as npt
 
-from mde_runtime.ahead import Ahead
 from mde_runtime.backends import Arrays, Lane
+from mde_runtime.prefetch import Ahead
 
 Item = TypeVar("Item")
 

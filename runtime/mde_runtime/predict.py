@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mde_runtime.ahead import reading_ahead
 from mde_runtime.contract import Contract, Intrinsics
 from mde_runtime.errors import BadInputError
 from mde_runtime.estimator import DepthEstimator
-from mde_runtime.fitting import depth_at_picture_size, frame_of
 from mde_runtime.inferno import Direction
+from mde_runtime.picture_placement import depth_at_picture_size, frame_of
+from mde_runtime.prefetch import reading_ahead
 from mde_runtime.sinks import SINKS, Prediction, Write, file_of, open_sink
 from mde_runtime.sources import Source, SourceFrame, check_films
 

@@ -9,7 +9,7 @@ from mde_runtime import parity, records
 from mde_runtime.backends import BACKENDS, Arrays, BuiltSession, Session, open_session
 from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_record, put_record
-from mde_runtime.engines.inspecting import REAL_SHARE
+from mde_runtime.engines.inspector import REAL_SHARE
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.files import sha256_of
 from mde_runtime.machine import this_machine

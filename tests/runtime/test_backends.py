@@ -12,7 +12,7 @@ from mde_runtime.backends import BACKENDS, Graph, open_session
 from mde_runtime.cache import cache_dir, take_ignored
 from mde_runtime.engines import store
 from mde_runtime.engines.build import DEFAULTS, build_engine
-from mde_runtime.engines.keys import key_for
+from mde_runtime.engines.key import key_for
 from mde_runtime.files import sha256_of
 from mde_runtime.machine import this_machine
 
@@ -243,7 +243,7 @@ signal.raise_signal(signal.SIGINT)
 
 
 def test_what_is_made_for_throughput_is_never_chosen_by_itself(tiny_bundle, monkeypatch):
-    monkeypatch.setattr("mde_runtime.choosing.BACKENDS", {"openvino-throughput": BACKENDS["openvino-throughput"]})
+    monkeypatch.setattr("mde_runtime.choice.BACKENDS", {"openvino-throughput": BACKENDS["openvino-throughput"]})
     with pytest.raises(MachineError, match="nothing verified runs it"):
         DepthEstimator.open(tiny_bundle)
 

@@ -55,11 +55,11 @@ def test_whatever_a_step_raises_ends_a_build_and_is_raised(tiny_graph):
 # Python's signal handlers run between any two bytecodes: here in each callback of the library, at its first line.
 INTERRUPTING = """
 import pathlib, signal, sys
-from mde_runtime.engines import listening
+from mde_runtime.engines import build_log
 from mde_runtime.engines.build import build_engine
 def interrupt(frame, event, argument):
     name = frame.f_code.co_name
-    if event == "call" and frame.f_code.co_filename == listening.__file__ and name == sys.argv[1]:
+    if event == "call" and frame.f_code.co_filename == build_log.__file__ and name == sys.argv[1]:
         sys.setprofile(None)
         signal.raise_signal(signal.SIGINT)
 sys.setprofile(interrupt)

@@ -13,7 +13,7 @@ from mde_runtime.cli.bundle import main
 from mde_runtime.cuda import DRIVERS, Gpu, open_cuda
 from mde_runtime.engines import store
 from mde_runtime.engines.build import DEFAULTS, build_engine
-from mde_runtime.engines.keys import key_for
+from mde_runtime.engines.key import key_for
 from mde_runtime.files import sha256_of
 
 FLOAT32_STEP_AT_20_M = 4e-6

@@ -15,10 +15,10 @@ from mde_runtime import BadInputError, MachineError
 from mde_runtime.cli.bundle import main
 from mde_runtime.engines import store
 from mde_runtime.engines.build import BuildOptions
-from mde_runtime.engines.inspecting import arithmetic_of, share_of
-from mde_runtime.engines.keys import EngineKey
-from mde_runtime.engines.locking import only_one
+from mde_runtime.engines.inspector import arithmetic_of, share_of
+from mde_runtime.engines.key import EngineKey
 from mde_runtime.files import sha256_of
+from mde_runtime.lock import only_one
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no package for this platform")
 
@@ -301,7 +301,7 @@ BUILD_SLOWLY = """
     from mde_runtime.bundle import read_bundle
     from mde_runtime.engines import store
     from mde_runtime.engines.build import BuildOptions
-    from mde_runtime.engines.keys import key_for
+    from mde_runtime.engines.key import key_for
     bundle = read_bundle(Path(sys.argv[1]))
     steps = []
     def advance():

@@ -10,8 +10,8 @@ import pytest
 from mde_runtime import MachineError, UsageError
 from mde_runtime.backends.tensorrt import EngineSession
 from mde_runtime.engines.build import DEFAULTS
-from mde_runtime.engines.keys import EngineKey, EngineRecord
-from mde_runtime.engines.running import Runner, Tensor
+from mde_runtime.engines.key import EngineKey, EngineRecord
+from mde_runtime.engines.runner import Runner, Tensor
 
 FRAME = Tensor("frame", (2, 4), np.dtype(np.uint8), is_input=True)
 DEPTH = Tensor("depth_m", (2, 4), np.dtype(np.float32), is_input=False)

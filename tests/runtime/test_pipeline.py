@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from mde_runtime.ahead import reading_ahead
 from mde_runtime.pipeline import overlapped
+from mde_runtime.prefetch import reading_ahead
 
 
 class Lane:

@@ -14,7 +14,7 @@ import mde_runtime
 
 NAMES = json.loads((Path(__file__).parent / "tensorrt_names" / "names.json").read_text())
 PACKAGE = Path(mde_runtime.__file__).parent
-FILES = ("engines/build.py", "engines/listening.py", "backends/tensorrt.py")
+FILES = ("engines/build.py", "engines/build_log.py", "backends/tensorrt.py")
 # What our code calls the library's objects. "" is the library itself.
 OBJECTS = {
     "library": "",

@@ -5,7 +5,7 @@ import onnx.parser
 import onnxruntime
 import pytest
 
-from mde_runtime.backends.unsigned import with_unsigned_activations
+from mde_runtime.onnx_graph.unsigned import with_unsigned_activations
 
 INT8, UINT8 = onnx.TensorProto.INT8, onnx.TensorProto.UINT8
 

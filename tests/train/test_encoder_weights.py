@@ -7,7 +7,7 @@ import torch
 
 from mde_runtime.errors import BadInputError, MachineError
 from mde_train.models import build_model
-from mde_train.models.encoder_weights import PACKAGED
+from mde_train.models.parts.encoder_weights import PACKAGED
 from mde_train.torchvision_ops import import_torchvision
 
 

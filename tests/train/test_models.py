@@ -6,9 +6,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_train.models import MODELS, build_model, model_named
-from mde_train.models.doubling import doubled
-from mde_train.models.exact_range import ExactRange
 from mde_train.models.fcrn import up_convolution
+from mde_train.models.parts.doubling import doubled
+from mde_train.models.parts.exact_range import ExactRange
 
 
 def count(module: nn.Module, kind: type[nn.Module]) -> int:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from mde_runtime.errors import BadInputError
 from mde_train.data import FrameArrays, open_split, splits_of
-from mde_train.data.division import divide
+from mde_train.data.split import hold_out
 from mde_train.recipe import NOTHING
 from mde_train.training_data import TrainingFrames, load_data
 
@@ -77,7 +77,7 @@ def test_without_val_a_stretch_of_the_training_frames_is_judged_on_and_said(nyu:
 
 
 def test_a_val_that_is_split_off_is_judged_on_and_test_is_left_alone(nyu: Path):
-    divide(nyu, 0.1, 1, 0)
+    hold_out(nyu, 0.1, 1, 0)
     assert splits_of(nyu) == ("train", "val", "test")
     data = load_data(nyu, "cnn", "")
     assert data.judged.names == open_split(nyu, "val").names

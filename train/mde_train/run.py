@@ -36,7 +36,8 @@ def begin(
 ) -> Path:
     """Train by a recipe, from the start; give the path of the best checkpoint.
 
-    init: weights to start from, of the whole network. weights: of its encoder, see `mde_train.models.encoder_weights`.
+    init: weights to start from, of the whole network. weights: of its encoder, as
+    `mde_train.models.parts.encoder_weights` takes them.
     is_trial: two steps, one evaluation and all the files, to see that everything is in place. The next run may have the
     same `run`.
     Raises UsageError when `run` holds a run already or random weights would stay frozen, KeyboardInterrupt after a

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mde_runtime.contract import Contract
-from mde_train.average import AveragedNetwork
 from mde_train.depth_model import network_input
+from mde_train.ema import AveragedNetwork
 from mde_train.losses import loss_from_text
 from mde_train.recipe import Recipe
 from mde_train.schedules import SCHEDULES

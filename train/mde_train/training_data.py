@@ -14,7 +14,7 @@ from mde_runtime.evenly_spaced import evenly_spaced
 from mde_train.augment import augmented
 from mde_train.checkpoint import NUM_HELDOUT
 from mde_train.data import FrameArrays, FrameSet, load_arrays, open_split, splits_of
-from mde_train.data.division import Block, blocks_of
+from mde_train.data.split import Block, blocks_of
 from mde_train.models import model_named
 from mde_train.recipe import Augment
 from mde_train.shrinking import shrinking
@@ -115,14 +115,14 @@ def load_data(root: Path, model: str, holdout: str, most: int | None = None) -> 
 
 def _held_out_of(train: FrameSet, test: str) -> tuple[FrameSet, FrameSet]:
     """The training frames without a stretch of them, and the stretch: who chose by `test` could not be tested on it."""
-    division = blocks_of(train.names, HELD_OUT_SHARE, 1, HELD_OUT_GAP_FRAMES)
-    ((block,),) = (division.val,)
-    judged = division.part(train, "val")
+    held_out = blocks_of(train.names, HELD_OUT_SHARE, 1, HELD_OUT_GAP_FRAMES)
+    ((block,),) = (held_out.val,)
+    judged = held_out.part(train, "val")
     say(
         f"{train.root} has no val: judged on {len(judged)} training frames, {block.first} to {block.last}, and not on "
         f"{test}; mde-data split chooses others"
     )
-    return division.part(train, train.split), judged
+    return held_out.part(train, train.split), judged
 
 
 def _block(samples: FrameSet, holdout: str) -> range:

@@ -16,7 +16,7 @@ from mde_bench.machine.conditions import num_idle_cores
 from mde_bench.timing.candidates import Subject
 from mde_runtime import files, metrics
 from mde_runtime.bundle import SUFFIX
-from mde_runtime.choosing import AUTO
+from mde_runtime.choice import AUTO
 from mde_runtime.contract import Contract, FromNetwork
 from mde_runtime.errors import UsageError
 from mde_runtime.progress import progress

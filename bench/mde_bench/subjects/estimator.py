@@ -12,7 +12,7 @@ from mde_bench.timing.device_times import DeviceTimes, DriverEvents, device_time
 from mde_runtime import verify
 from mde_runtime.backends import Arrays, DeviceSession, Session, open_session
 from mde_runtime.bundle import Bundle, read_bundle
-from mde_runtime.choosing import Choice, choose
+from mde_runtime.choice import Choice, choose
 from mde_runtime.contract import Contract, SourceFrame
 from mde_runtime.cuda import open_cuda
 from mde_runtime.estimator import DepthEstimator

@@ -22,7 +22,7 @@ from mde_export.steps import Step
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.evenly_spaced import evenly_spaced
-from mde_runtime.fitting import fit_of, frame_of
+from mde_runtime.picture_placement import frame_of, placement_of
 from mde_runtime.sources.pictures import read_picture
 
 COLUMNS = ("image", "x", "y", "metres")
@@ -113,7 +113,7 @@ def _on_frame(image: Path, points: npt.NDArray[np.float64], contract: Contract) 
         raise BadInputError(
             f"{image}: a measured point lies outside its {width}x{height} px; x counts columns, y rows, from 0"
         )
-    placed = fit_of(contract, width, height)
+    placed = placement_of(contract, width, height)
     places = []
     for position, side, first, last, begin, end in (
         (x, width, *placed.picture_box[::2], *placed.frame_box[::2]),

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from mde_export.graph.canonical import from_bytes
 from mde_export.graph.stages import is_stage
 from mde_export.precision.islands import is_weighted
-from mde_runtime.backends.unsigned import with_unsigned_activations
+from mde_runtime.onnx_graph.unsigned import with_unsigned_activations
 
 LARGEST_INT8 = 127  # -128 is left out: symmetric
 

@@ -22,10 +22,10 @@ from mde_export.precision.ranges import beyond_half, ranges
 from mde_export.precision.repair import repaired, worst_frames
 from mde_export.precision.targets import kept_for
 from mde_export.steps import Step
-from mde_runtime.backends.unsigned import with_unsigned_activations
 from mde_runtime.certificate import Island
 from mde_runtime.errors import VerdictError
 from mde_runtime.evenly_spaced import evenly_spaced
+from mde_runtime.onnx_graph.unsigned import with_unsigned_activations
 from mde_runtime.parity import measure
 
 NUM_FORMS = 2  # of an INT8 graph: symmetric, and with the unsigned activations that CPUs run

@@ -9,9 +9,9 @@ from typing import Any
 import numpy.typing as npt
 
 from mde_runtime.backends import Arrays, Graph, Session
-from mde_runtime.backends.unsigned import with_unsigned_activations
 from mde_runtime.errors import BadInputError, MachineError, reason_of
 from mde_runtime.machine import gpu_name, this_machine
+from mde_runtime.onnx_graph.unsigned import with_unsigned_activations
 from mde_runtime.precision import Precision
 
 try:

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.backends import Arrays, Graph, Lane, Session
-from mde_runtime.backends.unsigned import with_unsigned_activations
 from mde_runtime.cache import distrust_blob, get_blob, put_blob
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_runtime.machine import this_machine
+from mde_runtime.onnx_graph.unsigned import with_unsigned_activations
 from mde_runtime.precision import Precision
 from mde_runtime.revision import REVISION
 

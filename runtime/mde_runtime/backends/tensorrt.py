@@ -17,11 +17,11 @@ from mde_runtime.cuda import Cuda, open_cuda
 from mde_runtime.cuda.owned import Owned
 from mde_runtime.engines import store
 from mde_runtime.engines.build import DEFAULTS
+from mde_runtime.engines.build_log import BuildLog
 from mde_runtime.engines.flavours import Flavour, library_of
-from mde_runtime.engines.inspecting import arithmetic_of, share_of
-from mde_runtime.engines.keys import EngineRecord, key_for
-from mde_runtime.engines.listening import BuildLog
-from mde_runtime.engines.running import Runner, Tensor
+from mde_runtime.engines.inspector import arithmetic_of, share_of
+from mde_runtime.engines.key import EngineRecord, key_for
+from mde_runtime.engines.runner import Runner, Tensor
 from mde_runtime.errors import MachineError, UsageError
 from mde_runtime.precision import Precision
 

@@ -49,7 +49,7 @@ def why(bundle: Path) -> None:
     from mde_runtime.bundle import read_bundle
     from mde_runtime.engines import store
     from mde_runtime.engines.flavours import MODULES
-    from mde_runtime.engines.keys import key_for
+    from mde_runtime.engines.key import key_for
 
     def row(precision: "Precision", flavour: "Flavour") -> tuple[str, str, str, str]:
         try:

@@ -13,7 +13,7 @@ from mde_runtime.precision import PRECISIONS, Precision
 
 if TYPE_CHECKING:
     from mde_runtime.bundle import Bundle
-    from mde_runtime.engines.keys import EngineKey
+    from mde_runtime.engines.key import EngineKey
     from mde_runtime.verify import Verification
 
 
@@ -83,7 +83,7 @@ def engine(
     from mde_runtime.cache import take_ignored
     from mde_runtime.engines import store
     from mde_runtime.engines.flavours import first_here
-    from mde_runtime.engines.keys import key_for
+    from mde_runtime.engines.key import key_for
 
     if (install is None) != (sha256 is None):
         raise UsageError("--install and --sha256 belong together: an engine is executable code; give both")

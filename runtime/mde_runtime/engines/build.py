@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mde_runtime import files, process
+from mde_runtime.engines.build_log import BuildLog, build_monitor
 from mde_runtime.engines.flavours import Flavour, library_of
-from mde_runtime.engines.listening import BuildLog, build_monitor
 from mde_runtime.errors import MachineError, UsageError
 from mde_runtime.numbers import shown
 

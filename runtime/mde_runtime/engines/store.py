@@ -11,9 +11,9 @@ from mde_runtime.cache import LOCK, clear, folder_of, ignore, opened, write
 from mde_runtime.cuda import open_cuda
 from mde_runtime.engines.build import build_engine
 from mde_runtime.engines.flavours import version_of
-from mde_runtime.engines.keys import EngineKey, EngineRecord
-from mde_runtime.engines.locking import if_free, only_one
+from mde_runtime.engines.key import EngineKey, EngineRecord
 from mde_runtime.errors import BadInputError, MachineError
+from mde_runtime.lock import if_free, only_one
 
 ENGINE, RECORD = ".engine", ".json"
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from mde_runtime.contract import Contract, Intrinsics
 from mde_runtime.errors import UsageError
 from mde_runtime.files import write_bytes
-from mde_runtime.fitting import fit_of
 from mde_runtime.inferno import Direction
+from mde_runtime.picture_placement import placement_of
 from mde_runtime.sinks import Prediction, Write, file_of
 
 VERTEX = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
@@ -52,9 +52,9 @@ def writer(out: Path, contract: Contract, direction: Direction) -> Iterator[Writ
 
 def camera_of(contract: Contract, intrinsics: Intrinsics, shape: tuple[int, ...]) -> Intrinsics:
     """The camera at a picture's own size (height, width), from that at the contract's source size."""
-    fit = fit_of(contract, shape[1], shape[0])
-    left, top, right, bottom = fit.frame_box
-    part_left, part_top, part_right, part_bottom = fit.picture_box
+    placement = placement_of(contract, shape[1], shape[0])
+    left, top, right, bottom = placement.frame_box
+    part_left, part_top, part_right, part_bottom = placement.picture_box
     across, down = (part_right - part_left) / (right - left), (part_bottom - part_top) / (bottom - top)
     return Intrinsics(
         fx_px=intrinsics.fx_px * across,

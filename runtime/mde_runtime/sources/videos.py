@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mde_runtime.ahead import reading_ahead
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.files import check_regular
+from mde_runtime.prefetch import reading_ahead
 from mde_runtime.sources import Source, SourceFrame, frame_that_fails
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts")

@@ -14,7 +14,7 @@ from mde_runtime import records
 from mde_runtime.backends import open_session
 from mde_runtime.bundle import read_bundle
 from mde_runtime.errors import BadInputError, VerdictError
-from mde_runtime.fitting import frame_of
+from mde_runtime.picture_placement import frame_of
 
 
 def seen(quantity, metres, points_per_picture: int = 5) -> Measured:

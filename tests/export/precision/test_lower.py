@@ -13,8 +13,8 @@ from mde_export.precision.int8 import activations_of, signed_activations
 from mde_export.precision.islands import kept_by_rule, names_in
 from mde_export.precision.lower import Half, Int8, lowered_to_fp16, lowered_to_int8
 from mde_export.precision.repair import blocks_of
-from mde_runtime.backends.unsigned import with_unsigned_activations
 from mde_runtime.errors import VerdictError
+from mde_runtime.onnx_graph.unsigned import with_unsigned_activations
 from mde_runtime.parity import measure
 
 

@@ -100,10 +100,10 @@ def split(data: Path, val_share: float, num_blocks: int, gap_frames: int) -> Non
     file to undo it.
     """
     from mde_train.data import open_split
-    from mde_train.data.division import divide
+    from mde_train.data.split import hold_out
 
-    division = divide(data, val_share, num_blocks, gap_frames)
-    for block in division.val:
+    held_out = hold_out(data, val_share, num_blocks, gap_frames)
+    for block in held_out.val:
         click.echo(f"val: {block.first} to {block.last}")
     for name in ("train", "val"):
         click.echo(f"{name}: {len(open_split(data, name))} frames")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from mde_runtime.errors import BadInputError
 from mde_train.data.arrays import FrameArrays, load_arrays
-from mde_train.data.cut import cut_of
-from mde_train.data.division import DIVISION, division_of
+from mde_train.data.crop import crop_of
 from mde_train.data.layouts import layout_of
 from mde_train.data.samples import FrameSet, Sample, Skipped
+from mde_train.data.split import SPLIT_FILE, split_of
 
 __all__ = [
     "FrameArrays",
@@ -28,7 +28,7 @@ def splits_of(root: Path) -> tuple[str, ...]:
         raise BadInputError(
             f"{root}: holds neither train nor val; mde-data check --help shows how each layout lies on disk"
         )
-    return splits if division_of(root) is None else (splits[0], "val", *splits[1:])
+    return splits if split_of(root) is None else (splits[0], "val", *splits[1:])
 
 
 def open_split(root: Path, split: str, *, keep_bad_frames: bool = False) -> FrameSet:
@@ -37,19 +37,19 @@ def open_split(root: Path, split: str, *, keep_bad_frames: bool = False) -> Fram
     Frames whose depth cannot be depth are left out and named in `.skipped`, unless keep_bad_frames.
     Raises BadInputError, in one line that names the file, when the data set is not what its layout says.
     """
-    layout, division, cut = layout_of(root), division_of(root), cut_of(root)
+    layout, held_out, crop = layout_of(root), split_of(root), crop_of(root)
     splits = splits_of(root)
     if split not in splits:
         raise BadInputError(f"{root}: no split {split!r}; it holds {', '.join(splits)}")
-    if division is None or split not in (splits[0], "val"):
+    if held_out is None or split not in (splits[0], "val"):
         samples = layout.open_split(root, split)
     else:
-        samples = division.part(layout.open_split(root, splits[0]), split)
+        samples = held_out.part(layout.open_split(root, splits[0]), split)
     if not keep_bad_frames:
         samples = samples.without_doubtful()
     if not samples:
         if not samples.skipped:  # a layout without frames has told so by now
-            raise BadInputError(f"{root / DIVISION}: leaves no frame for {split}; remove it and run mde-data split")
+            raise BadInputError(f"{root / SPLIT_FILE}: leaves no frame for {split}; remove it and run mde-data split")
         first = samples.skipped[0]
         raise BadInputError(f"{root}: every frame of {split} is left out; the first is {first.name}, {first.reason}")
-    return cut.of(samples) if cut else samples
+    return crop.of(samples) if crop else samples

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from mde_runtime.errors import BadInputError
 from mde_runtime.progress import progress
-from mde_train.data.cut import advice
+from mde_train.data.crop import advice
+from mde_train.data.frame_cache import Records, stored
 from mde_train.data.samples import FrameSet, Sample
-from mde_train.data.store import Records, stored
 
 DepthType = Literal["float32", "float16"]
 

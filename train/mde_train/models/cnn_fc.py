@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mde_runtime.contract import Contract
 from mde_runtime.errors import UsageError
 from mde_train.models.cnn_trans import plain_contract
-from mde_train.models.nyu_small import LABEL_PX
+from mde_train.models.parts.nyu_small import LABEL_PX
 
 FULL_WIDTH = LABEL_PX[0] * LABEL_PX[1]  # as many hidden units as pixels in the label
 

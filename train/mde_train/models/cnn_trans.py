@@ -7,8 +7,8 @@ Source: slides of the Industrial University of Ho Chi Minh City, 2022, and the c
 from torch import nn
 
 from mde_runtime.contract import Contract
-from mde_train.models.nyu_small import small_contract
-from mde_train.models.precise import PreciseConv2d
+from mde_train.models.parts.nyu_small import small_contract
+from mde_train.models.parts.precise import PreciseConv2d
 
 WIDTHS = (50, 50, 50, 80, 100, 120, 120)
 START_M = (

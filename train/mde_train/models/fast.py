@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
-from mde_train.models.doubling import doubled
-from mde_train.models.fine_head import FineHead
+from mde_train.models.parts.doubling import doubled
+from mde_train.models.parts.fine_head import FineHead
 
 WIDTHS = (16, 32, 64, 96, 128)  # channels at half size, then at each half of it
 STRIDE_PX = 2 ** len(WIDTHS)

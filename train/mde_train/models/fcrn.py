@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from mde_runtime.contract import Contract
-from mde_train.models.encoder_weights import IMAGENET_MEAN, IMAGENET_STD, load_encoder_weights
-from mde_train.models.nyu_small import LABEL_PX, small_contract
-from mde_train.models.precise import PreciseConv2d
+from mde_train.models.parts.encoder_weights import IMAGENET_MEAN, IMAGENET_STD, load_encoder_weights
+from mde_train.models.parts.nyu_small import LABEL_PX, small_contract
+from mde_train.models.parts.precise import PreciseConv2d
 from mde_train.torchvision_ops import import_torchvision
 
 

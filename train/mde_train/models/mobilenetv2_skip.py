@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from mde_runtime.contract import Contract
 from mde_train.models import fast
-from mde_train.models.doubling import doubled
-from mde_train.models.encoder_weights import IMAGENET_MEAN, IMAGENET_STD, load_encoder_weights
-from mde_train.models.fine_head import FineHead
+from mde_train.models.parts.doubling import doubled
+from mde_train.models.parts.encoder_weights import IMAGENET_MEAN, IMAGENET_STD, load_encoder_weights
+from mde_train.models.parts.fine_head import FineHead
 from mde_train.models.resnet34_skip import double_conv
 from mde_train.torchvision_ops import import_torchvision
 
@@ -30,7 +30,7 @@ def contract(height_px: int, width_px: int) -> Contract:
 
 
 def build(weights: str | Path = "none") -> nn.Module:
-    """The network. weights: as `mde_train.models.encoder_weights` takes them."""
+    """The network. weights: as `mde_train.models.parts.encoder_weights` takes them."""
     return MobileNetV2Skip(weights)
 
 

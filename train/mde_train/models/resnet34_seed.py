@@ -11,8 +11,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
-from mde_train.models.encoder_weights import load_encoder_weights
-from mde_train.models.precise import PreciseConv2d, PreciseConvTranspose2d
+from mde_train.models.parts.encoder_weights import load_encoder_weights
+from mde_train.models.parts.precise import PreciseConv2d, PreciseConvTranspose2d
 from mde_train.torchvision_ops import import_torchvision
 
 SIDE_PX, STRIDE_PX = 224, 32

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from mde_runtime.contract import Contract
 from mde_train.models import fast
-from mde_train.models.doubling import doubled
-from mde_train.models.encoder_weights import IMAGENET_MEAN, IMAGENET_STD, load_encoder_weights
-from mde_train.models.fine_head import FineHead, LinearHead
+from mde_train.models.parts.doubling import doubled
+from mde_train.models.parts.encoder_weights import IMAGENET_MEAN, IMAGENET_STD, load_encoder_weights
+from mde_train.models.parts.fine_head import FineHead, LinearHead
 from mde_train.torchvision_ops import import_torchvision
 
 ENCODER_WIDTHS = (64, 64, 128, 256, 512)  # channels at 1/2, 1/4, ... 1/32 of the size

@@ -15,9 +15,9 @@ import numpy as np
 
 from mde_runtime import records
 from mde_runtime.errors import BadInputError
-from mde_train.data.folders import by_name, check_paired, in_order
 from mde_train.data.images import check_same_size, read_depth_npy, read_frame, read_levels
 from mde_train.data.lists import inside
+from mde_train.data.paired_files import by_name, check_paired, in_order
 from mde_train.data.samples import FrameSet, Sample, Source, sample_of
 
 DECLARATION = "layout.json"

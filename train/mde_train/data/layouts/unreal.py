@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from mde_runtime.errors import BadInputError
-from mde_train.data.folders import by_name, check_paired, in_order
 from mde_train.data.images import check_same_size, read_depth_npy, read_frame
+from mde_train.data.paired_files import by_name, check_paired, in_order
 from mde_train.data.samples import FrameSet, Sample, Source, sample_of
 
 FRAMES, DEPTHS = (".jpeg",), (".npy",)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from mde_runtime.ahead import reading_ahead
+from mde_runtime.prefetch import reading_ahead
 
 
 def test_what_was_not_taken_in_time_is_dropped_where_the_newest_is_wanted():

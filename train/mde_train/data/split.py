@@ -1,7 +1,7 @@
 """Hold frames out of a data set that has no validation split: whole blocks of a drive, never random frames.
 
 Neighbours in a drive are near-duplicates. A random split would put one in training and the next in validation, and the
-figures would be those of memory. The division is a file beside the data, `split.json`; nothing is moved.
+figures would be those of memory. The split is a file beside the data, `split.json`; nothing is moved.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from mde_runtime.files import write_text
 from mde_train.data.layouts import layout_of
 from mde_train.data.samples import FrameSet, Skipped
 
-DIVISION = "split.json"
+SPLIT_FILE = "split.json"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Division:
+class Split:
     """Which frames of the training split are held out: `split.json`."""
 
     val: tuple[Block, ...]
@@ -42,7 +42,7 @@ class Division:
 
     def __post_init__(self) -> None:
         if self.gap_frames < 0:  # held-out frames would be trained on
-            raise BadInputError(f"{DIVISION}: gap_frames {self.gap_frames}; give 0 or more")
+            raise BadInputError(f"{SPLIT_FILE}: gap_frames {self.gap_frames}; give 0 or more")
 
     def part(self, samples: FrameSet, split: str) -> FrameSet:
         """The training or the validation part of a training split. Raises BadInputError when a block is not there."""
@@ -51,7 +51,7 @@ class Division:
             found = block.place(samples.names)
             if found is None:
                 raise BadInputError(
-                    f"{samples.root / DIVISION}: no frames {block.first} to {block.last} here; "
+                    f"{samples.root / SPLIT_FILE}: no frames {block.first} to {block.last} here; "
                     "remove it and run mde-data split"
                 )
             is_val[found.start : found.stop] = True
@@ -62,13 +62,13 @@ class Division:
         return samples.picked(np.flatnonzero(~is_near).tolist(), gap)
 
 
-def division_of(root: Path) -> Division | None:
-    """The data set's division, or None: its layout brings a validation split, or it has none."""
-    path = root / DIVISION
-    return records.loads(Division, path.read_bytes(), str(path)) if root.is_dir() and path.exists() else None
+def split_of(root: Path) -> Split | None:
+    """The data set's own split, or None: its layout brings a validation split, or it has none."""
+    path = root / SPLIT_FILE
+    return records.loads(Split, path.read_bytes(), str(path)) if root.is_dir() and path.exists() else None
 
 
-def divide(root: Path, val_share: float, num_blocks: int, gap_frames: int) -> Division:
+def hold_out(root: Path, val_share: float, num_blocks: int, gap_frames: int) -> Split:
     """Hold out blocks spread evenly over the training split, and write that down beside the data.
 
     Raises UsageError when the data set has a validation split already or no training split, or the blocks do not fit.
@@ -79,12 +79,12 @@ def divide(root: Path, val_share: float, num_blocks: int, gap_frames: int) -> Di
         raise UsageError(
             f"{root}: its layout holds {', '.join(splits) or 'no split'}; what can be divided is train without val"
         )
-    division = blocks_of(layout.open_split(root, splits[0]).names, val_share, num_blocks, gap_frames)
-    write_text(root / DIVISION, records.dumps(division))
-    return division
+    held_out = blocks_of(layout.open_split(root, splits[0]).names, val_share, num_blocks, gap_frames)
+    write_text(root / SPLIT_FILE, records.dumps(held_out))
+    return held_out
 
 
-def blocks_of(names: Sequence[str], val_share: float, num_blocks: int, gap_frames: int) -> Division:
+def blocks_of(names: Sequence[str], val_share: float, num_blocks: int, gap_frames: int) -> Split:
     """Blocks of these frames, spread evenly. Raises UsageError when they would not fit."""
     if not 0 < val_share < 1:
         raise UsageError(f"a share of {val_share} cannot be held out; give more than 0 and less than 1")
@@ -96,4 +96,4 @@ def blocks_of(names: Sequence[str], val_share: float, num_blocks: int, gap_frame
             "on both sides of each; ask for fewer blocks, a smaller share or a smaller gap"
         )
     starts = [round(block * period + (period - length) / 2) for block in range(num_blocks)]
-    return Division(tuple(Block(names[start], names[start + length - 1]) for start in starts), gap_frames)
+    return Split(tuple(Block(names[start], names[start + length - 1]) for start in starts), gap_frames)

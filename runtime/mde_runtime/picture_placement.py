@@ -18,29 +18,29 @@ Depth = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Fit:
+class PicturePlacement:
     """Which part of a picture lies where in the frame. Boxes are left, top, right, bottom, px, as Pillow has them."""
 
     picture_box: tuple[float, float, float, float]
     frame_box: tuple[int, int, int, int]
 
 
-def fit_of(contract: Contract, width_px: int, height_px: int) -> Fit:
+def placement_of(contract: Contract, width_px: int, height_px: int) -> PicturePlacement:
     """How a picture of this size is brought to the contract's source size."""
     source, policy = contract.source, contract.to_network.resize
     whole_picture = (0.0, 0.0, float(width_px), float(height_px))
     whole_frame = (0, 0, source.width_px, source.height_px)
     across, down = source.width_px / width_px, source.height_px / height_px
     if policy == "stretch" or across == down:
-        return Fit(whole_picture, whole_frame)
+        return PicturePlacement(whole_picture, whole_frame)
     if policy == "crop":
         width, height = source.width_px / max(across, down), source.height_px / max(across, down)
         left, top = (width_px - width) / 2, (height_px - height) / 2
-        return Fit((left, top, left + width, top + height), whole_frame)
+        return PicturePlacement((left, top, left + width, top + height), whole_frame)
     factor = min(across, down)
     columns, rows = max(1, round(width_px * factor)), max(1, round(height_px * factor))
     left, top = (source.width_px - columns) // 2, (source.height_px - rows) // 2  # in whole px, so no px is mixed
-    return Fit(whole_picture, (left, top, left + columns, top + rows))
+    return PicturePlacement(whole_picture, (left, top, left + columns, top + rows))
 
 
 def frame_of(picture: Frame, contract: Contract) -> Frame:
@@ -49,13 +49,13 @@ def frame_of(picture: Frame, contract: Contract) -> Frame:
     source = contract.source
     frame = picture
     if (height_px, width_px) != (source.height_px, source.width_px):
-        fit = fit_of(contract, width_px, height_px)
-        left, top, right, bottom = fit.frame_box
-        part_left, part_top, part_right, part_bottom = fit.picture_box
+        placement = placement_of(contract, width_px, height_px)
+        left, top, right, bottom = placement.frame_box
+        part_left, part_top, part_right, part_bottom = placement.picture_box
         shrinks = right - left <= part_right - part_left and bottom - top <= part_bottom - part_top
         # BOX is the mean over the area that a pixel covers, as a coarser camera would see it; enlarged it shows steps.
         how = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-        resized = Image.fromarray(picture).resize((right - left, bottom - top), how, fit.picture_box)
+        resized = Image.fromarray(picture).resize((right - left, bottom - top), how, placement.picture_box)
         frame = np.zeros((source.height_px, source.width_px, 3), np.uint8)
         frame[top:bottom, left:right] = np.asarray(resized)
     return np.ascontiguousarray(frame[..., ::-1] if source.colour == "bgr" else frame)
@@ -68,11 +68,11 @@ def depth_at_picture_size(depth_m: Depth, contract: Contract, width_px: int, hei
     """
     if depth_m.shape == (height_px, width_px):
         return depth_m
-    fit = fit_of(contract, width_px, height_px)
-    left, top, right, bottom = fit.frame_box
+    placement = placement_of(contract, width_px, height_px)
+    left, top, right, bottom = placement.frame_box
     # Rounded outwards to whole pixels of the picture: at a crop's border less than one pixel is stretched.
-    part_left, part_top = int(fit.picture_box[0]), int(fit.picture_box[1])
-    part_right, part_bottom = -int(-fit.picture_box[2] // 1), -int(-fit.picture_box[3] // 1)
+    part_left, part_top = int(placement.picture_box[0]), int(placement.picture_box[1])
+    part_right, part_bottom = -int(-placement.picture_box[2] // 1), -int(-placement.picture_box[3] // 1)
     seen = depth_m[top:bottom, left:right]
     size = (part_bottom - part_top, part_right - part_left)
     part = resize_maps(seen, *size, antialias=False)

@@ -15,11 +15,11 @@ from mde_runtime.contract import MAX_SIDE_PX
 from mde_runtime.errors import BadInputError
 from mde_train.data.samples import FrameSet, Sample
 
-CUT = "cut.json"
+CROP_FILE = "cut.json"
 
 
 @dataclass(frozen=True)
-class Cut:
+class Crop:
     """The size that every frame of a data set is cut to: `cut.json`."""
 
     height_px: int
@@ -27,7 +27,7 @@ class Cut:
 
     def __post_init__(self) -> None:
         if not all(1 <= side <= MAX_SIDE_PX for side in (self.height_px, self.width_px)):
-            raise BadInputError(f"{CUT}: {self.height_px}x{self.width_px} px; each side is 1 to {MAX_SIDE_PX} px")
+            raise BadInputError(f"{CROP_FILE}: {self.height_px}x{self.width_px} px; each side is 1 to {MAX_SIDE_PX} px")
 
     def of(self, samples: FrameSet) -> FrameSet:
         """The samples, each cut when it is read."""
@@ -46,13 +46,13 @@ class Cut:
         return Sample(sample.name, sample.frame[seen], sample.depth_m[seen], sample.valid[seen])
 
 
-def cut_of(root: Path) -> Cut | None:
-    """The data set's cut, or None: its frames are taken as they are."""
-    path = root / CUT
-    return records.loads(Cut, path.read_bytes(), str(path)) if root.is_dir() and path.exists() else None
+def crop_of(root: Path) -> Crop | None:
+    """The data set's crop, or None: its frames are taken as they are."""
+    path = root / CROP_FILE
+    return records.loads(Crop, path.read_bytes(), str(path)) if root.is_dir() and path.exists() else None
 
 
 def advice(root: Path, sizes: Iterable[tuple[int, ...]]) -> str:
     """What to do about frames of these sizes (height, width), in words."""
     least = dict(zip(("height_px", "width_px"), map(min, zip(*sizes, strict=True)), strict=True))
-    return f"to train on frames of one size, cut them: write {json.dumps(least)} to {root / CUT}"
+    return f"to train on frames of one size, cut them: write {json.dumps(least)} to {root / CROP_FILE}"

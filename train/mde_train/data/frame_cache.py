@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from mde_runtime import cache
 from mde_runtime.command import say
-from mde_runtime.engines.locking import only_one
 from mde_runtime.errors import BadInputError, MachineError
+from mde_runtime.lock import only_one
 from mde_runtime.progress import progress
 
 Records = npt.NDArray[np.void]

@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mde_train.models.exact_range import ExactRange
-from mde_train.models.precise import PreciseConv2d
+from mde_train.models.parts.exact_range import ExactRange
+from mde_train.models.parts.precise import PreciseConv2d
 
 CELL_PX = 2  # a pixel at half size gives a cell of 2x2
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mde_runtime import BadInputError, MachineError, UsageError
-from mde_runtime.engines.running import Runner, Tensor
+from mde_runtime.engines.runner import Runner, Tensor
 
 FRAME = Tensor("frame", (2, 4), np.dtype(np.uint8), is_input=True)
 DEPTH = Tensor("depth_m", (2, 4), np.dtype(np.float32), is_input=False)

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mde_runtime.fitting import depth_at_picture_size, fit_of, frame_of
+from mde_runtime.picture_placement import depth_at_picture_size, frame_of, placement_of
 
 
 def with_policy(contract, resize):
@@ -71,5 +71,5 @@ def test_depth_comes_back_at_any_pictures_own_size(tiny_contract, resize, size):
 
 
 def test_a_crop_is_centred(tiny_contract):
-    fit = fit_of(with_policy(tiny_contract, "crop"), 128, 48)
-    assert fit.picture_box == (32, 0, 96, 48)
+    placement = placement_of(with_policy(tiny_contract, "crop"), 128, 48)
+    assert placement.picture_box == (32, 0, 96, 48)

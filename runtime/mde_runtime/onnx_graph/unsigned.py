@@ -10,7 +10,7 @@ Field numbers: onnx.proto, which never changes them.
 
 from dataclasses import dataclass, replace
 
-from mde_runtime.onnx_bytes import (
+from mde_runtime.onnx_graph.content import (
     NODE_ATTRIBUTE,
     NODE_INPUT,
     NODE_OPERATOR,

@@ -6,8 +6,8 @@ import onnx.parser
 import pytest
 from google.protobuf.message import DecodeError
 
-from mde_runtime import onnx_bytes
-from mde_runtime.onnx_bytes import encoded, facts_of, varint
+from mde_runtime.onnx_graph import content
+from mde_runtime.onnx_graph.content import encoded, facts_of, varint
 
 START_GROUP, END_GROUP = varint(99 << 3 | 3), varint(99 << 3 | 4)
 
@@ -112,7 +112,7 @@ def test_what_is_no_graph_is_refused(damaged):
 
 
 def test_a_graph_of_endless_fields_is_refused(monkeypatch):
-    monkeypatch.setattr(onnx_bytes, "MAX_FIELDS", 1000)
+    monkeypatch.setattr(content, "MAX_FIELDS", 1000)
     with pytest.raises(ValueError, match="more than 1000 fields"):
         facts_of(b"\x08\x01" * 1001)
 

@@ -4,12 +4,12 @@ import pytest
 
 from mde_runtime.errors import BadInputError, UsageError
 from mde_train.data import open_split, splits_of
-from mde_train.data.division import divide
+from mde_train.data.split import hold_out
 
 
 def test_a_set_without_val_gets_whole_stretches_with_a_gap_on_both_sides(unreal):
     root = unreal(num_train=20, num_val=0)
-    divide(root, 0.2, 2, 1)
+    hold_out(root, 0.2, 2, 1)
     assert splits_of(root) == ("train", "val")
     train, val = open_split(root, "train"), open_split(root, "val")
     assert val.names == ("4", "5", "14", "15")
@@ -23,7 +23,7 @@ def test_a_set_without_val_gets_whole_stretches_with_a_gap_on_both_sides(unreal)
 @pytest.mark.parametrize(("val_share", "num_blocks", "gap_frames"), [(0.1, 1, 0), (0.3, 3, 0), (0.25, 5, 1)])
 def test_no_frame_is_in_both_splits_and_none_is_lost(unreal, val_share, num_blocks, gap_frames):
     root = unreal(num_train=40, num_val=0)
-    divide(root, val_share, num_blocks, gap_frames)
+    hold_out(root, val_share, num_blocks, gap_frames)
     train, val = open_split(root, "train"), open_split(root, "val")
     gap = [skipped.name for skipped in train.skipped]
     assert sorted([*train.names, *val.names, *gap], key=int) == [str(n) for n in range(40)]
@@ -34,14 +34,14 @@ def test_no_frame_is_in_both_splits_and_none_is_lost(unreal, val_share, num_bloc
 def test_a_set_that_has_val_is_left_alone(unreal):
     root = unreal()
     with pytest.raises(UsageError, match="its layout holds train, val; what can be divided is train without val"):
-        divide(root, 0.2, 1, 0)
+        hold_out(root, 0.2, 1, 0)
     assert not (root / "split.json").exists()
 
 
 def test_a_set_with_a_test_list_alone_is_left_alone(tmp_path):
     (tmp_path / "test_files.txt").write_text("".join(f"{n}.png {n}_depth.png 721.5\n" for n in range(20)))
     with pytest.raises(UsageError, match="its layout holds test; what can be divided is train without val"):
-        divide(tmp_path, 0.2, 1, 0)
+        hold_out(tmp_path, 0.2, 1, 0)
     assert not (tmp_path / "split.json").exists()
 
 
@@ -49,7 +49,7 @@ def test_a_set_with_a_test_list_alone_is_left_alone(tmp_path):
 def test_stretches_that_do_not_fit_are_refused(unreal, val_share, num_blocks, gap_frames):
     root = unreal(num_train=20, num_val=0)
     with pytest.raises(UsageError, match=r"20 frames do not hold .* ask for fewer blocks"):
-        divide(root, val_share, num_blocks, gap_frames)
+        hold_out(root, val_share, num_blocks, gap_frames)
 
 
 @pytest.mark.parametrize(("first", "last"), [("3", "99"), ("99", "3"), ("4", "2")])

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from mde_runtime.cli.bundle import main
 from mde_runtime.errors import MachineError
-from mde_train.data.store import SAVED_EVERY, stored
+from mde_train.data.frame_cache import SAVED_EVERY, stored
 
 FORM = np.dtype([("number", np.int64)])
 NUM_RECORDS = 2 * SAVED_EVERY + 7
