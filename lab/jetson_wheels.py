@@ -20,7 +20,7 @@ def main() -> int:
     """Resolve each board's installation; 1 where one cannot be."""
     failed = 0
     for board, (python, extra) in BOARDS.items():
-        needed = wanted(python, extra)
+        needed = requirements(python, extra)
         ended = resolve(python, needed)
         failed += ended.returncode != 0
         told = found(ended.stdout) if ended.returncode == 0 else ended.stderr.strip().splitlines()[-1]
@@ -28,7 +28,7 @@ def main() -> int:
     return min(failed, 1)
 
 
-def wanted(python: str, extra: str) -> list[str]:
+def requirements(python: str, extra: str) -> list[str]:
     """The base and an extra, as setup.cfg has them for that Python."""
     options = configparser.ConfigParser()
     options.read(ROOT / "setup.cfg")

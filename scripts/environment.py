@@ -175,10 +175,12 @@ def missing_tools() -> list[str]:
     return notes
 
 
-def pip(*wanted: str) -> None:
+def pip(*packages: str) -> None:
     """Install with the tested versions. A terminal sees pip's progress, a log only its errors."""
     quiet = () if sys.stderr.isatty() else ("-qq",)
-    run(PYTHON, "-m", "pip", "install", *quiet, "--disable-pip-version-check", "-c", ROOT / "constraints.txt", *wanted)
+    run(
+        PYTHON, "-m", "pip", "install", *quiet, "--disable-pip-version-check", "-c", ROOT / "constraints.txt", *packages
+    )
 
 
 def run(*command: object) -> None:

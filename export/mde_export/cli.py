@@ -177,9 +177,9 @@ def main(
             f"what exports is missing ({error}); install it: pip install 'mde-toolchain[export]'"
         ) from error
 
-    wanted: dict[Precision, bool] = {"fp16": fp16, "int8": int8}
+    flags: dict[Precision, bool] = {"fp16": fp16, "int8": int8}
     request = Request(
-        precisions=tuple(precision for precision, is_wanted in wanted.items() if is_wanted),
+        precisions=tuple(precision for precision, is_asked in flags.items() if is_asked),
         described=Described(**described),
         engine=engine,
         **asked,

@@ -16,7 +16,7 @@ def plan(request: Request) -> str:
     precisions = precisions_of(source, request)
     check_written(request, precisions)
     contract = request.calibrated(source.contract)
-    frame, inside, wanted = contract.source, contract.to_network, contract.from_network
+    frame, inside, from_network = contract.source, contract.to_network, contract.from_network
     fit = ""
     if request.measured is None:
         check_metric(contract)
@@ -24,13 +24,16 @@ def plan(request: Request) -> str:
         num_points = sum(len(metres) for *_, metres in points_of(request.measured, request, source.contract))
         fit = f"scale and shift to {num_points} distances of {request.measured}"
     pictures = pictures_of(source, request)
-    limits = {name: Limits.of(name, wanted).rmse_worst_m for name in precisions}
+    limits = {name: Limits.of(name, from_network).rmse_worst_m for name in precisions}
     batch = "1" if request.batch is None else "{} to {}, usually {}".format(*[request.batch[i] for i in (0, 2, 1)])
     lines = {
         "model": f"{source.model}, {source.origin} {source.sha256[:12]}",
         "frame": f"uint8 {frame.height_px}x{frame.width_px} {frame.colour}, {batch} at once",
         "network": f"{inside.height_px}x{inside.width_px}, {inside.resize}, {inside.interpolation}",
-        "depth": f"{wanted.near_m:g} to {wanted.far_m:g} m from {wanted.kind} x {wanted.scale:g} + {wanted.shift:g}",
+        "depth": (
+            f"{from_network.near_m:g} to {from_network.far_m:g} m from {from_network.kind} x {from_network.scale:g} "
+            f"+ {from_network.shift:g}"
+        ),
         "fit": fit,
         "reference": source.reference,
         "frames": pictures.in_words,

@@ -83,10 +83,10 @@ class Request:
 
     def calibrated(self, contract: Contract) -> Contract:
         """The contract with the scale and shift that were asked for."""
-        wanted = contract.from_network
-        scale = wanted.scale if self.scale is None else self.scale
-        shift = wanted.shift if self.shift is None else self.shift
-        return replace(contract, from_network=replace(wanted, scale=scale, shift=shift))
+        from_network = contract.from_network
+        scale = from_network.scale if self.scale is None else self.scale
+        shift = from_network.shift if self.shift is None else self.shift
+        return replace(contract, from_network=replace(from_network, scale=scale, shift=shift))
 
 
 def contract_of(request: Request, graph_size: Size | None) -> Contract:

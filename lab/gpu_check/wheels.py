@@ -91,8 +91,8 @@ def lines_of_libraries() -> list[Line]:
 def versions() -> dict[str, str]:
     """The version of everything that is here."""
     here = {distribution.name.lower(): distribution.version for distribution in importlib.metadata.distributions()}
-    wanted = ("numpy", *(library.package for library in LIBRARIES))
-    return {name: version for name in wanted if (version := here.get(name) or here.get(name.replace("-", "_")))}
+    packages = ("numpy", *(library.package for library in LIBRARIES))
+    return {name: version for name in packages if (version := here.get(name) or here.get(name.replace("-", "_")))}
 
 
 def _is_here(module: str) -> bool:

@@ -64,8 +64,8 @@ class Certificate:
         limits = Limits.of(self.precision, from_network)
         pairs = zip(astuple(self.limits), astuple(limits if self.schema > 1 else replace(limits, r2=None)), strict=True)
         return all(
-            found is wanted if found is None or wanted is None else math.isclose(found, wanted, rel_tol=ROUNDING)
-            for found, wanted in pairs
+            found is expected if found is None or expected is None else math.isclose(found, expected, rel_tol=ROUNDING)
+            for found, expected in pairs
         )
 
 

@@ -278,13 +278,13 @@ def _check_out(out: object, shape: tuple[int, int]) -> None:
 
 def _complaint(frame: object, contract: Contract) -> str:
     source = contract.source
-    wanted = f"uint8 ({source.height_px}, {source.width_px}, 3) {source.colour}"
+    expected = f"uint8 ({source.height_px}, {source.width_px}, 3) {source.colour}"
     if not isinstance(frame, np.ndarray):
-        return f"the frame is a {type(frame).__name__}, not a numpy array {wanted}; numpy.asarray makes one"
+        return f"the frame is a {type(frame).__name__}, not a numpy array {expected}; numpy.asarray makes one"
     if frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
-        return f"the frame has shape {frame.shape}, not {wanted}: height, width, three colours"
+        return f"the frame has shape {frame.shape}, not {expected}: height, width, three colours"
     if frame.dtype != np.uint8:
-        return f"the frame is {frame.dtype}, not {wanted}; bring its values to 0..255 and to uint8"
+        return f"the frame is {frame.dtype}, not {expected}; bring its values to 0..255 and to uint8"
     if frame.shape[:2] != (source.height_px, source.width_px):
         height, width, _ = frame.shape
         return (

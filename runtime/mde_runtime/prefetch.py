@@ -47,7 +47,7 @@ class Ahead(Generic[Item]):
 def reading_ahead(items: Iterable[Item], num_ahead: int, *, drops: bool = False) -> Iterator[Ahead[Item]]:
     """Iterate over `items` in order, at most `num_ahead` of them read before their turn.
 
-    drops: never wait for room, but let go of the item that has waited longest: of a camera's the newest are wanted.
+    drops: never wait for room, but let go of the item that has waited longest: a camera's newest frames matter.
     Leaving the block early stops the reading after the item that is being read.
     """
     waiting: queue.Queue[Item | _End] = queue.Queue(num_ahead)

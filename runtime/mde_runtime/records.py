@@ -169,9 +169,10 @@ def _read_scalar(kind: Any, value: object, where: str) -> object:
     return value
 
 
-def _wrong_type(wanted: str, value: object, where: str) -> BadInputError:
+def _wrong_type(expected: str, value: object, where: str) -> BadInputError:
     return BadInputError(
-        f"{where}: {wanted} belongs here, not {type(value).__name__} {str(value)[:40]!r}; correct it (docs/formats.md)"
+        f"{where}: {expected} belongs here, not {type(value).__name__} {str(value)[:40]!r}; "
+        "correct it (docs/formats.md)"
     )
 
 

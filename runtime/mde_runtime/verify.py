@@ -66,12 +66,12 @@ def verify(bundle: Bundle, backend: str, precision: Precision, session: Session)
     golden = bundle.golden()
     depth_m = np.empty_like(golden.depth_m)
     num_nonfinite = 0
-    wanted = f"depth_m float32 {(1, *depth_m.shape[1:])}, num_nonfinite int32 (1,)"
+    expected = f"depth_m float32 {(1, *depth_m.shape[1:])}, num_nonfinite int32 (1,)"
     for index in range(len(golden.frames)):
         answer = session.run({"frame": golden.frames[index : index + 1]})
-        if (found := _described(answer)) != wanted:
+        if (found := _described(answer)) != expected:
             raise BadInputError(
-                f"{bundle.path}: the {precision} graph gives {found}, not {wanted}; export the model again"
+                f"{bundle.path}: the {precision} graph gives {found}, not {expected}; export the model again"
             )
         depth_m[index] = answer["depth_m"][0]
         num_nonfinite += int(answer["num_nonfinite"].sum())

@@ -180,10 +180,10 @@ def world(contract, noise) -> Callable[..., tuple[ir.Model, Evidence]]:
             onnx.numpy_helper.from_array(array.reshape(*array.shape, 1, 1).astype(np.float32), name)
             for name, array in constants.items()
         )
-        wanted = contract()
-        model = stripped(graft(from_bytes(network.SerializeToString()), wanted))
+        expected = contract()
+        model = stripped(graft(from_bytes(network.SerializeToString()), expected))
         frames = noise.integers(0, 256, (64, 12, 20, 3), np.uint8)
         depth_m, _ = Executor(to_bytes(model), literal=False).depth(frames)
-        return model, Evidence(Pictures(frames, None, "noise"), depth_m, "the graph as given", wanted)
+        return model, Evidence(Pictures(frames, None, "noise"), depth_m, "the graph as given", expected)
 
     return make

@@ -53,10 +53,10 @@ def test_the_graph_gives_the_pytorch_models_metres_from_raw_frames(exported, che
     model = read_checkpoint(checkpoint)
     frames = model.heldout_frames[:2]
     with torch.no_grad():
-        wanted, _ = DepthModel(model.network, model.contract)(torch.from_numpy(frames))
+        expected, _ = DepthModel(model.network, model.contract)(torch.from_numpy(frames))
     session = open_session("onnxruntime-cpu", bundle.graph("fp32"))
     depth_m = np.concatenate([session.run({"frame": frame[None]})["depth_m"] for frame in frames])
-    np.testing.assert_allclose(depth_m, wanted.numpy(), atol=1e-4)  # float32 rounding over three layers
+    np.testing.assert_allclose(depth_m, expected.numpy(), atol=1e-4)  # float32 rounding over three layers
 
 
 def test_the_fp16_graph_is_half_the_size_of_the_network_and_says_what_stays_float(exported):
@@ -88,8 +88,8 @@ def test_golden_frames_are_held_out_ones_with_the_pytorch_models_depth(exported,
     assert golden.frames.shape == (8, 12, 20, 3)
     assert all((frame == model.heldout_frames).all(axis=(1, 2, 3)).any() for frame in golden.frames)
     with torch.no_grad():
-        wanted, _ = DepthModel(model.network, model.contract)(torch.from_numpy(golden.frames[:1]))
-    np.testing.assert_array_equal(golden.depth_m[:1], wanted.numpy())
+        expected, _ = DepthModel(model.network, model.contract)(torch.from_numpy(golden.frames[:1]))
+    np.testing.assert_array_equal(golden.depth_m[:1], expected.numpy())
 
 
 def test_the_frame_that_each_precision_is_worst_on_is_golden(exported, checkpoint):
@@ -106,8 +106,8 @@ def test_rendered_golden_frames_keep_private_data_out_of_the_bundle(checkpoint, 
     golden, model = read_bundle(out).golden(), read_checkpoint(checkpoint)
     assert not any((frame == model.heldout_frames).all(axis=(1, 2, 3)).any() for frame in golden.frames)
     with torch.no_grad():
-        wanted, _ = DepthModel(model.network, model.contract)(torch.from_numpy(golden.frames[:1]))
-    np.testing.assert_array_equal(golden.depth_m[:1], wanted.numpy())
+        expected, _ = DepthModel(model.network, model.contract)(torch.from_numpy(golden.frames[:1]))
+    np.testing.assert_array_equal(golden.depth_m[:1], expected.numpy())
 
 
 def test_provenance_names_checkpoint_data_recipe_and_tools(exported, checkpoint):

@@ -62,10 +62,10 @@ def test_the_tested_set_lies_within_what_may_be_installed(settings, constraints)
         if line and not line.startswith("#")
     ]
     outside = [
-        (str(pin), str(wanted))
-        for wanted in allowed
-        for pin in constraints.get(canonicalize_name(wanted.name), [])
-        if not all(wanted.specifier.contains(one.version) for one in pin.specifier)
+        (str(pin), str(expected))
+        for expected in allowed
+        for pin in constraints.get(canonicalize_name(expected.name), [])
+        if not all(expected.specifier.contains(one.version) for one in pin.specifier)
     ]
     assert outside == []
 

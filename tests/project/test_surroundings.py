@@ -90,8 +90,10 @@ click.Group.invoke = work
 {CALL}"""
     arguments = [command_module, command, *arguments_of(command)]
     call = subprocess.run([sys.executable, "-c", text, *arguments], capture_output=True, text=True, check=False)
-    wanted = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated"), signal.SIGPIPE: (0, "")}[number]
-    assert (call.returncode, call.stderr) == (wanted[0], f"{command}: {wanted[1]}\n" if wanted[1] else "")
+    expected = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated"), signal.SIGPIPE: (0, "")}[
+        number
+    ]
+    assert (call.returncode, call.stderr) == (expected[0], f"{command}: {expected[1]}\n" if expected[1] else "")
 
 
 def arguments_of(command: str) -> list[str]:

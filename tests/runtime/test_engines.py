@@ -72,7 +72,7 @@ LASTING = dataclasses.replace(KEY, flavour="tensorrt", version="10.3.0", options
 
 
 @pytest.mark.parametrize(
-    ("wanted", "serves"),
+    ("expected", "serves"),
     [
         (LASTING, True),
         (dataclasses.replace(LASTING, version="10.13.2"), True),
@@ -80,8 +80,8 @@ LASTING = dataclasses.replace(KEY, flavour="tensorrt", version="10.3.0", options
         (dataclasses.replace(LASTING, version="10.13.2", graph_sha256="b" * 64), False),
     ],
 )
-def test_an_engine_for_later_versions_serves_later_versions_alone(wanted, serves):
-    assert LASTING.serves(dataclasses.replace(wanted, options=BuildOptions())) == serves
+def test_an_engine_for_later_versions_serves_later_versions_alone(expected, serves):
+    assert LASTING.serves(dataclasses.replace(expected, options=BuildOptions())) == serves
 
 
 @pytest.mark.parametrize("altered", [b"", b"an engin", b"an engine and more", b"AN ENGINE"])

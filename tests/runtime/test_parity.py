@@ -110,8 +110,8 @@ RANGES = [(0.0, 20.0), (0.1, 1.0), (0.02, 150.0)]  # a street, an arm over a tab
 
 
 def at_range(near_m, far_m):
-    wanted = dataclasses.replace(TWENTY_METRES, near_m=near_m, far_m=far_m)
-    return dataclasses.replace(CONTRACT, from_network=wanted)
+    expected = dataclasses.replace(TWENTY_METRES, near_m=near_m, far_m=far_m)
+    return dataclasses.replace(CONTRACT, from_network=expected)
 
 
 def judge(depth_m, reference_m, precision, contract):
@@ -145,8 +145,8 @@ def test_the_mean_relative_error_is_stated(reference):
 
 def test_pixels_that_the_network_does_not_see_count_for_nothing(reference):
     inside = dataclasses.replace(CONTRACT.to_network, width_px=16, resize="crop")
-    wanted = dataclasses.replace(TWENTY_METRES, covers=(0, 0, 32, 16))
-    cropped = dataclasses.replace(CONTRACT, to_network=inside, from_network=wanted)
+    expected = dataclasses.replace(TWENTY_METRES, covers=(0, 0, 32, 16))
+    cropped = dataclasses.replace(CONTRACT, to_network=inside, from_network=expected)
     blank = np.where((np.arange(32) >= 8) & (np.arange(32) < 24), reference, 0).astype(np.float32)
     depth = np.where(blank > 0, blank + np.float32(0.002), 0)
     figures = parity.measure(depth, blank, 0, cropped)

@@ -28,9 +28,9 @@ def contract(resize="stretch", source=(8, 8), network=(8, 8), covers=None, antia
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
     )
-    wanted = {"kind": "metric_depth", "scale": 1.0, "shift": 0.0, "near_m": 0.0, "far_m": 255.0} | changes
+    expected = {"kind": "metric_depth", "scale": 1.0, "shift": 0.0, "near_m": 0.0, "far_m": 255.0} | changes
     from_network = FromNetwork(
-        unit="m", distance="z", covers=covers or (0, 0, *network), interpolation="bilinear", antialias=False, **wanted
+        unit="m", distance="z", covers=covers or (0, 0, *network), interpolation="bilinear", antialias=False, **expected
     )
     return Contract(
         source=SourceFrame(height_px=source[0], width_px=source[1], colour="rgb", dtype="uint8", layout="NHWC"),

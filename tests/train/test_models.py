@@ -207,8 +207,8 @@ def test_the_slides_networks_give_labels_of_their_size(name: str):
 def test_a_fresh_network_gives_depth_that_a_gradient_can_change(name: str):
     torch.manual_seed(0)
     network = build_model(name, **({"width": 8} if name == "cnn-fc" else {})).train()
-    wanted = model_named(name).contract(144, 256).to_network
-    network(torch.rand(2, 3, wanted.height_px, wanted.width_px)).sum().backward()
+    to_network = model_named(name).contract(144, 256).to_network
+    network(torch.rand(2, 3, to_network.height_px, to_network.width_px)).sum().backward()
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     assert all(parameter.grad is not None for parameter in trained)
     assert any((parameter.grad != 0).any() for parameter in trained)

@@ -28,12 +28,12 @@ def seen(frame: np.ndarray, contract: Contract) -> torch.Tensor:
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
 def test_a_network_sees_the_same_in_a_shrunk_frame_within_a_level(resize, antialias):
     contract = model_named("fcrn").contract(HEIGHT_PX, WIDTH_PX)
-    wanted = dataclasses.replace(contract.to_network, resize=resize, antialias=antialias, height_px=224)
+    to_network = dataclasses.replace(contract.to_network, resize=resize, antialias=antialias, height_px=224)
     covers = dataclasses.replace(contract.from_network, covers=(0, 0, 224, 304))
-    contract = dataclasses.replace(contract, to_network=wanted, from_network=covers)
+    contract = dataclasses.replace(contract, to_network=to_network, from_network=covers)
     small, whole = shrinking(contract).of(sample()), sample()
     assert small.frame.size < whole.frame.size
-    level = 1 / 255 / min(wanted.std)
+    level = 1 / 255 / min(to_network.std)
     difference = seen(small.frame, shrunk_contract(contract)) - seen(whole.frame, contract)
     assert difference.abs().max() <= 0.5 * level + 1e-5  # half a level, and float32
 

@@ -126,10 +126,10 @@ def load_weights(network: nn.Module, path: Path) -> str:
     return prefix
 
 
-def _without_prefix(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+def _without_prefix(state: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """The state without what wrappers put before every key, as far as the network's own keys do not begin so."""
     stripped = ""
-    while state and not any(name in wanted for name in state):
+    while state and not any(name in own for name in state):
         prefix = next((prefix for prefix in WRAPPERS if all(str(name).startswith(prefix) for name in state)), None)
         if prefix is None:
             break

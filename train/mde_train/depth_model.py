@@ -32,38 +32,40 @@ class DepthModel(nn.Module):
         """
         output = self.network(network_input(frames_NHWC, self.contract)).float()
         quantity_N1hw = output if output.ndim == 4 else output.unsqueeze(1)
-        wanted = self.contract.from_network
-        quantity_N1hw = quantity_N1hw * wanted.scale + wanted.shift
+        from_network = self.contract.from_network
+        quantity_N1hw = quantity_N1hw * from_network.scale + from_network.shift
         num_nonfinite = (~torch.isfinite(quantity_N1hw)).sum(dim=(1, 2, 3), dtype=torch.int32)
-        depth_N1HW, seen_HW = to_source_size(metres(quantity_N1hw, wanted), self.contract)
-        clipped_N1HW = depth_N1HW.clamp(wanted.near_m, wanted.far_m)
+        depth_N1HW, seen_HW = to_source_size(metres(quantity_N1hw, from_network), self.contract)
+        clipped_N1HW = depth_N1HW.clamp(from_network.near_m, from_network.far_m)
         return torch.where(seen_HW, clipped_N1HW, 0.0).squeeze(1), num_nonfinite
 
 
 def network_input(frames_NHWC: Tensor, contract: Contract) -> Tensor:
     """Frames, uint8 or float 0..255, (N, H, W, 3) in the contract's colour order, to the network's (N, 3, h, w)."""
-    wanted, placed = contract.to_network, contract.placement
+    to_network, placed = contract.to_network, contract.placement
     pixels_NCHW = frames_NHWC.float().permute(0, 3, 1, 2)
     if contract.source.colour == "bgr":
         pixels_NCHW = pixels_NCHW.flip(1)
-    pixels_NCHW = _resize(pixels_NCHW, placed.height_px, placed.width_px, wanted.interpolation, wanted.antialias)
-    mean, std = (
-        torch.tensor(values, device=pixels_NCHW.device).view(1, 3, 1, 1) for values in (wanted.mean, wanted.std)
+    pixels_NCHW = _resize(
+        pixels_NCHW, placed.height_px, placed.width_px, to_network.interpolation, to_network.antialias
     )
-    normal_NCHW = (pixels_NCHW * wanted.scale - mean) / std
-    rows = (placed.top_px, wanted.height_px - placed.height_px - placed.top_px)
-    columns = (placed.left_px, wanted.width_px - placed.width_px - placed.left_px)
+    mean, std = (
+        torch.tensor(values, device=pixels_NCHW.device).view(1, 3, 1, 1) for values in (to_network.mean, to_network.std)
+    )
+    normal_NCHW = (pixels_NCHW * to_network.scale - mean) / std
+    rows = (placed.top_px, to_network.height_px - placed.height_px - placed.top_px)
+    columns = (placed.left_px, to_network.width_px - placed.width_px - placed.left_px)
     return F.pad(normal_NCHW, (*columns, *rows))  # a negative pad cuts off: the crop policy
 
 
-def metres(quantity: Tensor, wanted: FromNetwork) -> Tensor:
+def metres(quantity: Tensor, from_network: FromNetwork) -> Tensor:
     """The network's quantity, after scale and shift, to metres, not yet clipped.
 
     Inverse depth is held at 1 / far or more first: at 0 and below it is beyond every range, not behind the camera.
     """
-    if wanted.kind == "metric_depth":
+    if from_network.kind == "metric_depth":
         return quantity
-    return 1.0 / quantity.clamp(min=1.0 / wanted.far_m)
+    return 1.0 / quantity.clamp(min=1.0 / from_network.far_m)
 
 
 def on_frame(maps_N1hw: Tensor, contract: Contract) -> Tensor:
@@ -72,9 +74,9 @@ def on_frame(maps_N1hw: Tensor, contract: Contract) -> Tensor:
     The map is resized to the part of the input that it covers; what is outside the frame is cut off, and where the
     frame goes on beyond the map the map's border value goes on.
     """
-    wanted, placed = contract.from_network, contract.placement
-    top, left, bottom, right = wanted.covers
-    covering = _resize(maps_N1hw, bottom - top, right - left, wanted.interpolation, wanted.antialias)
+    from_network, placed = contract.from_network, contract.placement
+    top, left, bottom, right = from_network.covers
+    covering = _resize(maps_N1hw, bottom - top, right - left, from_network.interpolation, from_network.antialias)
     rows = (top - placed.top_px, placed.top_px + placed.height_px - bottom)
     columns = (left - placed.left_px, placed.left_px + placed.width_px - right)
     cut = F.pad(covering, tuple(min(0, side) for side in (*columns, *rows)))
@@ -84,9 +86,13 @@ def on_frame(maps_N1hw: Tensor, contract: Contract) -> Tensor:
 
 def to_source_size(maps_N1hw: Tensor, contract: Contract) -> tuple[Tensor, Tensor]:
     """The network's map at the frame's own size, (N, 1, H, W), and which pixels it has seen, bool (H, W)."""
-    source, wanted = contract.source, contract.from_network
+    source, from_network = contract.source, contract.from_network
     maps_N1HW = _resize(
-        on_frame(maps_N1hw, contract), source.height_px, source.width_px, wanted.interpolation, wanted.antialias
+        on_frame(maps_N1hw, contract),
+        source.height_px,
+        source.width_px,
+        from_network.interpolation,
+        from_network.antialias,
     )
     seen_HW = torch.zeros(source.height_px, source.width_px, dtype=torch.bool, device=maps_N1hw.device)
     seen_HW[contract.seen] = True

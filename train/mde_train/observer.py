@@ -91,13 +91,13 @@ class Observer:
         was_training = network.training
         network.eval()
         contract = training.contract_of_batches
-        wanted = contract.from_network
-        depth_m = on_frame(metres(network(training.prepared(one)).float(), wanted), contract)
+        from_network = contract.from_network
+        depth_m = on_frame(metres(network(training.prepared(one)).float(), from_network), contract)
         network.train(was_training)
         truth_m, _ = placed_truth(one.depth_m, one.valid, contract, mask_sky=False)
         height, width = depth_m.shape[-2:]
         frame = Image.fromarray(one.frames[0].permute(1, 2, 0).byte().cpu().numpy()).resize((width, height))
-        picture = panel(np.asarray(frame), truth_m[0, 0].cpu().numpy(), depth_m[0, 0].cpu().numpy(), wanted)
+        picture = panel(np.asarray(frame), truth_m[0, 0].cpu().numpy(), depth_m[0, 0].cpu().numpy(), from_network)
         self._curves.add_picture(training.step, picture)
         with files.replacing(self._run / "pictures" / f"{training.step:06d}.png") as draft:
             Image.fromarray(picture).save(draft)

@@ -13,10 +13,10 @@ def panel(
     frame: npt.NDArray[np.uint8],
     truth_m: npt.NDArray[np.float32],
     depth_m: npt.NDArray[np.float32],
-    wanted: FromNetwork,
+    from_network: FromNetwork,
 ) -> npt.NDArray[np.uint8]:
     """RGB: a frame, its true depth, predicted depth and |error|, all (H, W), with the depth's scale below."""
-    truth_m, depth_m = (np.clip(values, wanted.near_m, wanted.far_m) for values in (truth_m, depth_m))
-    depths = [coloured(values, wanted.near_m, wanted.far_m) for values in (truth_m, depth_m)]
+    truth_m, depth_m = (np.clip(values, from_network.near_m, from_network.far_m) for values in (truth_m, depth_m))
+    depths = [coloured(values, from_network.near_m, from_network.far_m) for values in (truth_m, depth_m)]
     error = coloured(np.abs(depth_m - truth_m), 0.0, ERROR_RANGE_M)
-    return with_scale(np.concatenate((frame, *depths, error), axis=1), wanted)
+    return with_scale(np.concatenate((frame, *depths, error), axis=1), from_network)

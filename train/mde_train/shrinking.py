@@ -31,16 +31,16 @@ def shrinking(contract: Contract) -> Change:
     if small == contract:
         return UNCHANGED
     height_px, width_px = small.source.height_px, small.source.width_px
-    wanted = contract.to_network
+    to_network = contract.to_network
 
     def shrunk(sample: Sample) -> Sample:
         frame_1CHW = torch.from_numpy(sample.frame).permute(2, 0, 1).unsqueeze(0).float()
         resized = F.interpolate(
             frame_1CHW,
             (height_px, width_px),
-            mode=wanted.interpolation,
+            mode=to_network.interpolation,
             align_corners=False,
-            antialias=wanted.antialias,
+            antialias=to_network.antialias,
         )
         frame = resized.round().clamp(0, 255).byte().squeeze(0).permute(1, 2, 0).numpy()
         # the nearest depth: the mean of a pole's and the sky's is nobody's, and that of a measured and a hole none
@@ -48,7 +48,7 @@ def shrinking(contract: Contract) -> Change:
         at = np.ix_(rows, columns)
         return Sample(sample.name, frame, sample.depth_m[at], sample.valid[at])
 
-    return Change(shrunk, f"{height_px}x{width_px}-{wanted.interpolation}{'-antialias' * wanted.antialias}")
+    return Change(shrunk, f"{height_px}x{width_px}-{to_network.interpolation}{'-antialias' * to_network.antialias}")
 
 
 def _nearest(size: int, size_out: int) -> npt.NDArray[np.int64]:

@@ -79,9 +79,9 @@ def check_heldout(path: Path, frames: object, depth_m: object, contract: Contrac
         )
 
 
-def check_fit(path: Path, state: Mapping[str, Any], wanted: Mapping[str, Tensor]) -> None:
+def check_fit(path: Path, state: Mapping[str, Any], own: Mapping[str, Tensor]) -> None:
     """Raise BadInputError that names the first weight that is missing, unknown, or of another kind or shape."""
-    missing, extra = [name for name in wanted if name not in state], [name for name in state if name not in wanted]
+    missing, extra = [name for name in own if name not in state], [name for name in state if name not in own]
     wrong = [
         f"{names[0]} is {how} ({len(names)} in all)"
         for names, how in ((missing, "missing"), (extra, "unknown"))
@@ -89,7 +89,7 @@ def check_fit(path: Path, state: Mapping[str, Any], wanted: Mapping[str, Tensor]
     ]
     if wrong:
         raise BadInputError(f"{path}: the weight {', and '.join(wrong)}; is it this network's?")
-    for name, value in wanted.items():
+    for name, value in own.items():
         check_plain(path, f"the weight {name}", state[name])
         if tuple(state[name].shape) != tuple(value.shape):
             raise BadInputError(

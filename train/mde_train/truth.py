@@ -45,14 +45,16 @@ def placed_truth(depth_m: Tensor, valid: Tensor, contract: Contract, *, mask_sky
     Depth is clipped to the contract's range first, then resized as the output is brought back. A resized pixel is valid
     where all that it is made of is. mask_sky: what is at far or beyond is not valid; else it counts as far.
     """
-    wanted, placed = contract.from_network, contract.placement
+    from_network, placed = contract.from_network, contract.placement
     size = (placed.height_px, placed.width_px)
     if mask_sky:
-        valid = valid & (depth_m < wanted.far_m)
-    depth_m = depth_m.clamp(wanted.near_m, wanted.far_m)
+        valid = valid & (depth_m < from_network.far_m)
+    depth_m = depth_m.clamp(from_network.near_m, from_network.far_m)
     if tuple(depth_m.shape[-2:]) != size:
-        depth_m = F.interpolate(depth_m, size, mode="bilinear", align_corners=False, antialias=wanted.antialias)
-        share = F.interpolate(valid.float(), size, mode="bilinear", align_corners=False, antialias=wanted.antialias)
+        depth_m = F.interpolate(depth_m, size, mode="bilinear", align_corners=False, antialias=from_network.antialias)
+        share = F.interpolate(
+            valid.float(), size, mode="bilinear", align_corners=False, antialias=from_network.antialias
+        )
         valid = share > 1 - 1e-4  # rounding: the weights of a pixel sum to 1 within float32
     return depth_m, valid & _covered(contract, valid.device)
 

@@ -100,11 +100,11 @@ class Mark:
     kind: str = "mark"  # of the dot, as the style sheet knows it
 
 
-def marks(wanted: Sequence[Mark]) -> list[str]:
+def marks(placed: Sequence[Mark]) -> list[str]:
     """A dot for every mark, and its name where it hides no other name and no dot."""
-    taken = [(mark.x - 6, mark.y - 6, mark.x + 6, mark.y + 6) for mark in wanted]
-    parts = [f'<circle cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="5" class="{mark.kind}"/>' for mark in wanted]
-    for mark in wanted:
+    taken = [(mark.x - 6, mark.y - 6, mark.x + 6, mark.y + 6) for mark in placed]
+    parts = [f'<circle cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="5" class="{mark.kind}"/>' for mark in placed]
+    for mark in placed:
         width = len(mark.name) * TEXT_WIDTH
         first, last = 2.0, WIDTH - 2 - width  # where a name may begin
         centred = min(max(mark.x - width / 2, first), last)

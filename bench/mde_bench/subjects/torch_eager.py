@@ -26,13 +26,13 @@ def open_raw(checkpoint: str, num_threads: int) -> "TorchEager":
     """Read a checkpoint and take its network's own metres: not resized to the frame, not clipped to the range."""
     torch.set_num_threads(num_threads)
     read = read_checkpoint(Path(checkpoint))
-    wanted = read.contract.from_network
+    from_network = read.contract.from_network
 
     def raw(frames: Tensor) -> tuple[Tensor, Tensor]:
         output = read.network(network_input(frames, read.contract)).float()
-        quantity = (output if output.ndim == 4 else output.unsqueeze(1)) * wanted.scale + wanted.shift
+        quantity = (output if output.ndim == 4 else output.unsqueeze(1)) * from_network.scale + from_network.shift
         num_nonfinite = (~torch.isfinite(quantity)).sum(dim=(1, 2, 3), dtype=torch.int32)
-        return on_frame(metres(quantity, wanted), read.contract).squeeze(1), num_nonfinite
+        return on_frame(metres(quantity, from_network), read.contract).squeeze(1), num_nonfinite
 
     return TorchEager(raw, read.contract, ", the network's own output")
 

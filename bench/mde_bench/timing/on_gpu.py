@@ -36,9 +36,9 @@ def _trtexec(times: DeviceTimes | None) -> Trtexec:
     program = find_trtexec()
     if program is None:
         raise MachineError("trtexec is not installed here")
-    wanted = times.engine_sha256 if times else None
+    engine_sha256 = times.engine_sha256 if times else None
     for entry in store.entries():
-        if entry.record and entry.record.engine_sha256 == wanted and entry.record.key.flavour == "tensorrt":
+        if entry.record and entry.record.engine_sha256 == engine_sha256 and entry.record.key.flavour == "tensorrt":
             engine, _ = store.read(entry)
             return time_engine(program, engine)
     raise MachineError("trtexec runs TensorRT's engines only")

@@ -46,7 +46,7 @@ class Fit:
     num_unseen: int  # points left out, because the network does not see them
 
 
-def fit(measured: Measured, wanted: FromNetwork) -> Fit:
+def fit(measured: Measured, from_network: FromNetwork) -> Fit:
     """The better of scale alone and scale with shift. Raises VerdictError where neither helps on points held out.
 
     Raises BadInputError for too few points, or points that are no distances.
@@ -59,9 +59,9 @@ def fit(measured: Measured, wanted: FromNetwork) -> Fit:
         )
     if not (np.isfinite(measured.quantity).all() and (measured.metres > 0).all()):
         raise BadInputError("a measured distance is 0 or less, or the network gives NaN there; leave it out")
-    to_metres = metres_by_stages(wanted)
-    before_m = _before(measured, wanted, to_metres)
-    errors = {with_shift: _heldout_rmse(measured, wanted, to_metres, with_shift) for with_shift in (False, True)}
+    to_metres = metres_by_stages(from_network)
+    before_m = _before(measured, from_network, to_metres)
+    errors = {with_shift: _heldout_rmse(measured, from_network, to_metres, with_shift) for with_shift in (False, True)}
     with_shift = min(errors, key=lambda key: errors[key])
     if not errors[with_shift] < before_m:
         raise VerdictError(
@@ -69,17 +69,17 @@ def fit(measured: Measured, wanted: FromNetwork) -> Fit:
             f"{errors[with_shift]:.3f} m after, {before_m:.3f} m before; measure more, and farther apart. "
             "Nothing was written"
         )
-    scale, shift = _least_squares(measured, wanted, to_metres, with_shift)
+    scale, shift = _least_squares(measured, from_network, to_metres, with_shift)
     return Fit(scale, shift, errors[with_shift], before_m, count, measured.num_unseen)
 
 
-def _before(measured: Measured, wanted: FromNetwork, to_metres: ToMetres) -> float:
-    if wanted.is_metric:
-        return _rmse(to_metres(measured.quantity * wanted.scale + wanted.shift), measured.metres)
+def _before(measured: Measured, from_network: FromNetwork, to_metres: ToMetres) -> float:
+    if from_network.is_metric:
+        return _rmse(to_metres(measured.quantity * from_network.scale + from_network.shift), measured.metres)
     return float(np.std(measured.metres))
 
 
-def _heldout_rmse(measured: Measured, wanted: FromNetwork, to_metres: ToMetres, with_shift: bool) -> float:
+def _heldout_rmse(measured: Measured, from_network: FromNetwork, to_metres: ToMetres, with_shift: bool) -> float:
     """RMSE over all points, each predicted by a fit that has not seen it."""
     names = np.unique(measured.group)
     fold = np.searchsorted(names, measured.group) if len(names) >= NUM_FOLDS else np.arange(len(measured.metres))
@@ -87,16 +87,16 @@ def _heldout_rmse(measured: Measured, wanted: FromNetwork, to_metres: ToMetres, 
     for index in range(NUM_FOLDS):
         is_out = fold % NUM_FOLDS == index
         seen = Measured(measured.quantity[~is_out], measured.metres[~is_out], measured.group[~is_out])
-        scale, shift = _least_squares(seen, wanted, to_metres, with_shift)
+        scale, shift = _least_squares(seen, from_network, to_metres, with_shift)
         predicted[is_out] = to_metres(measured.quantity[is_out] * scale + shift)
     return _rmse(predicted, measured.metres)
 
 
 def _least_squares(
-    measured: Measured, wanted: FromNetwork, to_metres: ToMetres, with_shift: bool
+    measured: Measured, from_network: FromNetwork, to_metres: ToMetres, with_shift: bool
 ) -> tuple[float, float]:
     """Robust: errors in metres, of which large ones count linearly."""
-    is_inverse = wanted.kind != "metric_depth"
+    is_inverse = from_network.kind != "metric_depth"
     target = 1 / measured.metres if is_inverse else measured.metres
     columns = np.stack([measured.quantity, np.full_like(target, float(with_shift))], axis=1)
     weight, scale, shift = np.ones_like(target), 1.0, 0.0
@@ -110,9 +110,9 @@ def _least_squares(
     return float(scale), float(shift) if with_shift else 0.0
 
 
-def metres_by_stages(wanted: FromNetwork) -> ToMetres:
+def metres_by_stages(from_network: FromNetwork) -> ToMetres:
     """From the calibrated quantity to metres, clipped to the range: by the exported graph's own stages."""
-    executor = Executor(to_bytes(stages_to_metres(wanted)), literal=True)
+    executor = Executor(to_bytes(stages_to_metres(from_network)), literal=True)
 
     def to_metres(quantity: Floats) -> Floats:
         answer = executor.run({MAP: quantity.astype(np.float32).reshape(1, 1, 1, -1)})

@@ -42,8 +42,8 @@ def calibrated(source: Source, request: Request, step: Step) -> tuple[Source, Fi
         graph = Executor(to_bytes(graft_quantity(source.network(), source.contract)), literal=False)
         measured = _measured(graph, points, source.contract)
         found = fit(measured, source.contract.from_network)
-    wanted = replace(source.contract.from_network, scale=found.scale, shift=found.shift)
-    return replace(source, contract=replace(source.contract, from_network=wanted)), found
+    from_network = replace(source.contract.from_network, scale=found.scale, shift=found.shift)
+    return replace(source, contract=replace(source.contract, from_network=from_network)), found
 
 
 def _measured(graph: Executor, frames: Iterator[Points], contract: Contract) -> Measured:
@@ -128,7 +128,7 @@ def _of_data_set(folder: Path, contract: Contract) -> Iterator[Points]:
     from mde_train.data import open_split, splits_of
 
     samples = open_split(folder, splits_of(folder)[-1])
-    wanted, source = contract.from_network, contract.source
+    from_network, source = contract.from_network, contract.source
     chance = np.random.default_rng(0)  # which pixels of a frame: any will do, but always the same
     for index in evenly_spaced(len(samples), NUM_FRAMES):
         sample = samples[index]
@@ -137,7 +137,7 @@ def _of_data_set(folder: Path, contract: Contract) -> Iterator[Points]:
                 f"{folder}: frame {sample.name} has {sample.depth_m.shape} px, the contract's frames have "
                 f"({source.height_px}, {source.width_px}); make a bundle for them first with --source-size"
             )
-        in_range = sample.valid & (sample.depth_m > wanted.near_m) & (sample.depth_m < wanted.far_m)
+        in_range = sample.valid & (sample.depth_m > from_network.near_m) & (sample.depth_m < from_network.far_m)
         rows, columns = np.nonzero(in_range)
         chosen = chance.permutation(len(rows))[:POINTS_PER_FRAME]
         frame = frame_of(sample.frame, contract)[None]

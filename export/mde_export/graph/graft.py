@@ -49,8 +49,8 @@ def graft(network: ir.Model, contract: Contract) -> ir.Model:
 
 def stages_before(contract: Contract) -> ir.Model:
     """The stages that come before a network, alone: `frame` in, `pixels` float32 (1, 3, h, w) out."""
-    wanted = contract.to_network
-    model = _nothing("image", PIXELS, (1, 3, wanted.height_px, wanted.width_px))
+    to_network = contract.to_network
+    model = _nothing("image", PIXELS, (1, 3, to_network.height_px, to_network.width_px))
     _graft_before(model.graph, 1, contract)
     return model
 
@@ -105,11 +105,11 @@ def ungraft(model: ir.Model) -> ir.Model:
     return model
 
 
-def stages_to_metres(wanted: FromNetwork) -> ir.Model:
+def stages_to_metres(from_network: FromNetwork) -> ir.Model:
     """The stages from the calibrated quantity to clipped metres, alone: `map` (1, 1, 1, N) in, `depth_m` out, any N."""
     model = _nothing(MAP, "map_out", (1, 1, 1, "N"))
     ops = Ops(FROM_NETWORK)
-    depth = clip(ops, to_metres(ops, model.graph.outputs[0], wanted), wanted)
+    depth = clip(ops, to_metres(ops, model.graph.outputs[0], from_network), from_network)
     _append(model.graph, ops, (depth, DEPTH, ir.DataType.FLOAT, [1, 1, 1, "N"]))
     return model
 
@@ -155,15 +155,15 @@ def _graft_after(graph: ir.Graph, batch: int | str, map_size: Size, contract: Co
 
 def _check_network(graph: ir.Graph, contract: Contract) -> tuple[int | str, Size]:
     """The batch and the size of the map. Raises BadInputError that says what the network has and what it should."""
-    wanted = contract.to_network
+    to_network = contract.to_network
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise BadInputError(
             f"the network has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; it should have one of each"
         )
     takes, gives = (_dims(value) for value in (graph.inputs[0], graph.outputs[0]))
-    if takes[1:] != (3, wanted.height_px, wanted.width_px):
+    if takes[1:] != (3, to_network.height_px, to_network.width_px):
         raise BadInputError(
-            f"the network takes {takes}, the contract says (N, 3, {wanted.height_px}, {wanted.width_px}); "
+            f"the network takes {takes}, the contract says (N, 3, {to_network.height_px}, {to_network.width_px}); "
             "change the contract"
         )
     batch = takes[0]

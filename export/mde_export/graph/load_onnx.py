@@ -73,17 +73,17 @@ def _read_external(tensor: onnx.TensorProto, model: Path) -> int:
         raise BadInputError(f"{where}: is a link; external data must be the file itself")
     try:
         offset, size = int(entries.get("offset", 0)), int(entries.get("length", -1))
-        wanted = math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        needed = math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         check_regular(file)
         length = file.stat().st_size
     except (ValueError, KeyError, TypeError) as error:
         raise BadInputError(f"{where}: damaged entry ({error}); export the model again") from error
     except OSError as error:
         raise BadInputError(f"{where}: {error.strerror}; copy the data file to the model's folder") from error
-    size = wanted if size == -1 else size
-    if min(wanted, offset) < 0 or size != wanted or offset + size > length:
+    size = needed if size == -1 else size
+    if min(needed, offset) < 0 or size != needed or offset + size > length:
         raise BadInputError(
-            f"{where}: {size} bytes from {offset} of {length} do not hold {wanted} bytes; copy it again"
+            f"{where}: {size} bytes from {offset} of {length} do not hold {needed} bytes; copy it again"
         )
     if size > MAX_BYTES:
         raise BadInputError(

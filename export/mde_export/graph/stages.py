@@ -50,38 +50,38 @@ def to_colour_planes(ops: Ops, pixels_NHWC: ir.Value, contract: Contract) -> ir.
 
 def resize_to_network(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
     """The frame to the size at which it lies in the network's input."""
-    source, wanted, placed = contract.source, contract.to_network, contract.placement
+    source, to_network, placed = contract.source, contract.to_network, contract.placement
     size_in, size_out = (source.height_px, source.width_px), (placed.height_px, placed.width_px)
-    return resize(ops, pixels, size_in, size_out, wanted.interpolation, wanted.antialias, "resize")
+    return resize(ops, pixels, size_in, size_out, to_network.interpolation, to_network.antialias, "resize")
 
 
 def normalise(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
     """(pixel * scale - mean) / std, as one multiplication and, where there is a mean, one addition."""
-    wanted = contract.to_network
-    std = np.array(wanted.std)
-    factor = (wanted.scale / std).reshape(1, 3, 1, 1).astype(np.float32)
+    to_network = contract.to_network
+    std = np.array(to_network.std)
+    factor = (to_network.scale / std).reshape(1, 3, 1, 1).astype(np.float32)
     normal = ops("Mul", [pixels, ops.constant(factor, "factor")], "scale")
-    if not any(wanted.mean):
+    if not any(to_network.mean):
         return normal
-    offset = (-np.array(wanted.mean) / std).reshape(1, 3, 1, 1).astype(np.float32)
+    offset = (-np.array(to_network.mean) / std).reshape(1, 3, 1, 1).astype(np.float32)
     return ops("Add", [normal, ops.constant(offset, "offset")], "subtract_mean")
 
 
 def place(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
     """Put the frame where it lies in the network's input: zeros around it, or what juts out cut off."""
-    wanted, placed = contract.to_network, contract.placement
-    rows = (placed.top_px, wanted.height_px - placed.height_px - placed.top_px)
-    columns = (placed.left_px, wanted.width_px - placed.width_px - placed.left_px)
+    to_network, placed = contract.to_network, contract.placement
+    rows = (placed.top_px, to_network.height_px - placed.height_px - placed.top_px)
+    columns = (placed.left_px, to_network.width_px - placed.width_px - placed.left_px)
     inside = cut(ops, pixels, (placed.height_px, placed.width_px), rows, columns, "cut")
     return pad(ops, inside, rows, columns, "constant", "pad")
 
 
-def scale_and_shift(ops: Ops, quantity: ir.Value, wanted: FromNetwork) -> ir.Value:
+def scale_and_shift(ops: Ops, quantity: ir.Value, from_network: FromNetwork) -> ir.Value:
     """Calibrate the network's own quantity."""
-    if wanted.scale != 1.0:
-        quantity = ops("Mul", [quantity, ops.floats(wanted.scale, "scale")], "calibrate_scale")
-    if wanted.shift != 0.0:
-        quantity = ops("Add", [quantity, ops.floats(wanted.shift, "shift")], "calibrate_shift")
+    if from_network.scale != 1.0:
+        quantity = ops("Mul", [quantity, ops.floats(from_network.scale, "scale")], "calibrate_scale")
+    if from_network.shift != 0.0:
+        quantity = ops("Add", [quantity, ops.floats(from_network.shift, "shift")], "calibrate_shift")
     return quantity
 
 
@@ -101,11 +101,11 @@ def count_nonfinite(ops: Ops, quantity: ir.Value, map_size: Size) -> ir.Value:
     return ops("Sub", [total, num_finite], "num_nonfinite")
 
 
-def to_metres(ops: Ops, quantity: ir.Value, wanted: FromNetwork) -> ir.Value:
+def to_metres(ops: Ops, quantity: ir.Value, from_network: FromNetwork) -> ir.Value:
     """The calibrated quantity to metres. Inverse depth is held at 1 / far or more: at 0 it is beyond every range."""
-    if wanted.kind == "metric_depth":
+    if from_network.kind == "metric_depth":
         return quantity
-    held = ops("Max", [quantity, ops.floats(1.0 / wanted.far_m, "least_inverse_depth")], "hold_inverse_depth")
+    held = ops("Max", [quantity, ops.floats(1.0 / from_network.far_m, "least_inverse_depth")], "hold_inverse_depth")
     return ops("Reciprocal", [held], "invert")
 
 
@@ -116,21 +116,21 @@ def to_source_size(ops: Ops, depth: ir.Value, map_size: Size, contract: Contract
     beyond the map, its border value goes on), then to the frame's size. Steps that change nothing are left out: where
     the frame was only padded, a cut is all that remains.
     """
-    source, wanted, placed = contract.source, contract.from_network, contract.placement
-    top, left, bottom, right = wanted.covers
+    source, from_network, placed = contract.source, contract.from_network, contract.placement
+    top, left, bottom, right = from_network.covers
     covered = (bottom - top, right - left)
-    depth = resize(ops, depth, map_size, covered, wanted.interpolation, wanted.antialias, "resize_to_input")
+    depth = resize(ops, depth, map_size, covered, from_network.interpolation, from_network.antialias, "resize_to_input")
     rows = (top - placed.top_px, placed.top_px + placed.height_px - bottom)
     columns = (left - placed.left_px, placed.left_px + placed.width_px - right)
     depth = cut(ops, depth, covered, rows, columns, "cut_to_frame")
     depth = pad(ops, depth, rows, columns, "edge", "go_on_to_frame")
     size_in, size_out = (placed.height_px, placed.width_px), (source.height_px, source.width_px)
-    return resize(ops, depth, size_in, size_out, wanted.interpolation, wanted.antialias, "resize_to_frame")
+    return resize(ops, depth, size_in, size_out, from_network.interpolation, from_network.antialias, "resize_to_frame")
 
 
-def clip(ops: Ops, depth: ir.Value, wanted: FromNetwork) -> ir.Value:
+def clip(ops: Ops, depth: ir.Value, from_network: FromNetwork) -> ir.Value:
     """Hold depth in the contract's range, metres. After the count, which it would hide values from."""
-    near, far = ops.floats(wanted.near_m, "near_m"), ops.floats(wanted.far_m, "far_m")
+    near, far = ops.floats(from_network.near_m, "near_m"), ops.floats(from_network.far_m, "far_m")
     return ops("Clip", [depth, near, far], "clip")
 
 

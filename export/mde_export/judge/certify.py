@@ -158,8 +158,8 @@ def certificate_of(trial: Trial, evidence: Evidence, derived_from: Parity | None
 
 def _truth_rmse_m(depth_m: Depth, evidence: Evidence) -> tuple[float, float] | None:
     """RMSE to the true depth, clipped to the contract's range, of the reference and of the graph; None: not known."""
-    truth_m, wanted = evidence.pictures.truth_m, evidence.contract.from_network
+    truth_m, from_network = evidence.pictures.truth_m, evidence.contract.from_network
     if truth_m is None or not np.any(truth_m > 0):
         return None
-    valid, clipped_m = truth_m > 0, np.clip(truth_m, wanted.near_m, wanted.far_m)
+    valid, clipped_m = truth_m > 0, np.clip(truth_m, from_network.near_m, from_network.far_m)
     return metrics.rmse(evidence.depth_m, clipped_m, valid), metrics.rmse(depth_m, clipped_m, valid)

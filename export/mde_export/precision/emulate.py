@@ -61,11 +61,11 @@ def _round(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
         reader.replace_input_with(index, as_float)
 
 
-def _cast(graph: ir.Graph, after: ir.Node, value: ir.Value, wanted: ir.DataType) -> tuple[ir.Value, ir.Node]:
-    name = f"{value.name}/{'rounded' if wanted == HALF else 'widened'}"
-    cast = ir.node("Cast", [value], {"to": int(wanted)}, name=name)
+def _cast(graph: ir.Graph, after: ir.Node, value: ir.Value, dtype: ir.DataType) -> tuple[ir.Value, ir.Node]:
+    name = f"{value.name}/{'rounded' if dtype == HALF else 'widened'}"
+    cast = ir.node("Cast", [value], {"to": int(dtype)}, name=name)
     graph.insert_after(after, cast)
-    cast.outputs[0].name, cast.outputs[0].type, cast.outputs[0].shape = name, ir.TensorType(wanted), value.shape
+    cast.outputs[0].name, cast.outputs[0].type, cast.outputs[0].shape = name, ir.TensorType(dtype), value.shape
     return cast.outputs[0], cast
 
 

@@ -36,9 +36,9 @@ def half_from_float(model: ir.Model, kept: Collection[str]) -> ir.Model:
         is_half = node.name not in kept and node not in captured
         for index, value in enumerate(node.inputs):
             if value is not None and value.dtype in (FLOAT, HALF):
-                wanted = HALF if is_half and may_be_half(node, index) else FLOAT
-                if value.dtype != wanted:
-                    node.replace_input_with(index, _as_type(graph, node, value, wanted, casts))
+                dtype = HALF if is_half and may_be_half(node, index) else FLOAT
+                if value.dtype != dtype:
+                    node.replace_input_with(index, _as_type(graph, node, value, dtype, casts))
         if is_half:
             for value in float_outputs_that_may_be_half(node):
                 _make_half(node, value)
@@ -122,26 +122,26 @@ def _as_type(
     graph: ir.Graph,
     node: ir.Node,
     value: ir.Value,
-    wanted: ir.DataType,
+    dtype: ir.DataType,
     casts: dict[tuple[ir.Value, ir.DataType], ir.Value],
 ) -> ir.Value:
     """The value in another precision: a weight rounded now, a tensor through a Cast that all its readers share."""
-    if (value, wanted) not in casts:
-        name = f"{value.name}/{'half' if wanted == HALF else 'float'}"
+    if (value, dtype) not in casts:
+        name = f"{value.name}/{'half' if dtype == HALF else 'float'}"
         if value.is_initializer():
             assert value.const_value is not None
             with np.errstate(over="ignore"):  # beyond half is Inf, which the emulation finds
-                rounded = value.const_value.numpy().astype(wanted.numpy())
+                rounded = value.const_value.numpy().astype(dtype.numpy())
             converted = ir.Value(name=name, const_value=ir.tensor(rounded, name=name))
-            converted.type, converted.shape = ir.TensorType(wanted), value.shape
+            converted.type, converted.shape = ir.TensorType(dtype), value.shape
             graph.register_initializer(converted)
         else:
-            cast = ir.node("Cast", [value], {"to": int(wanted)}, name=name)
+            cast = ir.node("Cast", [value], {"to": int(dtype)}, name=name)
             graph.insert_before(node, cast)
             converted = cast.outputs[0]
-            converted.name, converted.type, converted.shape = name, ir.TensorType(wanted), value.shape
-        casts[value, wanted] = converted
-    return casts[value, wanted]
+            converted.name, converted.type, converted.shape = name, ir.TensorType(dtype), value.shape
+        casts[value, dtype] = converted
+    return casts[value, dtype]
 
 
 def _make_half(node: ir.Node, output: ir.Value) -> None:

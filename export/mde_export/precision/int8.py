@@ -31,10 +31,10 @@ def quantized(model: ir.Model, largest: Mapping[str, float], kept: Collection[st
     """
     model = model.clone()
     graph = model.graph
-    wanted = set(activations_of(model, kept))
+    quantised = set(activations_of(model, kept))
     for node in list(graph):
         for value in node.outputs:
-            if value.name in wanted:
+            if value.name in quantised:
                 _quantize_activation(graph, node, value, largest[str(value.name)], kept)
     for node in list(graph):
         if _is_quantized(node, kept):

@@ -42,8 +42,8 @@ def open_source(request: Request) -> Source:
         network=lambda: network,
         pictures=Pictures(golden.frames, None, "bundle's golden frames", len(golden.frames)) if is_same_work else None,
         reference=f"the FP32 graph of {bundle.path.name}, in {LITERALLY}",
-        depth_by=lambda wanted: (
-            Executor(graph if wanted == bundle.contract else to_bytes(graft(network, wanted)), literal=True).depth
+        depth_by=lambda asked: (
+            Executor(graph if asked == bundle.contract else to_bytes(graft(network, asked)), literal=True).depth
         ),
         tools=provenance.tools,
         precisions=tuple(precision for precision in bundle.precisions if precision != "fp32"),
@@ -59,15 +59,15 @@ def at_source_size(contract: Contract, size: Size) -> Contract:
     """
     height_px, width_px = size
     source = replace(contract.source, height_px=height_px, width_px=width_px)
-    wanted = contract.to_network
-    if wanted.resize == "pad":
+    to_network = contract.to_network
+    if to_network.resize == "pad":
         fits = all(
-            side <= inside < side + wanted.multiple_of_px
-            for side, inside in zip(size, (wanted.height_px, wanted.width_px), strict=True)
+            side <= inside < side + to_network.multiple_of_px
+            for side, inside in zip(size, (to_network.height_px, to_network.width_px), strict=True)
         )
-        wanted = wanted if fits else replace(wanted, resize="letterbox")
+        to_network = to_network if fits else replace(to_network, resize="letterbox")
     intrinsics = contract.intrinsics and _scaled(contract.intrinsics, contract, size)
-    return replace(contract, source=source, to_network=wanted, intrinsics=intrinsics)
+    return replace(contract, source=source, to_network=to_network, intrinsics=intrinsics)
 
 
 def _scaled(camera: Intrinsics, contract: Contract, size: Size) -> Intrinsics:

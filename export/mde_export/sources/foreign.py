@@ -32,20 +32,20 @@ def network_from_onnx(
     Beside it the file as it was brought: what the graph has to be like. output: which output is the map, by name or
     index, where there are several. Raises BadInputError that names the flag that would help.
     """
-    wanted = contract.to_network
+    to_network = contract.to_network
     with refusing_damage(where):
         model = ir.serde.deserialize_model(proto)
         common.RemoveInitializersFromInputsPass()(model)
         _keep_one_output(model, output, where)
-        image = image_input_of(model, wanted, is_batch_open, where)
+        image = image_input_of(model, to_network, is_batch_open, where)
         name = str(model.graph.outputs[0].name)
-        original = OnnxOriginal(proto, image, name, (wanted.height_px, wanted.width_px), is_batch_open, where)
-        _check_map_follows(original, wanted, image.is_open)
+        original = OnnxOriginal(proto, image, name, (to_network.height_px, to_network.width_px), is_batch_open, where)
+        _check_map_follows(original, to_network, image.is_open)
         model = to_readable_opset(model, where)
         common.InlinePass()(model)
         rename_like_stages(model)
         fold_constant_norms(model)
-        plain_input(model, image, wanted, is_batch_open)
+        plain_input(model, image, to_network, is_batch_open)
         plain_output(model, original)
         return _faithful(model, original, contract), original
 
@@ -106,7 +106,7 @@ def _gives(network: ir.Model, images: list[Pixels], right: list[Map]) -> bool:
     return True
 
 
-def _check_map_follows(original: OnnxOriginal, wanted: ToNetwork, open_sides: tuple[bool, bool]) -> None:
+def _check_map_follows(original: OnnxOriginal, to_network: ToNetwork, open_sides: tuple[bool, bool]) -> None:
     """Raises BadInputError for a map whose size was written into the graph when it was traced.
 
     The file says that a side is open, so another input must give another map. Where the network takes no other size,
@@ -114,7 +114,7 @@ def _check_map_follows(original: OnnxOriginal, wanted: ToNetwork, open_sides: tu
     """
     if not any(open_sides):
         return
-    size = (wanted.height_px, wanted.width_px)
+    size = (to_network.height_px, to_network.width_px)
     map_size = _map_size(original, size)
     other = tuple(_other(side, size) if is_open else side for side, is_open in zip(size, open_sides, strict=True))
     try:
@@ -147,16 +147,16 @@ def _other(side: int, size: tuple[int, int]) -> int:
     return max(step, side // 2 // step * step)
 
 
-def _keep_one_output(model: ir.Model, wanted: str | None, where: str) -> None:
+def _keep_one_output(model: ir.Model, output: str | None, where: str) -> None:
     outputs = list(model.graph.outputs)
     listed = ", ".join(f"{index} {value.name} {value.shape or ''}".strip() for index, value in enumerate(outputs))
-    if wanted is None and len(outputs) > 1:
+    if output is None and len(outputs) > 1:
         raise BadInputError(f"{where}: has the outputs {listed}; say which is depth with --output")
-    chosen = [value for value in outputs if wanted in (None, value.name)]
-    if not chosen and str(wanted).isdecimal():
-        chosen = outputs[int(str(wanted)) :][:1]
+    chosen = [value for value in outputs if output in (None, value.name)]
+    if not chosen and str(output).isdecimal():
+        chosen = outputs[int(str(output)) :][:1]
     if not chosen:
-        raise BadInputError(f"{where}: has no output {wanted!r}; name one of {listed}")
+        raise BadInputError(f"{where}: has no output {output!r}; name one of {listed}")
     model.graph.outputs[:] = chosen
     common.RemoveUnusedNodesPass()(model)
 

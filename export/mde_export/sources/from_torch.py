@@ -36,9 +36,9 @@ def onnx_from_torch(network: nn.Module, contract: Contract, most_at_once: int = 
 
 def program_of(network: nn.Module, contract: Contract, most_at_once: int = 1) -> torch.onnx.ONNXProgram:
     """The ONNX graph, and what PyTorch captured to make it; see `onnx_from_torch`."""
-    wanted = contract.to_network
+    to_network = contract.to_network
     is_open = most_at_once > 1
-    example = torch.zeros(2 if is_open else 1, 3, wanted.height_px, wanted.width_px)
+    example = torch.zeros(2 if is_open else 1, 3, to_network.height_px, to_network.width_px)
     try:
         program = torch.onnx.export(
             network.eval(),

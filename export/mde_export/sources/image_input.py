@@ -35,7 +35,7 @@ class ImageInput:
         return {self.name: np.repeat(image, self.num_frames, axis=0)}
 
 
-def image_input_of(model: ir.Model, wanted: ToNetwork, is_batch_open: bool, where: str) -> ImageInput:
+def image_input_of(model: ir.Model, to_network: ToNetwork, is_batch_open: bool, where: str) -> ImageInput:
     """The one input. Raises BadInputError where there are more, or it is no image of the contract's size."""
     image = _only_input(model, where)
     if image.dtype not in TYPES or image.shape is None or len(image.shape) != 4:
@@ -47,7 +47,7 @@ def image_input_of(model: ir.Model, wanted: ToNetwork, is_batch_open: bool, wher
     shape = tuple(image.shape.dims)
     axes = AS_PIXELS if shape[3] == 3 and shape[1] != 3 else AS_PLANES
     batch, colours, height, width = (shape[axes.index(axis)] for axis in range(4))
-    size = (wanted.height_px, wanted.width_px)
+    size = (to_network.height_px, to_network.width_px)
     if is_batch_open and isinstance(batch, int):
         raise BadInputError(f"{where}: takes {batch} frames at a time; export it with an open batch")
     if isinstance(colours, int) and colours != 3:
@@ -63,10 +63,10 @@ def image_input_of(model: ir.Model, wanted: ToNetwork, is_batch_open: bool, wher
     return ImageInput(str(image.name), image.dtype, axes, num_frames, is_open)
 
 
-def plain_input(model: ir.Model, image: ImageInput, wanted: ToNetwork, is_batch_open: bool) -> None:
+def plain_input(model: ir.Model, image: ImageInput, to_network: ToNetwork, is_batch_open: bool) -> None:
     """Make the model's input float32 (N, 3, h, w) of the contract's size, one frame at a time or any number."""
     (before,) = model.graph.inputs
-    sides = ("N" if is_batch_open else 1, 3, wanted.height_px, wanted.width_px)
+    sides = ("N" if is_batch_open else 1, 3, to_network.height_px, to_network.width_px)
     ops = Ops("image")
     given = value = ir.val(f"{image.name}_planes", ir.DataType.FLOAT, sides)
     if image.axes != AS_PLANES:

@@ -58,15 +58,15 @@ class OneMap(nn.Module):
 
 
 def one_map(
-    network: nn.Module, answer: object, wanted: str | None, is_batch_open: bool, where: str
+    network: nn.Module, answer: object, asked: str | None, is_batch_open: bool, where: str
 ) -> tuple[nn.Module, str]:
     """The network with one map as its answer, and the output's name where forward gives more than a tensor.
 
-    answer: what forward gives for one frame. wanted: the output's name or index; None: there is but one map.
+    answer: what forward gives for one frame. asked: the output's name or index; None: there is but one map.
     Raises BadInputError that lists the outputs.
     """
     found = list(_outputs(answer, ()))
-    output = _chosen(found, wanted, answer, where)
+    output = _chosen(found, asked, answer, where)
     if not output.is_float:
         raise BadInputError(f"{where}: its output {output.name} holds whole numbers, not depth; {_listed(found)}")
     subject = f"{where}: its output {output.name}" if output.path else f"{where}: its forward"
@@ -76,15 +76,15 @@ def one_map(
     return OneMap(network, output.path, reading).eval(), output.name
 
 
-def _chosen(found: list[Output], wanted: str | None, answer: object, where: str) -> Output:
+def _chosen(found: list[Output], asked: str | None, answer: object, where: str) -> Output:
     if not found:
         raise BadInputError(f"{where}: its forward gives {type(answer).__name__} without a tensor; return the map")
-    if wanted is not None:
-        named = [output for output in found if output.name == wanted]
-        if not named and wanted.isdecimal() and int(wanted) < len(found):
-            named = [found[int(wanted)]]
+    if asked is not None:
+        named = [output for output in found if output.name == asked]
+        if not named and asked.isdecimal() and int(asked) < len(found):
+            named = [found[int(asked)]]
         if len(named) != 1:
-            raise BadInputError(f"{where}: has no output {wanted!r}; {_listed(found)}; name one of them with --output")
+            raise BadInputError(f"{where}: has no output {asked!r}; {_listed(found)}; name one of them with --output")
         return named[0]
     maps = [output for output in found if output.is_map]
     if len(found) > 1 and len(maps) != 1:

@@ -121,11 +121,11 @@ def plain_output(model: ir.Model, original: OnnxOriginal) -> None:
 def opened_up(proto: onnx.ModelProto) -> Executor:
     """A graph that gives every tensor of its nodes."""
     names = [name for node in proto.graph.node for name in node.output if name]
-    wanted = onnx.ModelProto()
-    wanted.CopyFrom(proto)
-    del wanted.graph.output[:]
-    wanted.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    return Executor(wanted.SerializeToString(), literal=True, outputs=names)
+    cut = onnx.ModelProto()
+    cut.CopyFrom(proto)
+    del cut.graph.output[:]
+    cut.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    return Executor(cut.SerializeToString(), literal=True, outputs=names)
 
 
 def _opened(proto: onnx.ModelProto, output: str, where: str) -> tuple[onnx.ModelProto, Executor]:

@@ -89,11 +89,13 @@ def _fitted(network: "nn.Module", contract: "Contract", frames: npt.NDArray[np.u
                 norm.reset_running_stats()
         network.train()(network_input(some, contract))
         quantity = network.eval()(network_input(some, contract))
-        wanted = dataclasses.replace(contract.from_network, near_m=0.0, far_m=far_m)
+        from_network = dataclasses.replace(contract.from_network, near_m=0.0, far_m=far_m)
         scale = VARIATION_M / float(quantity.std())
         for _ in range(2):  # what the way back to the frame's size takes of the variation is given once more
             shift = far_m / 2 - scale * float(quantity.mean())
-            contract = dataclasses.replace(contract, from_network=dataclasses.replace(wanted, scale=scale, shift=shift))
+            contract = dataclasses.replace(
+                contract, from_network=dataclasses.replace(from_network, scale=scale, shift=shift)
+            )
             depth_m, _ = DepthModel(network, contract)(some)
             scale *= VARIATION_M / float(depth_m.std())
     return contract

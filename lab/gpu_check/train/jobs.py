@@ -76,11 +76,11 @@ def jobs_of(names: str | None, rehearsal: Rehearsal | None = None) -> tuple[Job,
 
     Raises UsageError for a name that is neither.
     """
-    wanted = set((names or "recipes").split(","))
+    asked = set((names or "recipes").split(","))
     known = {job.name for job in JOBS} | {job.group for job in JOBS}
-    if unknown := sorted(wanted - known):
+    if unknown := sorted(asked - known):
         raise UsageError(f"no job {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    chosen = [job for job in JOBS if {job.name, job.group} & wanted]
+    chosen = [job for job in JOBS if {job.name, job.group} & asked]
     needed = {job.begins_from for job in chosen}
     chosen = [job for job in JOBS if job in chosen or job.name in needed]
     return tuple(replace(job, settings=(*job.settings, *rehearsal.settings)) if rehearsal else job for job in chosen)

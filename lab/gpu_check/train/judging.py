@@ -70,17 +70,17 @@ def line_of(job: Job, judged: FinishedJob) -> Line:
 
 def _exported(job: Job, checkpoint: Path, bundle: Path) -> tuple[Path, dict[str, str]]:
     """Export with every precision that gets a certificate: one that does not is left out, and why is kept."""
-    wanted = list(job.lowered)
+    precisions = list(job.lowered)
     refused: dict[str, str] = {}
     while True:
-        flags = (f"--{name}" for name in wanted)
+        flags = (f"--{name}" for name in precisions)
         command = Invocation("mde-export", checkpoint, *flags, "--engine", "none", "-o", bundle)
         problem = command.error()
         if problem is None:
             return bundle, refused
-        if not wanted:
+        if not precisions:
             raise VerdictError(problem)
-        refused[wanted.pop()] = problem
+        refused[precisions.pop()] = problem
 
 
 def _accuracy(model: Path, data: Path, target: Path, *arguments: str) -> FileAccuracy:

@@ -53,15 +53,15 @@ def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
     The compiled model is kept in the cache, since reading a graph takes far longer than loading what it became.
     """
     graph.read_ahead()
-    core, wanted = _core(), VARIANTS[variant]
-    if wanted.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    core, how = _core(), VARIANTS[variant]
+    if how.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise MachineError(f"{this_machine().cpu} has no bfloat16 arithmetic; take --backend openvino")
-    config: dict[str, Any] = {"PERFORMANCE_HINT": wanted.hint, "INFERENCE_PRECISION_HINT": wanted.precision}
+    config: dict[str, Any] = {"PERFORMANCE_HINT": how.hint, "INFERENCE_PRECISION_HINT": how.precision}
     if num_threads is not None:
         config["INFERENCE_NUM_THREADS"] = num_threads
-    kind = ThroughputSession if wanted.hint == "THROUGHPUT" else OpenVinoSession
+    kind = ThroughputSession if how.hint == "THROUGHPUT" else OpenVinoSession
     try:
-        return kind(*_compiled(core, graph, config), wanted)
+        return kind(*_compiled(core, graph, config), how)
     except RuntimeError as error:
         raise BadInputError(
             f"openvino {ov.__version__} refuses the graph: {_one_line(error)}; export it again"

@@ -28,20 +28,20 @@ def pointer_of(array: object, name: str, shape: tuple[int, ...], dtype: str) -> 
 
     Raises BadInputError that names the array and what is wrong with it.
     """
-    wanted = f"{dtype} {shape} on the GPU"
+    expected = f"{dtype} {shape} on the GPU"
     if (interface := getattr(array, "__cuda_array_interface__", None)) is not None:
         found = _by_interface(interface)
     elif hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__"):
         device, _ = array.__dlpack_device__()
         if device not in CUDA_DEVICES:
-            raise BadInputError(f"{name} is not on a GPU (DLPack device {device}); it has to be {wanted}")
+            raise BadInputError(f"{name} is not on a GPU (DLPack device {device}); it has to be {expected}")
         found = _by_dlpack(array.__dlpack__())
     else:
-        raise BadInputError(f"{name} is a {type(array).__name__}; it has to be {wanted}, e.g. a torch or cupy array")
+        raise BadInputError(f"{name} is a {type(array).__name__}; it has to be {expected}, e.g. a torch or cupy array")
     if found.shape != shape or found.dtype != np.dtype(dtype):
-        raise BadInputError(f"{name} is {found.dtype} {found.shape}; it has to be {wanted}")
+        raise BadInputError(f"{name} is {found.dtype} {found.shape}; it has to be {expected}")
     if found.strides not in (None, _c_strides(shape, found.dtype.itemsize)):
-        raise BadInputError(f"{name} is not contiguous in memory; it has to be {wanted}")
+        raise BadInputError(f"{name} is not contiguous in memory; it has to be {expected}")
     return found.pointer
 
 

@@ -36,14 +36,14 @@ class EngineKey:
         device = " of ".join(filter(None, (self.device, capabilities and f"compute capability {capabilities}")))
         return f"{self.flavour} {self.version} for {device or 'the GPUs that it takes by default'}"
 
-    def serves(self, wanted: "EngineKey") -> bool:
-        """Whether its engine runs where `wanted` is asked for, whatever was asked of the build.
+    def serves(self, other: "EngineKey") -> bool:
+        """Whether its engine runs where `other` is asked for, whatever was asked of the build.
 
         One graph, one device and one library: of the same version, or of a later one where it was built for those.
         """
-        is_newer = _numbers(wanted.version) > _numbers(self.version)
-        version = wanted.version if self.options.version_compatible and is_newer else self.version
-        return replace(self, options=wanted.options, version=version) == wanted
+        is_newer = _numbers(other.version) > _numbers(self.version)
+        version = other.version if self.options.version_compatible and is_newer else self.version
+        return replace(self, options=other.options, version=version) == other
 
 
 def key_for(graph_sha256: str, flavour: Flavour, options: BuildOptions) -> EngineKey:

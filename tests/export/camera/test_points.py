@@ -168,8 +168,8 @@ def cropped(contract, tmp_path):
             depth = Mul (grey, gain)
         }""")
     onnx.save(graph, tmp_path / "crop.onnx")
-    wanted = contract(resize="crop", height_px=12, width_px=12, covers=(0, 0, 12, 12))
-    (tmp_path / "crop.json").write_text(records.dumps(wanted))
+    expected = contract(resize="crop", height_px=12, width_px=12, covers=(0, 0, 12, 12))
+    (tmp_path / "crop.json").write_text(records.dumps(expected))
     (tmp_path / "pictures").mkdir()
     levels = range(60, 252, 3)
     for level in levels:

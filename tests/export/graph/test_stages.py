@@ -99,14 +99,14 @@ def test_the_graph_gives_the_depth_of_the_pytorch_stages(one_convolution, runtim
     network, network_graph = one_convolution(weight, 0.5, stride, height, width)
     graph = to_bytes(graft(network_graph, contract))
     with torch.no_grad():
-        wanted, num_wanted = DepthModel(network, contract)(torch.from_numpy(frames))
+        expected, num_expected = DepthModel(network, contract)(torch.from_numpy(frames))
     depth_m, num_nonfinite = RUNTIMES[runtime](graph, frames)
     assert depth_m.dtype == np.float32
     assert num_nonfinite.dtype == np.int32
-    assert num_nonfinite.tolist() == num_wanted.tolist() == [0]
+    assert num_nonfinite.tolist() == num_expected.tolist() == [0]
     # 3 mm: float32 rounding of two bicubic resizes, times 400 m for 1/q at 20 m (dz = z² dq); metric depth needs 0.1 mm
     tolerance_m = 1e-4 if contract.from_network.kind == "metric_depth" else 3e-3
-    np.testing.assert_allclose(depth_m, wanted.numpy(), atol=tolerance_m)
+    np.testing.assert_allclose(depth_m, expected.numpy(), atol=tolerance_m)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -129,10 +129,10 @@ def test_the_first_operator_is_a_cast_because_tensorrt_takes_uint8_nowhere_else(
 @pytest.mark.parametrize("changes", POLICIES.values(), ids=POLICIES.keys())
 def test_tensorrt_rtx_takes_the_stages_of_every_policy(one_convolution, contract, changes):
     pytest.importorskip("tensorrt_rtx")
-    wanted = contract(**changes)
-    size = (wanted.to_network.height_px, wanted.to_network.width_px)
+    expected = contract(**changes)
+    size = (expected.to_network.height_px, expected.to_network.width_px)
     _, network = one_convolution(np.ones((1, 3, 1, 1), np.float32), 0.0, 1, *size)
-    assert build_engine(to_bytes(graft(network, wanted)), "tensorrt-rtx")
+    assert build_engine(to_bytes(graft(network, expected)), "tensorrt-rtx")
 
 
 def test_a_frame_that_was_only_padded_is_cut_out_again_and_not_resized(one_convolution, contract):

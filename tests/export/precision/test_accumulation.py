@@ -30,23 +30,23 @@ def drawn(noise, *sides: int) -> np.ndarray:
 
 def test_a_product_of_matrices_is_the_sum_of_its_steps_of_16_each_rounded(noise):
     x, w = drawn(noise, 3, 64), drawn(noise, 64, 5)
-    wanted = np.zeros((3, 5), np.float32)
+    expected = np.zeros((3, 5), np.float32)
     for start in range(0, 64, 16):
-        wanted += x[:, start : start + 16] @ w[start : start + 16]
-        wanted = wanted.astype(np.float16).astype(np.float32)
-    np.testing.assert_array_equal(run(half_of("y = MatMul (x, w)", "3,64", {"w": w}), x, "half"), wanted)
+        expected += x[:, start : start + 16] @ w[start : start + 16]
+        expected = expected.astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(run(half_of("y = MatMul (x, w)", "3,64", {"w": w}), x, "half"), expected)
 
 
 def test_a_convolution_of_3x3_is_rounded_after_every_channel(noise):
     x, w, b = drawn(noise, 1, 4, 6, 6), drawn(noise, 2, 4, 3, 3), drawn(noise, 2)
-    wanted = np.zeros((1, 2, 4, 4), np.float32)
+    expected = np.zeros((1, 2, 4, 4), np.float32)
     for channel in range(4):
         windows = np.lib.stride_tricks.sliding_window_view(x[0, channel], (3, 3))
-        wanted += np.einsum("hwij,oij->ohw", windows, w[:, channel])[None]
-        wanted = wanted.astype(np.float16).astype(np.float32)
-    wanted = (wanted + b[:, None, None]).astype(np.float16)
+        expected += np.einsum("hwij,oij->ohw", windows, w[:, channel])[None]
+        expected = expected.astype(np.float16).astype(np.float32)
+    expected = (expected + b[:, None, None]).astype(np.float16)
     given = run(half_of("y = Conv (x, w, b)", "1,4,6,6", {"w": w, "b": b}), x, "half")
-    np.testing.assert_allclose(given, wanted, atol=4 * 2**-10)  # in float32 a sum's order may move one rounding of 4
+    np.testing.assert_allclose(given, expected, atol=4 * 2**-10)  # in float32 a sum's order may move one rounding of 4
 
 
 FORMS = {

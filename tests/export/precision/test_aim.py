@@ -46,7 +46,7 @@ def test_what_passes_with_less_than_a_fifth_to_spare_is_searched_and_no_other(wo
     limit_m = 0.01  # over 20 m
     model, evidence, before = without_search(((wanted_share * limit_m) ** 2 - rest_m**2) ** 0.5 / lost_m)
     assert before.breaches == ()
-    assert bool(before.beyond_aim) == is_searched  # errors add up as squares, so nearly as wanted
+    assert bool(before.beyond_aim) == is_searched  # errors add up as squares, so nearly as expected
     trial = lowered_to_fp16(model, evidence, silent)
     assert trial.parity.rmse_worst_m <= AIM * limit_m
     assert any(island.reason.startswith("measured") for island in trial.kept_fp32) == is_searched

@@ -27,8 +27,8 @@ def test_every_half_operator_rounds_as_numpys_float16_does(noise):
     half = half_of("{ [a] a = Mul (x, w) [b] b = Add (a, x) [c] y = Div (b, w) }", "<float w = {0.3}>")
     x = noise.normal(0, 10, 4).astype(np.float32)
     w = np.float16(0.3)
-    wanted = ((x.astype(np.float16) * w) + x.astype(np.float16)) / w
-    assert emulate(half, x) == wanted.astype(np.float32).tolist()
+    expected = ((x.astype(np.float16) * w) + x.astype(np.float16)) / w
+    assert emulate(half, x) == expected.astype(np.float32).tolist()
 
 
 def test_a_value_past_the_largest_half_becomes_infinite_though_it_comes_back():

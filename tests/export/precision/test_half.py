@@ -159,8 +159,8 @@ def test_what_the_body_of_a_loop_reads_stays_float_as_the_body_does(body):
     assert types_of(model)["a"] == FLOAT
     assert types_of(model)["y/half"] == HALF
     x = np.ones((1, 2, 4, 4), np.float32)
-    wanted = 0.04 if "Loop" in body else 0.03  # the loop begins with what the scan begins without
-    assert Executor(to_bytes(model), literal=True).run({"x": x})["y"] == pytest.approx(wanted * x, rel=2e-3)
+    expected = 0.04 if "Loop" in body else 0.03  # the loop begins with what the scan begins without
+    assert Executor(to_bytes(model), literal=True).run({"x": x})["y"] == pytest.approx(expected * x, rel=2e-3)
 
 
 def test_a_matrix_that_is_made_as_float_stays_float():

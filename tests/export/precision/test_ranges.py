@@ -104,8 +104,8 @@ def network(body: str, **constants: float):
 @pytest.mark.parametrize("eps", [1e-8, 1e-6])  # 0 in half, and with 5 of its 11 bits
 def test_a_guard_that_half_loses_stays_float_with_what_it_guards_and_what_divides_by_it(body, eps):
     model = network(body, eps=eps)
-    wanted = {str(node.name) for node in model.graph} - {"end"}
-    assert wanted <= kept_in(kept_by_rule(model))
+    expected = {str(node.name) for node in model.graph} - {"end"}
+    assert expected <= kept_in(kept_by_rule(model))
 
 
 def test_a_guard_that_half_holds_is_left_in_half():
