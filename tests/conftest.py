@@ -1,4 +1,4 @@
-"""What every room's tests share: a cache of their own, and a bundle small enough to be made for each test."""
+"""Fixtures of every room: a cache of their own, and a bundle small enough to be made for each test."""
 
 import dataclasses
 import json

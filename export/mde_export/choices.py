@@ -1,4 +1,4 @@
-"""What some options of an export may be. Said here once, for the command, its help and the request; light to load."""
+"""Values that some options of an export may have, said once for command, help and request; light to load."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What an export would do, without doing it: model, frames and measured points are read, nothing is run or written."""
+"""The plan of an export: model, frames and measured points are read, nothing is run or written."""
 
 from mde_export.camera.points import points_of
 from mde_export.frames import pictures_of

@@ -1,4 +1,4 @@
-"""What an export made of a network, in numbers: nodes, casts, multiply-adds and in which precision, weights."""
+"""The result of an export in numbers: nodes, casts, weights, and multiply-adds by precision."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is asked of an export: the command line, checked and typed, and the contract that its flags make."""
+"""The request of an export: the command line, checked and typed, and the contract that its flags make."""
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which backend and precision run a bundle on this machine: the fastest that was verified, and why."""
+"""The choice of backend and precision for a bundle on this machine: the fastest verified one, and the reason."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

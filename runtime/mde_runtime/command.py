@@ -1,4 +1,4 @@
-"""What the commands share: one line for an error, one exit code for whose turn it is, `--debug` for the traceback."""
+"""The common part of all commands: one-line errors, exit codes, `--debug` for the traceback."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What a depth network expects and gives, and nothing left to guess.
+"""The contract: everything that a depth network expects and gives, with nothing left to guess.
 
 Training, evaluation, export, runtime and bench all take their pre- and post-processing from a `Contract`.
 It is checked once, at birth; after that nobody checks again. Every field is a decision, so none has a default.

@@ -1,4 +1,4 @@
-"""What this machine can do, found by trying it, and for each gap what closes it."""
+"""A check of this machine: each ability is tried, and each gap names its remedy."""
 
 import functools
 import importlib

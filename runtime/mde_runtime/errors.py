@@ -1,4 +1,4 @@
-"""What can go wrong, by what the caller can do about it: one class an exit code.
+"""The errors, by what the caller can do about them: one class for each exit code.
 
 A message is one line: what is wrong, where, and what to do.
 """

@@ -1,4 +1,4 @@
-"""What identifies this machine's CPU in a record: figures and verifications hold for one chip and instruction set."""
+"""The identity of this machine's CPU in records: figures and verifications hold for one chip and instruction set."""
 
 import functools
 import os

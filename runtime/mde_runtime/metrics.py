@@ -1,4 +1,4 @@
-"""How far one depth map is from another: the field's figures, in numpy, float64.
+"""The field's figures for the difference of two depth maps, in numpy, float64.
 
 depth_m and truth_m are (..., H, W) float maps in metres; valid is a bool map of the same shape. What is averaged,
 over which pixels and in which order is a protocol's business (`mde_runtime.protocols`), not this file's.

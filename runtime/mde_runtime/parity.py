@@ -1,4 +1,4 @@
-"""How faithful a graph, an engine or a backend is to the PyTorch model that it came from, and the limits it must keep.
+"""Fidelity of a graph, an engine or a backend to the PyTorch model that it came from, and the limits it must keep.
 
 One measure and one table of limits, used by the certificate at export, the verification on the device and the bench.
 """

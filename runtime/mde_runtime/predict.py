@@ -19,7 +19,7 @@ from mde_runtime.inferno import Direction
 from mde_runtime.picture_placement import depth_at_picture_size, frame_of
 from mde_runtime.prefetch import reading_ahead
 from mde_runtime.sinks import SINKS, Prediction, Write, file_of, open_sink
-from mde_runtime.sources import Source, SourceFrame, check_films
+from mde_runtime.sources import NamedFrame, Source, check_films
 
 # What is wrong with one result's name or place, where others may be right: no full disk is among them.
 OF_ONE_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.ELOOP)
@@ -85,7 +85,7 @@ def predict(
 
 def _reads(
     sources: Sequence[Source], is_there: Callable[[str], bool]
-) -> Generator[tuple[SourceFrame, Read], None, None]:
+) -> Generator[tuple[NamedFrame, Read], None, None]:
     """Every frame, read ahead where it is not a camera's: one of these that waits for its turn is not the newest."""
     for is_live, group in itertools.groupby(sources, key=lambda source: source.is_live):
         frames = _read(list(group), is_there)
@@ -96,7 +96,7 @@ def _reads(
                 yield from ahead
 
 
-def _read(sources: Sequence[Source], is_there: Callable[[str], bool]) -> Iterator[tuple[SourceFrame, Read]]:
+def _read(sources: Sequence[Source], is_there: Callable[[str], bool]) -> Iterator[tuple[NamedFrame, Read]]:
     for source in sources:
         for frame in source.frames():
             if is_there(frame.name):
@@ -113,7 +113,7 @@ def _read(sources: Sequence[Source], is_there: Callable[[str], bool]) -> Iterato
 def _write(
     estimate: DepthEstimator,
     contract: Contract,
-    frame: SourceFrame,
+    frame: NamedFrame,
     picture: npt.NDArray[np.uint8],
     writers: Sequence[Write],
 ) -> Written | Skipped:

@@ -1,4 +1,4 @@
-"""What a target adds to the rules: layers that stay FP32, opsets and operators that it refuses."""
+"""A target adds to the rules: layers that stay FP32, opsets and operators that it refuses."""
 
 import onnx
 import pytest

@@ -1,4 +1,4 @@
-"""What `make gpu-check` does on any machine: its refusal, its plan, its tables, its wheels."""
+"""`make gpu-check` on any machine: its refusal, its plan, its tables, its wheels."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What the tests of the whole project share: its folder, its settings, its commands."""
+"""Fixtures of the tests of the whole project: its folder, its settings, its commands."""
 
 import configparser
 import os

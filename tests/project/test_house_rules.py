@@ -1,5 +1,6 @@
 import re
 import subprocess
+from collections import Counter
 
 import pytest
 
@@ -46,6 +47,25 @@ def test_such_lines_would_be_found():
 def test_no_python_file_has_a_name_that_says_nothing(texts):
     empty_names = {"utils.py", "util.py", "helpers.py", "helper.py", "common.py", "misc.py", "base.py", "manager.py"}
     assert [name for name in texts if name.rsplit("/", 1)[-1] in empty_names] == []
+
+
+ASKS = re.compile(r'"""(What|Which|How|Why|Who|Where|Whether|When)\b')
+
+
+def test_every_docstring_of_a_module_names_the_thing_and_asks_nothing(texts):
+    assert [name for name, text in texts.items() if name.endswith(".py") and ASKS.match(text)] == []
+    assert ASKS.match('"""How a frame is read."""')
+
+
+def test_no_two_classes_of_a_package_share_a_name(texts):
+    classes = [
+        (name.split("/")[1], found)
+        for name, text in texts.items()
+        if re.match(r"(runtime|train|export|bench)/mde_\w+/.*\.py$", name)
+        for found in re.findall(r"^class ([A-Z]\w*)", text, re.MULTILINE)
+    ]
+    assert [shared for shared, count in Counter(classes).items() if count > 1] == []
+    assert ("mde_runtime", "DepthEstimator") in classes
 
 
 def test_every_link_of_the_documentation_leads_somewhere(root, texts):

@@ -1,4 +1,4 @@
-"""Who imports whom: no circle anywhere, neither between modules nor between the rooms of a package."""
+"""Nothing imports in a circle, neither modules nor the rooms of a package."""
 
 import graphlib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What a command writes to: files and streams, and every other place is refused before any work is done."""
+"""Commands write to files and streams; every other place is refused before any work is done."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""What every backend of the table does alike; a new one joins by its table line."""
+"""Laws of every backend in the table; a new one joins by its table line."""
 
 import functools
 import subprocess

@@ -1,4 +1,4 @@
-"""What an estimator does alike on a CPU and on CUDA: each in its thread, beside others, beside torch, short of memory.
+"""An estimator behaves alike on a CPU and on CUDA: each in its thread, beside others, beside torch, short of memory.
 
 On CUDA not run by this project yet.
 """

@@ -1,4 +1,4 @@
-"""What opening takes from the GPU is given back: by close, by letting go, and by an opening that fails half-way."""
+"""GPU resources of an opening are given back: by close, by letting go, and by an opening that fails half-way."""
 
 import gc
 import types

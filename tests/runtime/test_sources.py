@@ -1,4 +1,4 @@
-"""What is taken for a source's frames, and what is left out by name."""
+"""Files of a source that become frames, and those that are left out by name."""
 
 import errno
 import os

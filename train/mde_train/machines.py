@@ -1,4 +1,4 @@
-"""What this machine can spread a training over, asked before any process is started."""
+"""The devices of this machine that a training can use, asked before any process is started."""
 
 import os
 from collections.abc import Mapping

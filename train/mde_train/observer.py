@@ -1,4 +1,4 @@
-"""What a run leaves behind: curves, pictures, judgements and checkpoints."""
+"""The files of a run: curves, pictures, judgements and checkpoints."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What a run trains on and is judged on, whole in memory: decoding never starves the model, on a GPU neither."""
+"""The frames that a run trains on and is judged on, whole in memory: decoding never starves the model."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What decides whether a graph may ship: frames, the original's depth for them, and the certificate."""
+"""Judging of graphs before they ship: frames, the original's depth for them, and the certificate."""

@@ -1,4 +1,4 @@
-"""What every graph of an export is judged on: frames, and the original model's depth for them."""
+"""The evidence that every graph of an export is judged on: frames, and the original model's depth for them."""
 
 import math
 from collections.abc import Sequence

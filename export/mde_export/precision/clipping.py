@@ -1,4 +1,4 @@
-"""How large the activations of a network are, and where INT8 should clip them."""
+"""Ranges of a network's activations, and the values at which INT8 clips them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

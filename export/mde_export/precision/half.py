@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from mde_export.graph.bodies import bodies_of
+
 FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 LARGEST_HALF = 65504.0
 SMALLEST_NORMAL_HALF = 2.0**-14  # below it half loses bits, and below 2^-25 everything
@@ -70,7 +72,7 @@ def float_outputs_that_may_be_half(node: ir.Node) -> Iterator[ir.Value]:
 def _captured(graph: ir.Graph) -> Iterator[ir.Node]:
     """The nodes whose outputs are read in the body of an If, Loop or Scan: bodies stay FP32, so these do too."""
     for node in graph:
-        for body in _bodies(node):
+        for body in bodies_of(node):
             for inner in ir.traversal.RecursiveGraphIterator(body):
                 yield from _producers_in(graph, inner.inputs)
             yield from _producers_in(graph, body.outputs)
@@ -83,17 +85,9 @@ def _producers_in(graph: ir.Graph, values: Iterable[ir.Value | None]) -> Iterato
             yield producer
 
 
-def _bodies(node: ir.Node) -> Iterator[ir.Graph]:
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            yield from attribute.as_graphs()
-
-
 def _schema(node: ir.Node) -> onnx.defs.OpSchema | None:
     """The operator's definition; None where the node stays FP32: it has none, holds a graph or names FP32."""
-    if next(_bodies(node), None) is not None or node.op_type in FLOAT_INSIDE:
+    if next(bodies_of(node), None) is not None or node.op_type in FLOAT_INSIDE:
         return None
     assert node.graph is not None
     opset = node.version or node.graph.opset_imports.get(node.domain, 1)

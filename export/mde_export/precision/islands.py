@@ -1,4 +1,4 @@
-"""What stays FP32 in a lower precision before anything was measured, and why."""
+"""FP32 islands that are known before anything is measured, each with its reason."""
 
 from collections.abc import Callable, Iterable, Iterator
 

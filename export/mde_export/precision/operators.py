@@ -1,4 +1,4 @@
-"""How a GPU computes each ONNX operator in half: exactly, rounded once, in parts that are rounded each, or not at all.
+"""The arithmetic of each ONNX operator in half on a GPU: exact, rounded once, rounded in parts, or FP32 only.
 
 Source: TensorRT's importer, onnxOpImporters.cpp and importerUtils.cpp of github.com/onnx/onnx-tensorrt, branch 10.1-GA
 (commit 96e7811): an operator that it makes one layer of is rounded once, one that it makes several of is rounded after

@@ -1,4 +1,4 @@
-"""How large and how small the values inside a network become, tensor by tensor, and what of that half cannot hold."""
+"""Largest and smallest values of each tensor in a network, and those that half cannot hold."""
 
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Where a graph is to run: the newest opset that is read there, what has no implementation, what must not be half."""
+"""Targets of a graph: the newest opset that each reads, operators that it lacks, operators that must not be half."""
 
 import importlib.util
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What can be exported. A kind of source is one file with `open_source(request)` and one line in the table."""
+"""Sources of an export. A kind of source is one file with `open_source(request)` and one line in the table."""
 
 import importlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Why an FP32 graph is not its PyTorch network: the first layer or value that comes out otherwise, on one frame.
+"""The first layer or value in which an FP32 graph differs from its PyTorch network, on one frame.
 
 An export goes wrong in three places: the network answers by chance, PyTorch captures something else than the network
 does, or the ONNX graph computes something else than was captured. Each is looked at in turn.

@@ -1,4 +1,4 @@
-"""Why an FP32 graph is not the ONNX file that it was made of: the first node whose values differ, on one frame."""
+"""The first node whose values differ between an FP32 graph and the ONNX file that it came from, on one frame."""
 
 from collections.abc import Sequence
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from mde_export.graph.bodies import bodies_of
 from mde_runtime.errors import BadInputError
 
 FLOAT = ir.DataType.FLOAT
@@ -74,19 +75,11 @@ def _values(model: ir.Model) -> Iterator[ir.Value]:
     """Every value once or more: inputs, weights and what nodes give, in all graphs and functions."""
     for function in model.functions.values():
         yield from function.inputs
-    graphs = [model.graph, *(body for node in _nodes(model) for body in _bodies(node))]
+    graphs = [model.graph, *(body for node in _nodes(model) for body in bodies_of(node))]
     for graph in graphs:
         yield from (*graph.inputs, *graph.initializers.values())
     for node in _nodes(model):
         yield from node.outputs
-
-
-def _bodies(node: ir.Node) -> Iterator[ir.Graph]:
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            yield from attribute.as_graphs()
 
 
 def _is_constant(value: ir.Value | None) -> bool:

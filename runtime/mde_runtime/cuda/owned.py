@@ -1,4 +1,4 @@
-"""What a session owns of a GPU: given back in reverse order, each once, and all of it even after an error."""
+"""GPU resources of a session, given back in reverse order, each once, and all of them even after an error."""
 
 import contextlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a builder says while it works: its log, its progress, and a way to stop it.
+"""The log and progress of an engine build, and a way to stop it.
 
 The library calls back from C++, which no Python exception may cross: some are swallowed, some end the build with
 another error. So the first is kept, the build is asked to stop, and the exception is raised after the library returned.

@@ -1,4 +1,4 @@
-"""What an engine is really computed in, read from its inspector's JSON: what is, not what was asked for.
+"""The precision that an engine really computes in, read from its inspector's JSON.
 
 Written from NVIDIA's description of the format for 10.x and 11.x; not seen on a GPU by this project yet.
 """

@@ -1,4 +1,4 @@
-"""What an engine was made of and for. Two engines share a key only where one can stand for the other."""
+"""The key of an engine: two engines share one only where one can stand for the other."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""What a protocol gives."""
+"""The figures that a protocol gives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What depth is written as. A format is one file and one line in the table."""
+"""Output formats of depth. A format is one file and one line in the table."""
 
 import importlib
 from collections.abc import Callable

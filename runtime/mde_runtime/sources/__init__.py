@@ -1,4 +1,4 @@
-"""Where frames come from. A kind of source is one file and one line in the table."""
+"""Sources of frames. A kind of source is one file and one line in the table."""
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ SINGLE_PICTURES = "pictures"  # the film of pictures that are named one by one
 
 
 @dataclass(frozen=True)
-class SourceFrame:
+class NamedFrame:
     """A frame that can be read when its turn comes."""
 
     name: str  # of its results, without a suffix: `frame` or `folder/frame`
@@ -31,7 +31,7 @@ class Source:
     origin: str  # what a person calls it
     takes: tuple[tuple[str, str], ...]  # names of its results, each with the file that it is of; `NAME/`: all below it
     num_frames: int | None  # None: not known before the end
-    frames: Callable[[], Iterator[SourceFrame]]  # those of one film after each other
+    frames: Callable[[], Iterator[NamedFrame]]  # those of one film after each other
     film: str | None  # of its frames, or the folder that their films come to lie in; None: single pictures
     is_live: bool = False  # a camera: whoever asks for a frame gets the newest, so none is to be read ahead
     note: str = ""  # for a person: what of it is not taken
@@ -75,13 +75,13 @@ def check_films(sources: Sequence[Source]) -> None:
         takers[film], before = source.origin, source
 
 
-def frame_that_fails(name: str, film: str, problem: BadInputError, frames_per_s: float | None = None) -> SourceFrame:
+def frame_that_fails(name: str, film: str, problem: BadInputError, frames_per_s: float | None = None) -> NamedFrame:
     """A frame that is there and cannot be read: whoever reads it gets the problem, and goes on."""
 
     def read() -> npt.NDArray[np.uint8]:
         raise problem
 
-    return SourceFrame(name, read, film, frames_per_s)
+    return NamedFrame(name, read, film, frames_per_s)
 
 
 def _open(source: str) -> Source:

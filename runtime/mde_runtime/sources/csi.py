@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mde_runtime.errors import BadInputError, MachineError
-from mde_runtime.sources import Source, SourceFrame
+from mde_runtime.sources import NamedFrame, Source
 
 PREFIX = "csi:"
 REMEDY = "on Jetson give the environment --system-site-packages, so that JetPack's OpenCV is seen (docs/jetson.md)"
@@ -44,7 +44,7 @@ def _opencv(source: str) -> Any:  # Any: OpenCV publishes no types
     return cv2
 
 
-def _frames(cv2: Any, source: str, sensor: int) -> Iterator[SourceFrame]:
+def _frames(cv2: Any, source: str, sensor: int) -> Iterator[NamedFrame]:
     """Frames until the camera gives no more, or whoever asks has enough."""
     camera = cv2.VideoCapture(PIPELINE.format(sensor=sensor), cv2.CAP_GSTREAMER)
     try:
@@ -59,7 +59,7 @@ def _frames(cv2: Any, source: str, sensor: int) -> Iterator[SourceFrame]:
             if not is_there:
                 return
             picture = np.ascontiguousarray(bgr[..., ::-1])
-            yield SourceFrame(
+            yield NamedFrame(
                 f"csi{sensor}/{index:06d}",
                 lambda picture=picture: picture,  # type: ignore[misc]  # mypy knows no default
                 f"csi{sensor}",

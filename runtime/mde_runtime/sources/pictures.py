@@ -19,7 +19,7 @@ from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.files import check_regular
 from mde_runtime.quiet import without_c_lines
 from mde_runtime.sinks import SINKS
-from mde_runtime.sources import SINGLE_PICTURES, Source, SourceFrame, frame_that_fails
+from mde_runtime.sources import SINGLE_PICTURES, NamedFrame, Source, frame_that_fails
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"),
@@ -133,10 +133,10 @@ def _source(origin: str, paths: Mapping[Path, Path], folder: str | None = None, 
     named = [(relative.with_suffix(""), path) for relative, path in paths.items()]
     problems = found.problems if found else {}
 
-    def frames() -> Iterator[SourceFrame]:
+    def frames() -> Iterator[NamedFrame]:
         for name, path in named:
             film = Path(folder or SINGLE_PICTURES) / name.parent
-            yield SourceFrame(name.as_posix(), functools.partial(read_picture, path), film.as_posix())
+            yield NamedFrame(name.as_posix(), functools.partial(read_picture, path), film.as_posix())
         for path, why in problems.items():
             yield frame_that_fails(path.name, folder or SINGLE_PICTURES, BadInputError(f"{path}: {why}"))
 

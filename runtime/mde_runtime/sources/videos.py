@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.files import check_regular
 from mde_runtime.prefetch import reading_ahead
-from mde_runtime.sources import Source, SourceFrame, frame_that_fails
+from mde_runtime.sources import NamedFrame, Source, frame_that_fails
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts")
 CAMERA = "/dev/video"
@@ -57,7 +57,7 @@ def _container(source: str, is_camera: bool) -> Any:  # Any: PyAV's container
     return av.open(f"file:{source}", options=allowed, metadata_errors="replace")  # a title may be in any encoding
 
 
-def _frames(source: str, stem: str, is_camera: bool) -> Iterator[SourceFrame]:
+def _frames(source: str, stem: str, is_camera: bool) -> Iterator[NamedFrame]:
     """The frames in order. Where one cannot be decoded, or the film ends early, the last says so; it has no picture.
 
     Of a camera the newest: it is read all the time, since its driver keeps the old ones and drops the new when full.
@@ -79,12 +79,12 @@ def _frames(source: str, stem: str, is_camera: bool) -> Iterator[SourceFrame]:
         yield frame_that_fails(f"{stem}/{index:06d}", stem, BadInputError(f"{source}: {problem}"), rate)
 
 
-def _source_frame(source: str, name: str, stem: str, frame: Any, rate: float | None, index: int) -> SourceFrame:
+def _source_frame(source: str, name: str, stem: str, frame: Any, rate: float | None, index: int) -> NamedFrame:
     """A decoded frame, which the decoder may have patched together where the file is damaged."""
     if frame.is_corrupt:
         return frame_that_fails(name, stem, BadInputError(f"{source}: frame {index} is damaged; copy it again"), rate)
     picture = _upright(frame.to_ndarray(format="rgb24"), frame)
-    return SourceFrame(name, lambda: picture, stem, rate)
+    return NamedFrame(name, lambda: picture, stem, rate)
 
 
 class _Film:

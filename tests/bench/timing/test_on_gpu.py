@@ -1,4 +1,4 @@
-"""What is asked of a GPU, without one: programs of NVIDIA's name that answer as theirs do, and CUDA over numpy."""
+"""Questions to a GPU, answered without one by programs of NVIDIA's name and by CUDA over numpy."""
 
 import dataclasses
 import json

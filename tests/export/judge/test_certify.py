@@ -1,4 +1,4 @@
-"""What a graph is judged by: the original's depth on every frame, and for INT8 the true depth, too."""
+"""Graphs are judged by the original's depth on every frame, and INT8 by the true depth as well."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What half cannot hold is looked for on more than the frames at hand, and stays FP32 with what makes and reads it."""
+"""Values that half cannot hold are looked for on more than the user's frames, and stay FP32 with their neighbours."""
 
 import contextlib
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Why an FP32 graph is not its network: the first layer that comes out otherwise is named, and in which step."""
+"""The first layer and the step in which an FP32 graph differs from its network are named."""
 
 import numpy as np
 import pytest

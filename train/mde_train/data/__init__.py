@@ -7,7 +7,7 @@ from mde_train.data.arrays import FrameArrays, load_arrays
 from mde_train.data.crop import crop_of
 from mde_train.data.layouts import layout_of
 from mde_train.data.samples import FrameSet, Sample, Skipped
-from mde_train.data.split import SPLIT_FILE, split_of
+from mde_train.data.split import SPLIT_FILE, own_split
 
 __all__ = [
     "FrameArrays",
@@ -28,7 +28,7 @@ def splits_of(root: Path) -> tuple[str, ...]:
         raise BadInputError(
             f"{root}: holds neither train nor val; mde-data check --help shows how each layout lies on disk"
         )
-    return splits if split_of(root) is None else (splits[0], "val", *splits[1:])
+    return splits if own_split(root) is None else (splits[0], "val", *splits[1:])
 
 
 def open_split(root: Path, split: str, *, keep_bad_frames: bool = False) -> FrameSet:
@@ -37,7 +37,7 @@ def open_split(root: Path, split: str, *, keep_bad_frames: bool = False) -> Fram
     Frames whose depth cannot be depth are left out and named in `.skipped`, unless keep_bad_frames.
     Raises BadInputError, in one line that names the file, when the data set is not what its layout says.
     """
-    layout, held_out, crop = layout_of(root), split_of(root), crop_of(root)
+    layout, held_out, crop = layout_of(root), own_split(root), crop_of(root)
     splits = splits_of(root)
     if split not in splits:
         raise BadInputError(f"{root}: no split {split!r}; it holds {', '.join(splits)}")

@@ -1,4 +1,4 @@
-"""What a data set is made of, whatever its layout on disk: samples in order, and a hash that names them."""
+"""Samples of a data set, whatever its layout on disk: in order, with a hash that names them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace

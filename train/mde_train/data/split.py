@@ -62,7 +62,7 @@ class Split:
         return samples.picked(np.flatnonzero(~is_near).tolist(), gap)
 
 
-def split_of(root: Path) -> Split | None:
+def own_split(root: Path) -> Split | None:
     """The data set's own split, or None: its layout brings a validation split, or it has none."""
     path = root / SPLIT_FILE
     return records.loads(Split, path.read_bytes(), str(path)) if root.is_dir() and path.exists() else None

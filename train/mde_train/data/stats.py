@@ -1,4 +1,4 @@
-"""What a guess without looking scores: one depth for every pixel, or the mean depth of each pixel.
+"""Baselines that never look at a frame: one depth for every pixel, or the mean depth of each pixel.
 
 A network that does not beat the mean image has learnt nothing but where the ground is.
 """

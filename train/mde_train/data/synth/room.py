@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mde_train.data.synth.scene import CAMERA_HEIGHT_M, Camera, Light, Material, Scene, Shadow, Thing, colour
+from mde_train.data.synth.scene import CAMERA_HEIGHT_M, Camera, Light, Material, Scene, Shadow, Thing, colour, one_of
 from mde_train.data.synth.shapes import Box, Ellipsoid, Pole
 
 WALLS = ("plaster", "bricks", "stripes", "tiles", "plaster", "planks")
@@ -16,9 +16,9 @@ def room(rng: np.random.Generator) -> Scene:
     height_m = rng.uniform(4, 7) if is_hall else rng.uniform(2.3, 3.4)
     shell = Thing(
         Box((0.0, height_m / 2, 0.0), (half_x_m, height_m / 2, half_z_m), is_room=True),
-        sides=Material(_one_of(rng, WALLS), colour(rng, 0.35, 0.8, 0.18), colour(rng, 0.25, 0.7, 0.18)),
-        top=Material(_one_of(rng, ("panels", "plaster", "planks")), colour(rng, 0.5, 0.85, 0.1), (0.3, 0.3, 0.3)),
-        underside=Material(_one_of(rng, FLOORS), colour(rng, 0.15, 0.55, 0.35), colour(rng, 0.08, 0.45, 0.3)),
+        sides=Material(one_of(rng, WALLS), colour(rng, 0.35, 0.8, 0.18), colour(rng, 0.25, 0.7, 0.18)),
+        top=Material(one_of(rng, ("panels", "plaster", "planks")), colour(rng, 0.5, 0.85, 0.1), (0.3, 0.3, 0.3)),
+        underside=Material(one_of(rng, FLOORS), colour(rng, 0.15, 0.55, 0.35), colour(rng, 0.08, 0.45, 0.3)),
     )
     camera = Camera(
         (
@@ -71,7 +71,7 @@ def _door(rng: np.random.Generator) -> Panel:
 def _picture(rng: np.random.Generator) -> Panel:
     middle_m, half_m = rng.uniform(1.4, 1.8), rng.uniform(0.2, 0.5)
     picture = Material(
-        _one_of(rng, ("leaves", "chequer", "stripes")), colour(rng, 0.1, 0.8, 0.8), colour(rng, 0.1, 0.8, 0.8)
+        one_of(rng, ("leaves", "chequer", "stripes")), colour(rng, 0.1, 0.8, 0.8), colour(rng, 0.1, 0.8, 0.8)
     )
     return rng.uniform(0.2, 0.7), middle_m - half_m, middle_m + half_m, picture
 
@@ -102,7 +102,7 @@ def _free_spot(
 def _wood(rng: np.random.Generator) -> Material:
     brown = rng.uniform(0.15, 0.6)
     base = (brown, brown * rng.uniform(0.6, 0.9), brown * rng.uniform(0.3, 0.8))
-    return Material(_one_of(rng, ("planks", "painted", "crate")), base, colour(rng, 0.08, 0.3, 0.2))
+    return Material(one_of(rng, ("planks", "painted", "crate")), base, colour(rng, 0.08, 0.3, 0.2))
 
 
 def _cupboard(rng: np.random.Generator, camera: Camera, half_x_m: float, half_z_m: float, height_m: float) -> Standing:
@@ -162,7 +162,7 @@ def _ball(rng: np.random.Generator, camera: Camera, half_x_m: float, half_z_m: f
     if spot is None:
         return [], []
     material = Material(
-        _one_of(rng, ("painted", "stripes", "chequer")), colour(rng, 0.1, 0.8, 0.9), colour(rng, 0.1, 0.8, 0.9)
+        one_of(rng, ("painted", "stripes", "chequer")), colour(rng, 0.1, 0.8, 0.9), colour(rng, 0.1, 0.8, 0.9)
     )
     shape = Ellipsoid((spot[0], radius_m, spot[1]), (radius_m, radius_m, radius_m))
     return [Thing.of(shape, material)], [Shadow(*spot, radius_m)]
@@ -174,13 +174,9 @@ def _column(rng: np.random.Generator, camera: Camera, half_x_m: float, half_z_m:
     if spot is None:
         return [], []
     material = Material(
-        _one_of(rng, ("plaster", "bricks", "tiles")), colour(rng, 0.2, 0.8, 0.3), colour(rng, 0.2, 0.6, 0.3)
+        one_of(rng, ("plaster", "bricks", "tiles")), colour(rng, 0.2, 0.8, 0.3), colour(rng, 0.2, 0.6, 0.3)
     )
     return [Thing.of(Pole((spot[0], 0.0, spot[1]), radius_m, height_m), material)], [Shadow(*spot, 1.6 * radius_m)]
 
 
 _STANDING = (_cupboard, _cupboard, _table, _crate, _ball, _column)
-
-
-def _one_of(rng: np.random.Generator, names: tuple[str, ...]) -> str:
-    return names[rng.integers(len(names))]

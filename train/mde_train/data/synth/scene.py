@@ -98,3 +98,8 @@ def colour(rng: np.random.Generator, darkest: float, brightest: float, saturatio
     tint = rng.uniform(-1, 1, 3)
     mixed = np.clip(value * (1 + saturation * (tint - tint.mean())), 0.01, 1)
     return (float(mixed[0]), float(mixed[1]), float(mixed[2]))
+
+
+def one_of(rng: np.random.Generator, names: tuple[str, ...]) -> str:
+    """One of the names, each as likely as another."""
+    return names[rng.integers(len(names))]

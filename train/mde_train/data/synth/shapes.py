@@ -1,4 +1,4 @@
-"""What a scene is built of, and where a ray meets it.
+"""The solids of a rendered scene, and the points where rays meet them.
 
 World axes: x right, y up, z ahead, metres. A ray is origin + depth * direction, with directions scaled so that their
 component along the camera's axis is 1: the distance along a ray is then z-depth itself.

@@ -2,7 +2,18 @@
 
 import numpy as np
 
-from mde_train.data.synth.scene import CAMERA_HEIGHT_M, Camera, Colour, Light, Material, Scene, Shadow, Thing, colour
+from mde_train.data.synth.scene import (
+    CAMERA_HEIGHT_M,
+    Camera,
+    Colour,
+    Light,
+    Material,
+    Scene,
+    Shadow,
+    Thing,
+    colour,
+    one_of,
+)
 from mde_train.data.synth.shapes import Box, Ellipsoid, Ground, Pole
 
 HAZE_PER_M = 0.014  # one haze for all streets: how pale a thing is tells how far it is
@@ -58,11 +69,11 @@ def _daylight(rng: np.random.Generator) -> Light:
 
 def _ground(rng: np.random.Generator, edge_m: float) -> list[Thing]:
     grey = colour(rng, 0.12, 0.3, 0.1)
-    beyond = _one_of(rng, ("grass", "grass", "asphalt", "cobbles"))
+    beyond = one_of(rng, ("grass", "grass", "asphalt", "cobbles"))
     green = (rng.uniform(0.08, 0.2), rng.uniform(0.2, 0.35), rng.uniform(0.04, 0.12))
     beyond_base = green if beyond == "grass" else colour(rng, 0.2, 0.4, 0.15)
-    pavement = Material(_one_of(rng, ("slabs", "slabs", "cobbles", "asphalt")), colour(rng, 0.3, 0.55, 0.1), grey)
-    road = Material(_one_of(rng, ("road", "road", "asphalt", "cobbles")), grey, (0.75, 0.75, 0.7))
+    pavement = Material(one_of(rng, ("slabs", "slabs", "cobbles", "asphalt")), colour(rng, 0.3, 0.55, 0.1), grey)
+    road = Material(one_of(rng, ("road", "road", "asphalt", "cobbles")), grey, (0.75, 0.75, 0.7))
     shift_m = ROAD_HALF_WIDTH_M
     return [
         Thing.of(Ground(0.0, -1e4, 1e4), Material(beyond, beyond_base, colour(rng, 0.1, 0.3, 0.3))),
@@ -96,7 +107,7 @@ def _end_of_street(rng: np.random.Generator) -> Thing:
 
 
 def _facade(rng: np.random.Generator) -> Material:
-    texture = _one_of(rng, FACADES)
+    texture = one_of(rng, FACADES)
     if texture == "bricks":
         return Material(texture, _brick(rng), colour(rng, 0.35, 0.55, 0.1))
     if texture == "brick_window":
@@ -194,7 +205,7 @@ def _box(rng: np.random.Generator, camera: Camera, edge_m: float) -> Standing:
     x_m, z_m = _place(rng, camera, edge_m, lanes=False)
     half = (rng.uniform(0.25, 0.9), rng.uniform(0.25, 0.8), rng.uniform(0.25, 0.6))
     wood = Material(
-        _one_of(rng, ("crate", "painted", "bricks")), colour(rng, 0.15, 0.6, 0.5), colour(rng, 0.1, 0.3, 0.4)
+        one_of(rng, ("crate", "painted", "bricks")), colour(rng, 0.15, 0.6, 0.5), colour(rng, 0.1, 0.3, 0.4)
     )
     shape = Box((x_m, half[1], z_m), half, rng.uniform(0, np.pi))
     return [Thing.of(shape, wood)], [Shadow(x_m, z_m, 1.3 * max(half[0], half[2]))]
@@ -211,7 +222,3 @@ def _sign(rng: np.random.Generator, camera: Camera, edge_m: float) -> Standing:
 
 _STANDING = (_car, _tree, _bush, _lamp_post, _bollard, _box, _sign)
 _STANDING_WEIGHTS = (0.28, 0.17, 0.12, 0.11, 0.11, 0.13, 0.08)
-
-
-def _one_of(rng: np.random.Generator, names: tuple[str, ...]) -> str:
-    return names[rng.integers(len(names))]

@@ -1,4 +1,4 @@
-"""What the four networks of the NYU slides share: 228x304 in, 57x76 out, 0 to 10 m."""
+"""The common frame of the four networks of the NYU slides: 228x304 in, 57x76 out, 0 to 10 m."""
 
 from mde_runtime.contract import Contract, FromNetwork, SourceFrame, ToNetwork
 
