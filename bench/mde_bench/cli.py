@@ -12,8 +12,10 @@ from click.core import ParameterSource
 
 from mde_bench.timing.effort import EFFORTS, NORMAL, Effort
 from mde_bench.timing.modes import MODES, Mode, ModeSettings
+from mde_runtime.backends import LISTED
 from mde_runtime.command import OUTPUT, PATH, Group, Real, Whole, say
 from mde_runtime.errors import MeasurementError, UsageError, VerdictError
+from mde_runtime.protocols import PROTOCOLS, ProtocolRow
 
 if TYPE_CHECKING:
     from mde_bench.result.result import Result
@@ -22,13 +24,19 @@ POSITIVE = Real(0, min_open=True)
 CORES = Whole(1, os.cpu_count())
 
 
-def _helps(rows: Mapping[str, Effort | Mode]) -> str:
+def _helps(rows: Mapping[str, Effort | Mode | ProtocolRow]) -> str:
     return "; ".join(f"{name}: {row.help}" for name, row in rows.items())
 
 
 DATA = click.option("--data", type=PATH, required=True, help="Data set of frames with depth.")
 SPLIT = click.option("--split", help="Split of the data set.  [default: the last, which training does not see]")
-PROTOCOL = click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged.")
+PROTOCOL = click.option(
+    "--protocol",
+    type=click.Choice(tuple(PROTOCOLS)),
+    default="seed",
+    show_default=True,
+    help=f"How accuracy is averaged. {_helps(PROTOCOLS)}.",
+)
 CI = click.option(
     "--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) there."
 )
@@ -155,7 +163,7 @@ def run(
     "--backend",
     default="auto",
     show_default=True,
-    help="Of a bundle; auto: the first verified here, in mde-bench's order, else a fixed one.",
+    help=f"Of a bundle; auto: the first verified here, in mde-bench's order, else a fixed one; {', '.join(LISTED)}.",
 )
 @click.option("--precision", default="auto", show_default=True, help="Of a bundle.")
 @click.option("--json", "json_path", type=OUTPUT, help="Write the figures as JSON.")
@@ -172,8 +180,7 @@ def accuracy(
 ) -> None:
     """Judge MODEL, a checkpoint or a bundle, against the ground truth of every frame of a split.
 
-    Protocols: seed (depth clipped, 224x224 px, batches of 32), seed-raw (the same with a checkpoint's own output,
-    unclamped), nyu, kitti and kitti-eigen. Figures of two protocols cannot be compared.
+    Figures of two protocols cannot be compared.
 
     \b
     mde-bench accuracy model.mde --data data --picture worst.png

@@ -21,7 +21,7 @@ from mde_bench.timing.on_gpu import OnGpu
 from mde_bench.timing.statistics import latency, percentile, ratio
 from mde_runtime import metrics, parity
 from mde_runtime.parity import Limits, Parity
-from mde_runtime.protocols import Figures
+from mde_runtime.protocols.figures import Figures
 
 SEED = 0  # of the bootstrap: the same samples give the same intervals
 

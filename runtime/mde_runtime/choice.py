@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mde_runtime import verify
-from mde_runtime.backends import BACKENDS, Graph, Session, open_session
+from mde_runtime.backends import BACKENDS, LISTED, Graph, Session, open_session
 from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_ranking, take_ignored
 from mde_runtime.errors import BadInputError, MachineError, UsageError, VerdictError, one_line
@@ -131,7 +131,7 @@ def _verify_once(bundle: Bundle, backend: str, precision: Precision, session: Se
 def _candidates(bundle: Bundle, backend: str, precision: str) -> Iterator[tuple[str, Precision, str]]:
     """Backend, precision and reason, the best first, each pair once: what was measured here, then the fixed order."""
     if backend not in (AUTO, *BACKENDS):
-        raise UsageError(f"no backend {backend!r}; there are {AUTO}, {', '.join(BACKENDS)}")
+        raise UsageError(f"no backend {backend!r}; there are {AUTO}, {', '.join(LISTED)}")
     if precision not in (AUTO, *PRECISIONS):
         raise UsageError(f"no precision {precision!r}; there are {AUTO}, {', '.join(PRECISIONS)}")
     in_order = list(_fixed_order(bundle, backend, precision))
@@ -148,7 +148,7 @@ def _candidates(bundle: Bundle, backend: str, precision: str) -> Iterator[tuple[
 
 def _fixed_order(bundle: Bundle, backend: str, precision: str) -> Iterator[tuple[str, Precision]]:
     for name, row in BACKENDS.items():
-        if name == backend or (backend == AUTO and row.device != "none" and row.goal == "latency"):
+        if name == backend or (backend == AUTO and name in LISTED and row.goal == "latency"):
             for candidate in PRECISIONS if precision != AUTO else AUTO_PRECISIONS[row.device]:
                 if candidate == precision or (precision == AUTO and candidate in bundle.precisions):
                     yield name, candidate

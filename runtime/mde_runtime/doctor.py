@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mde_runtime.backends import BACKENDS, open_session
+from mde_runtime.backends import BACKENDS, LISTED, open_session
 from mde_runtime.cache import cache_dir
 from mde_runtime.cuda import DRIVERS, Cuda, open_cuda
 from mde_runtime.engines.flavours import MODULES, version_of
@@ -113,8 +113,8 @@ def _engines() -> Iterator[Finding]:
 
 def _backends() -> Iterator[Finding]:
     """Every backend that takes a graph; engines are told of by their library."""
-    for name, row in BACKENDS.items():
-        if row.device != "none" and row.module != ENGINES:
+    for name in LISTED:
+        if BACKENDS[name].module != ENGINES:
             yield _tried(name, functools.partial(_executor_of, name))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mde_runtime import parity, records
-from mde_runtime.backends import BACKENDS, Arrays, BuiltSession, Session, open_session
+from mde_runtime.backends import LISTED, Arrays, BuiltSession, Session, open_session
 from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_record, put_record
 from mde_runtime.engines.inspector import REAL_SHARE
@@ -138,8 +138,7 @@ def verify_everywhere(bundle: Bundle, advance: Callable[[], None]) -> list[Verif
 
 def pairs(bundle: Bundle) -> list[tuple[str, Precision]]:
     """Every backend that runs graphs with every precision of the bundle."""
-    real = (backend for backend, row in BACKENDS.items() if row.device != "none")
-    return [(backend, precision) for backend in real for precision in bundle.precisions]
+    return [(backend, precision) for backend in LISTED for precision in bundle.precisions]
 
 
 def without_backend(rows: list[Verification | NotHere]) -> list[Precision]:

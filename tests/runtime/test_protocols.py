@@ -10,7 +10,7 @@ def street(seed: int, height_px: int = 36, width_px: int = 64) -> np.ndarray:
 
 
 def judged(protocol: str, pairs):
-    accumulator = PROTOCOLS[protocol]()
+    accumulator = open_protocol(protocol)
     for depth_m, truth_m in pairs:
         accumulator.add(depth_m, truth_m)
     return accumulator.result()
@@ -37,7 +37,7 @@ def test_a_wrong_depth_is_not_perfect(protocol):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_no_frame_is_no_score(protocol):
     with pytest.raises(BadInputError, match=f"protocol {protocol}: no frame was judged"):
-        PROTOCOLS[protocol]().result()
+        open_protocol(protocol).result()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -6,7 +6,8 @@ from torch import nn
 
 from mde_runtime.contract import Contract
 from mde_runtime.errors import UsageError
-from mde_runtime.protocols import Figures, open_protocol
+from mde_runtime.protocols import open_protocol
+from mde_runtime.protocols.figures import Figures
 from mde_train.data import FrameArrays
 from mde_train.depth_model import DepthModel
 from mde_train.recipe import Recipe

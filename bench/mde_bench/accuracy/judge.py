@@ -20,7 +20,8 @@ from mde_runtime.choice import AUTO
 from mde_runtime.contract import Contract, FromNetwork
 from mde_runtime.errors import UsageError
 from mde_runtime.progress import progress
-from mde_runtime.protocols import Figures, open_protocol
+from mde_runtime.protocols import open_protocol
+from mde_runtime.protocols.figures import Figures
 
 if TYPE_CHECKING:
     from mde_train.data import FrameSet

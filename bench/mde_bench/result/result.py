@@ -17,7 +17,7 @@ from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
 from mde_runtime.parity import Parity
 from mde_runtime.precision import Precision
-from mde_runtime.protocols import Figures
+from mde_runtime.protocols.figures import Figures
 
 SCHEMA = 3  # 3: R² and AbsRel of parity, R² of limits, effort
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 # 10.3 and 11 were not at hand; what those versions read beyond 10.1 and 10.15 is refused without need.
 UNREAD = frozenset(
     {
+        *("AffineGrid", "Bernoulli", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor"),
         *(
-            "AffineGrid",
-            "Bernoulli",
-            "BitShift",
-            "BitwiseAnd",
-            "BitwiseNot",
-            "BitwiseOr",
-            "BitwiseXor",
             "CenterCropPad",
+            "Col2Im",
+            "Compress",
+            "ConcatFromSequence",
+            "ConvInteger",
+            "DFT",
+            "Det",
+            "DynamicQuantizeLinear",
         ),
-        *("Col2Im", "Compress", "ConcatFromSequence", "ConvInteger", "DFT", "Det", "DynamicQuantizeLinear"),
         *("ImageDecoder", "MatMulInteger", "MaxRoiPool", "MaxUnpool", "MelWeightMatrix", "Multinomial"),
         *("NegativeLogLikelihoodLoss", "Optional", "OptionalGetElement", "OptionalHasElement", "QLinearConv"),
         *("QLinearMatMul", "RegexFullMatch", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase"),

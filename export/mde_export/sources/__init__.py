@@ -16,8 +16,28 @@ from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_runtime.parity import Parity
 from mde_runtime.precision import PRECISIONS, Precision
 
-CHECKPOINT, MODULE = "mde_export.sources.checkpoint", "mde_export.sources.module"
-SUFFIXES = {".onnx": "mde_export.sources.onnx_file", ".mde": "mde_export.sources.bundle"}  # else it is a checkpoint
+
+@dataclass(frozen=True)
+class Kind:
+    """A row of the tables: the module that has `open_source(request)`, and the fields of a request that it refuses."""
+
+    module: str
+    refuses: tuple[str, ...]
+    brings_contract: bool = False  # so that the flags of a contract are refused as well
+    extras: str = "export"  # that read it
+
+
+CHECKPOINT = Kind(
+    "mde_export.sources.checkpoint",
+    refuses=("contract", "weights", "output", "source_size"),
+    brings_contract=True,
+    extras="export,train",
+)
+MODULE = Kind("mde_export.sources.module", refuses=(), extras="export,train")  # package.module:build
+SUFFIXES = {  # of files; any other is a checkpoint
+    ".onnx": Kind("mde_export.sources.onnx_file", refuses=("weights",)),
+    ".mde": Kind("mde_export.sources.bundle", refuses=("contract", "weights", "output", "batch"), brings_contract=True),
+}
 
 
 DepthOf = Callable[[Frames, Callable[[], None]], tuple[Depth, int]]  # frames to metres, and how many were not finite
@@ -60,23 +80,17 @@ def open_source(request: Request) -> Source:
         raise BadInputError(f"{path}: no such file; name a checkpoint, an ONNX file or a bundle")
     if kind == CHECKPOINT:
         refuse_other_files(path)
-    refuse = {
-        CHECKPOINT: ("contract", "weights", "output", "source_size"),
-        MODULE: (),
-        SUFFIXES[".onnx"]: ("weights",),
-        SUFFIXES[".mde"]: ("contract", "weights", "output", "batch"),
-    }
-    said = [f"--{flag.replace('_', '-')}" for flag in refuse[kind] if getattr(request, flag) is not None]
-    if kind in (CHECKPOINT, SUFFIXES[".mde"]):
-        said += request.described.said  # they bring their contract
+    said = [f"--{flag.replace('_', '-')}" for flag in kind.refuses if getattr(request, flag) is not None]
+    if kind.brings_contract:
+        said += request.described.said
     if said:
         raise UsageError(f"{request.model}: {said[0]} is not for this kind of model; leave it out")
     try:
-        module = importlib.import_module(kind)
+        module = importlib.import_module(kind.module)
     except ImportError as error:
-        extras = "export,train" if kind in (CHECKPOINT, MODULE) else "export"
         raise MachineError(
-            f"{request.model}: what reads it is missing ({error}); install it: pip install 'mde-toolchain[{extras}]'"
+            f"{request.model}: a library that reads it is missing ({error}); install it: pip install "
+            f"'mde-toolchain[{kind.extras}]'"
         ) from error
     source: Source = module.open_source(request)
     return source

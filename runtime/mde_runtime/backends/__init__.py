@@ -7,15 +7,18 @@ import importlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from mde_runtime.errors import UsageError
 from mde_runtime.files import sha256_of
 from mde_runtime.precision import Precision
 
-Arrays = dict[str, npt.NDArray[Any]]  # tensor name to array: what a dtype is stands in the graph
+if TYPE_CHECKING:  # --help shows the table, and needs no numpy
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+Arrays = dict[str, "Array"]  # tensor name to array: what a dtype is stands in the graph
 
 
 class Graph:
@@ -55,7 +58,7 @@ class Session(Protocol):
     max_batch: int | None  # frames that one run takes; None: any number
     arithmetic: Mapping[Precision, str]  # what the operators of a graph of each precision are really computed in
 
-    def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None) -> Arrays:
+    def run(self, feeds: Mapping[str, "Array"], out: "Mapping[str, npt.NDArray[Any]] | None" = None) -> Arrays:
         """Every output of the graph for `feeds`. The arrays belong to the caller, those fed too: nothing writes there.
 
         out: an array for every output, contiguous and of its shape and dtype, that is written to and given back.
@@ -79,7 +82,7 @@ class DeviceSession(Session, Protocol):
 class Lane(Protocol):
     """A way through a session for one run at a time; while it computes, another lane takes the next inputs."""
 
-    def start(self, feeds: Mapping[str, npt.NDArray[Any]]) -> None:
+    def start(self, feeds: Mapping[str, "Array"]) -> None:
         """Take the inputs, which are the caller's again, and begin. Waits for nothing that computes."""
         ...
 
@@ -135,6 +138,7 @@ BACKENDS = {  # in the order in which an automatic choice tries them where nothi
     "openvino-throughput": Backend("mde_runtime.backends.openvino", "f32-throughput", "cpu", "throughput"),
     "null": Backend("mde_runtime.backends.null", "", "none"),
 }
+LISTED = tuple(name for name, row in BACKENDS.items() if row.device != "none")  # those that a user can choose
 
 
 def open_session(backend: str, graph: bytes | Graph, *, num_threads: int | None = None) -> Session:
@@ -143,7 +147,7 @@ def open_session(backend: str, graph: bytes | Graph, *, num_threads: int | None 
     Raises UsageError for an unknown backend, MachineError where this machine cannot, BadInputError for a bad graph.
     """
     if backend not in BACKENDS:
-        raise UsageError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
+        raise UsageError(f"no backend {backend!r}; there are {', '.join(LISTED)}")
     if num_threads is not None and num_threads < 1:
         raise UsageError(f"{num_threads} threads cannot run anything; give 1 or more, or none for the library's choice")
     row = BACKENDS[backend]

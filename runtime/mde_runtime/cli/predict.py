@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from mde_runtime.backends import LISTED
 from mde_runtime.command import PATH, Command, Real, say
 from mde_runtime.errors import VerdictError, one_line
 from mde_runtime.inferno import Direction
@@ -38,7 +39,7 @@ FORMATS = " ".join(f"{name}: {sink.help}." for name, sink in SINKS.items()) + " 
     "--backend",
     default="auto",
     show_default=True,
-    help="auto: the first verified here, in mde-bench's order, else a fixed one.",
+    help=f"auto: the first verified here, in mde-bench's order, else a fixed one; or {', '.join(LISTED)}.",
 )
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32, fp16 or int8.")
 def main(

@@ -44,6 +44,20 @@ def kitti_eigen_crop(height_px: int, width_px: int) -> tuple[slice, slice]:
     )
 
 
+# By protocol the range that counts, and the part of the frame.
+VARIANTS: dict[str, tuple[float, Crop]] = {
+    "nyu": (10.0, nyu_crop),
+    "kitti": (80.0, kitti_garg_crop),
+    "kitti-eigen": (80.0, kitti_eigen_crop),
+}
+
+
+def accumulator(name: str) -> "Masked":
+    """A fresh accumulator of one of `VARIANTS`."""
+    far_m, crop = VARIANTS[name]
+    return Masked(name, far_m=far_m, crop=crop)
+
+
 class Masked:
     """Accumulates figures per frame over the valid pixels of a crop."""
 

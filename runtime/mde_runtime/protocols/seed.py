@@ -60,6 +60,11 @@ class Seed:
         return Figures.mean_of(self._name, len(self._similarities), parts)
 
 
+def accumulator(name: str) -> Seed:
+    """A fresh accumulator of `seed`, or of `seed-raw`, which does not clip."""
+    return Seed(name, is_clipped=name == "seed")
+
+
 def _at_network_size(maps_m: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     maps = np.asarray(maps_m, np.float32)
     return maps if maps.shape[-2:] == (SIDE_PX, SIDE_PX) else resize_maps(maps, SIDE_PX, SIDE_PX, antialias=True)

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from mde_runtime.errors import BadInputError
-from mde_runtime.protocols import PROTOCOLS
+from mde_runtime.protocols import open_protocol
 from mde_runtime.resampling import resize_maps
 from mde_train.cli.data import main
 from mde_train.data import load_arrays, open_split
@@ -112,7 +112,7 @@ def test_stats_scores_the_mean_and_the_mean_image_of_the_training_frames_on_val(
         resize_maps(np.clip(sample.depth_m, 0, 20), 224, 224, antialias=True) for sample in open_split(root, "train")
     ]
     mean_m = np.mean(seen_m, axis=0, dtype=np.float64)
-    judge = PROTOCOLS["seed"]()
+    judge = open_protocol("seed")
     for sample in open_split(root, "val"):
         judge.add(mean_m, sample.depth_m)
     rows = {row["guess"]: row for row in figures["baselines"]}
@@ -161,7 +161,7 @@ def test_stats_of_frames_of_many_sizes_has_no_mean_image(tmp_path):
 def test_stats_of_an_unknown_protocol_is_wrong_usage(unreal):
     result = run("stats", unreal(), "--protocol", "sead")
     assert result.exit_code == 2
-    assert "protocol 'sead': not known; one of seed" in result.stderr
+    assert "'sead' is not one of 'seed'" in result.stderr
 
 
 def test_help_loads_nothing_heavy():

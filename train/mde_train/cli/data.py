@@ -8,6 +8,7 @@ import click
 from mde_runtime.command import PATH, Group, Real, Whole
 from mde_runtime.contract import MAX_FAR_M
 from mde_runtime.errors import BadInputError
+from mde_runtime.protocols import PROTOCOLS
 from mde_train.layout_table import LAYOUTS
 
 if TYPE_CHECKING:
@@ -111,7 +112,13 @@ def split(data: Path, val_share: float, num_blocks: int, gap_frames: int) -> Non
 
 @main.command()
 @click.argument("data", type=PATH)
-@click.option("--protocol", default="seed", show_default=True, help="How accuracy is averaged; see mde-bench accuracy.")
+@click.option(
+    "--protocol",
+    type=click.Choice(tuple(PROTOCOLS)),
+    default="seed",
+    show_default=True,
+    help="How accuracy is averaged; mde-bench accuracy --help describes them.",
+)
 @click.option("--keep-bad-frames", is_flag=True, help="Let frames whose depth is no depth into the mean.")
 @click.option(
     "--constant",

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from mde_runtime.errors import BadInputError
 from mde_runtime.progress import progress
-from mde_runtime.protocols import Figures, open_protocol
+from mde_runtime.protocols import open_protocol
+from mde_runtime.protocols.figures import Figures
 from mde_runtime.protocols.seed import network_size_truth
 from mde_train.data.samples import FrameSet
 
