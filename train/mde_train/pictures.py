@@ -3,10 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
-from mde_runtime.colours import coloured, with_scale
+from mde_runtime.colours import with_scale
 from mde_runtime.contract import FromNetwork
+from mde_runtime.strip import strip
 
-ERROR_RANGE_M = 5.0  # an error of 5 m and more is the palette's dark end
+ERROR_LIMIT_M = 5.0  # blue and red at their darkest: so much too near, so much too far
 
 
 def panel(
@@ -15,8 +16,11 @@ def panel(
     depth_m: npt.NDArray[np.float32],
     from_network: FromNetwork,
 ) -> npt.NDArray[np.uint8]:
-    """RGB: a frame, its true depth, predicted depth and |error|, all (H, W), with the depth's scale below."""
+    """RGB: a frame, its true depth, predicted depth and error, all (H, W), with the depth's scale below.
+
+    A truth of 0 or NaN is no measurement: its error is grey.
+    """
+    is_valid = truth_m > 0
     truth_m, depth_m = (np.clip(values, from_network.near_m, from_network.far_m) for values in (truth_m, depth_m))
-    depths = [coloured(values, from_network.near_m, from_network.far_m) for values in (truth_m, depth_m)]
-    error = coloured(np.abs(depth_m - truth_m), 0.0, ERROR_RANGE_M)
-    return with_scale(np.concatenate((frame, *depths, error), axis=1), from_network)
+    pictures = strip(frame, truth_m, depth_m, is_valid, from_network, ERROR_LIMIT_M)
+    return with_scale(np.concatenate(pictures, axis=1), from_network)

@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mde_bench.accuracy.extremes import Shot
-from mde_bench.report.colour import Rgb, strip
 from mde_runtime import files
 from mde_runtime.colours import with_scale
 from mde_runtime.contract import FromNetwork
 from mde_runtime.errors import UsageError
+from mde_runtime.strip import Rgb, strip
 
 ERROR_LIMIT_M = 5.0  # the same in all sheets, so that two models can be laid side by side
 LINE_PX, MARGIN_PX, FONT_PX = 18, 4, 12

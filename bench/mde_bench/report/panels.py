@@ -11,6 +11,7 @@ from mde_bench.report import colour
 from mde_bench.result.result import Row
 from mde_runtime.colours import round_up
 from mde_runtime.contract import FromNetwork
+from mde_runtime.strip import TOO_NEAR_TO_TOO_FAR, Maps, strip
 
 MIN_LIMIT_M = 1e-6  # of a scale of errors: equal maps have none
 
@@ -20,8 +21,8 @@ class Shown:
     """Whose depth is shown, and beside which reference's."""
 
     row: Row
-    depth_m: colour.Maps  # (N, H, W)
-    reference_m: colour.Maps | None  # None: it is the reference itself, or that failed
+    depth_m: Maps  # (N, H, W)
+    reference_m: Maps | None  # None: it is the reference itself, or that failed
     scene: Scene
     from_network: FromNetwork
 
@@ -62,12 +63,12 @@ def _strip(
     names: tuple[str, ...],
     shown: Shown,
     index: int,
-    beside_m: colour.Maps,
+    beside_m: Maps,
     valid: npt.NDArray[np.bool_],
     limit_m: float,
 ) -> str:
     frame, rgb = shown.row.frames[index], shown.scene.rgb[index]
-    pictures = colour.strip(rgb, beside_m, shown.depth_m[index], valid, shown.from_network, limit_m)
+    pictures = strip(rgb, beside_m, shown.depth_m[index], valid, shown.from_network, limit_m)
     figures = "".join(
         f"<figure>{colour.picture(picture, f'{name} {escape(frame.name)}')}<figcaption>{name}</figcaption></figure>"
         for name, picture in zip(names, pictures, strict=True)
@@ -84,4 +85,4 @@ def _scales(*scales: tuple[str, str]) -> str:
 
 def _error_scale(limit_m: float, factor: float, unit: str) -> str:
     end = f"{limit_m * factor:.3g} {unit}"
-    return colour.scale(colour.TOO_NEAR_TO_TOO_FAR, (f"{end} too near", "0", f"{end} too far"))
+    return colour.scale(TOO_NEAR_TO_TOO_FAR, (f"{end} too near", "0", f"{end} too far"))
