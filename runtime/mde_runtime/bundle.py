@@ -28,24 +28,14 @@ SCHEMA, READABLE_SCHEMAS = 2, (1, 2)  # 2: certificates of schema 2
 SUFFIX = ".mde"
 MANIFEST, GOLDEN = "manifest.json", "golden.npz"
 GOLDEN_ARRAYS = ("frames", "depth_m")
-MAX_BYTES = {
-    MANIFEST: 1 << 20,
-    GOLDEN: 1 << 29,
-    "certificates": 1 << 20,
-    "graphs": 1 << 31,
-}  # 2 GiB: protobuf's own limit
+# A graph's 2 GiB are protobuf's own limit.
+MAX_BYTES = {MANIFEST: 1 << 20, GOLDEN: 1 << 29, "certificates": 1 << 20, "graphs": 1 << 31}
 # What zipfile raises for a damaged or foreign file; RuntimeError, NotImplementedError: encrypted, of a later version.
 DAMAGED_ZIP = (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError, OverflowError, RuntimeError)
 # numpy parses an array's header as Python.
 DAMAGED_ARRAYS = (*DAMAGED_ZIP, MemoryError, SyntaxError, TokenError, TypeError)
-_ZIP_DATE = (
-    1980,
-    1,
-    1,
-    0,
-    0,
-    0,
-)  # the earliest that zip can say: no build time in a bundle, so equal input, equal bytes
+# The earliest date that zip can say: a bundle has no build time, so equal input gives equal bytes.
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)

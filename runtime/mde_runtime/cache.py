@@ -32,14 +32,8 @@ OWNER_ALONE = 0o600
 CLOSED_TO_LINKS_AND_WAITS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 DAY_S = 86400.0
 LOCK = ".lock"
-KINDS = (
-    "verifications",
-    "rankings",
-    "engines",
-    "frames",
-    "openvino",
-    "kernels",
-)  # folders; what else is there is not ours
+# Its folders; anything else there is not ours.
+KINDS = ("verifications", "rankings", "engines", "frames", "openvino", "kernels")
 ABANDONED_S = 3600.0  # a draft that was not written to for so long has no writer any more
 Record = TypeVar("Record")
 

@@ -13,9 +13,8 @@ import click
 from mde_runtime import failures, files, numbers, process
 from mde_runtime.errors import BUG, INTERRUPTED, TERMINATED, UsageError
 
-PATH = click.Path(
-    path_type=Path
-)  # existence is checked where the file is read, so that the message says what belongs there
+# Whether it exists is checked where the file is read, so that the message says what belongs there.
+PATH = click.Path(path_type=Path)
 
 
 class _Output(click.Path):

@@ -23,9 +23,7 @@ def bilinear_matrix(size_in: int, size_out: int, antialias: bool) -> Float32:
     scale = size_in / size_out
     support = max(scale, 1.0) if antialias else 1.0
     centres = (np.arange(size_out)[:, None] + 0.5) * scale
-    if (
-        not antialias
-    ):  # outside the map its border value goes on, so a centre never leaves the outermost pixels' centres
+    if not antialias:  # outside the map its border goes on: no centre leaves those of the outermost pixels
         centres = np.clip(centres, 0.5, size_in - 0.5)
     distance = np.abs(np.arange(size_in)[None, :] + 0.5 - centres) / support
     weights = np.clip(1.0 - distance, 0.0, None)

@@ -52,9 +52,7 @@ class FileAccuracy:
     data_sha256: str
     figures: Figures
     beside: dict[str, float]  # other ways to average the same, see `mde_bench.accuracy.seed_variants`
-    flicker_m: (
-        float | None
-    )  # between neighbouring frames, see `mde_bench.accuracy.anatomy`; for splits that are sequences
+    flicker_m: float | None  # between neighbouring frames, see `mde_bench.accuracy.anatomy`; None: not a sequence
 
 
 def accuracy_of(depth_m: Maps, truth_m: Maps, protocol: str) -> Figures:

@@ -59,13 +59,11 @@ def may_be_half(node: ir.Node, index: int) -> bool:
 
 def float_outputs_that_may_be_half(node: ir.Node) -> Iterator[ir.Value]:
     """The node's float32 outputs that ONNX lets be half."""
-    schema = _schema(node)
+    if (schema := _schema(node)) is None:
+        return
     for index, value in enumerate(node.outputs):
-        if (
-            schema
-            and value.dtype == FLOAT
-            and _admits_half(schema, schema.outputs[min(index, len(schema.outputs) - 1)])
-        ):
+        formal = schema.outputs[min(index, len(schema.outputs) - 1)]
+        if value.dtype == FLOAT and _admits_half(schema, formal):
             yield value
 
 

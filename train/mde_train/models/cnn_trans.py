@@ -11,9 +11,8 @@ from mde_train.models.parts.nyu_small import small_contract
 from mde_train.models.parts.precise import PreciseConv2d
 
 WIDTHS = (50, 50, 50, 80, 100, 120, 120)
-START_M = (
-    3.0  # a fresh network says about a room's mean depth: below 0 the last ReLU would have no gradient to leave it
-)
+# A fresh network says about a room's mean depth: below 0 the last ReLU would have no gradient to leave it.
+START_M = 3.0
 
 
 def contract(height_px: int, width_px: int) -> Contract:

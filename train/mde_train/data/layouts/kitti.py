@@ -20,11 +20,8 @@ from mde_train.data.samples import FrameSet, Sample, Skipped, Source, sample_of
 SPLITS = ("train", "val", "test")
 METRES_PER_LEVEL = 1 / 256
 CAMERA_OF_SIDE = {"l": "image_02", "r": "image_03"}
-DEPTH_FOLDERS = (
-    "",
-    "train",
-    "val",
-)  # the benchmark's archive has its drives in train and val, whatever the list's split
+# The benchmark's archive has its drives in train and val, whatever the list's split.
+DEPTH_FOLDERS = ("", "train", "val")
 
 
 def matches(root: Path) -> bool:
