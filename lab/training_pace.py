@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="settings")
     given = parser.parse_args()
     recipe = with_settings(recipe_named(given.recipe), [*given.settings, "epochs=1", "max_minutes=null"])
-    data = load_data(given.data, recipe.model, recipe.holdout, most=NUM_STEPS * recipe.batch_size)
+    data = load_data(given.data, recipe, most=NUM_STEPS * recipe.batch_size)
     taken: dict[str, list[Clock]] = {"mde-train": [], "plain loop": []}
     for _ in range(given.rounds):
         taken["mde-train"] += steps(mde_train, recipe, data)

@@ -15,7 +15,7 @@ from mde_bench.timing.modes import MODES, Mode, ModeSettings
 from mde_runtime.backends import LISTED
 from mde_runtime.command import OUTPUT, PATH, Group, Real, Whole, say
 from mde_runtime.errors import MeasurementError, UsageError, VerdictError
-from mde_runtime.protocols import PROTOCOLS, ProtocolRow
+from mde_runtime.protocols import AUTO, PROTOCOLS, ProtocolRow
 
 if TYPE_CHECKING:
     from mde_bench.result.result import Result
@@ -32,10 +32,10 @@ DATA = click.option("--data", type=PATH, required=True, help="Data set of frames
 SPLIT = click.option("--split", help="Split of the data set.  [default: the last, which training does not see]")
 PROTOCOL = click.option(
     "--protocol",
-    type=click.Choice(tuple(PROTOCOLS)),
-    default="seed",
+    type=click.Choice((AUTO, *PROTOCOLS)),
+    default=AUTO,
     show_default=True,
-    help=f"How accuracy is averaged. {_helps(PROTOCOLS)}.",
+    help=f"How accuracy is averaged. auto: as the data set's layout does, see mde-data check; {_helps(PROTOCOLS)}.",
 )
 CI = click.option(
     "--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) there."
@@ -196,7 +196,8 @@ def accuracy(
     judged = judge_file(model, data, split, protocol, backend, precision, show)
     if json_path:
         files.write_text(json_path, records.dumps(judged))
-    say(f"{judged.model} ({judged.executor}), {judged.num_frames} frames of {judged.split!r}, protocol {protocol}")
+    judged_on = f"{judged.num_frames} frames of {judged.split!r}, protocol {judged.figures.protocol}"
+    say(f"{judged.model} ({judged.executor}), {judged_on}")
     flicker = {} if judged.flicker_m is None else {"flicker_m": judged.flicker_m}
     for name, value in (judged.figures.values | judged.beside | flicker).items():
         click.echo(f"{name:18} {value:.5f}")

@@ -63,7 +63,7 @@ def judge(predictions: Predictions, reference: Predictions | None, plan: Plan) -
     )
     return Judgement(
         parity=compared,
-        accuracy=accuracy_of(predictions.depth_m, scene.truth_m, plan.protocol),
+        accuracy=accuracy_of(predictions.depth_m, scene.truth_m, plan.protocol, from_network.span_m),
         anatomy=anatomy(predictions.depth_m, truth_m, scene.valid, from_network.near_m, from_network.far_m),
         frames=frames,
     )

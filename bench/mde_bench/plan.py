@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mde_bench.accuracy.frames import Excerpt, Scene, open_scene
+from mde_bench.accuracy.frames import Excerpt, Scene, open_scene, protocol_for
 from mde_bench.accuracy.judge import accuracy_of
 from mde_bench.machine.graph_work import Work, work_of
 from mde_bench.machine.peaks import Peaks, peaks_here
@@ -61,9 +61,11 @@ def plan_run(
     is_ranking = num_threads is None and not only
     num_threads = num_threads or this_machine().num_cores
     bundle = read_bundle(bundle_path)
+    protocol = protocol_for(excerpt.data, protocol)
     open_protocol(protocol)
     scene = open_scene(excerpt, bundle.contract.source)
-    accuracy_of(np.zeros_like(scene.truth_m), scene.truth_m, protocol)  # refuses now, not after all was predicted
+    span_m = bundle.contract.from_network.span_m
+    accuracy_of(np.zeros_like(scene.truth_m), scene.truth_m, protocol, span_m)  # refuses now, not after all predictions
     candidates = bundle_candidates(bundle, num_threads)
     candidates.sort(key=lambda candidate: (candidate.backend, candidate.precision) != (FALLBACK_REFERENCE, "fp32"))
     reference = f"{FALLBACK_REFERENCE} fp32 (no checkpoint was given, so not the PyTorch model itself)"

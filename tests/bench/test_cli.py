@@ -172,7 +172,7 @@ def test_frames_of_another_size_are_refused_with_the_remedy(tiny_bundle, tiny_da
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "said"),
     [
-        (("--protocol", "nonsense"), 2, "'nonsense' is not one of 'seed'"),
+        (("--protocol", "nonsense"), 2, "'nonsense' is not one of 'auto'"),
         (("--split", "nonsense"), 3, "no split 'nonsense'"),
         (("--frames", "0"), 2, "'--frames'"),
         (("--threads", "0"), 2, "'--threads'"),

@@ -314,7 +314,7 @@ def test_a_protocol_of_accuracy(package, monkeypatch):
             def result(self):
                 return self.error_m
 
-        def accumulator(name):
+        def accumulator(name, span_m):
             return Largest()
         """,
     )

@@ -16,7 +16,14 @@ def judged(protocol: str, pairs):
     return accumulator.result()
 
 
-SIZES = {"seed": (36, 64), "seed-raw": (36, 64), "nyu": (480, 640), "kitti": (60, 200), "kitti-eigen": (60, 200)}
+SIZES = {
+    "plain": (36, 64),
+    "seed": (36, 64),
+    "seed-raw": (36, 64),
+    "nyu": (480, 640),
+    "kitti": (60, 200),
+    "kitti-eigen": (60, 200),
+}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -59,7 +66,7 @@ def test_the_value_is_the_plain_mean_of_the_parts(protocol):
 
 
 def test_an_unknown_protocol_lists_those_that_are_known():
-    with pytest.raises(UsageError, match=r"protocol 'kiti': not known; one of seed, seed-raw, nyu"):
+    with pytest.raises(UsageError, match=r"protocol 'kiti': not known; one of plain, seed, seed-raw"):
         open_protocol("kiti")
 
 

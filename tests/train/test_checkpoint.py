@@ -340,6 +340,9 @@ def test_weights_that_fit_and_mean_other_metres_are_refused(checkpoint, written)
         BadInputError, match=r"its has_range is True, the recipe's is False; --set model_options\.has_range"
     ):
         check_same_model(ranged, "resnet34-skip", {"has_range": False})
+    assert check_same_model(written(), "fast", {}) == ""
+    note = check_same_model(written(), "fast", {"far_m": 4.0})
+    assert note.endswith("is of 0 to 20 m, this run of 0 to 4 m")
     farther = dataclasses.replace(checkpoint.contract.from_network, far_m=80.0)
     with pytest.raises(BadInputError, match="a fast of another contract"):
         check_same_model(written(contract=dataclasses.replace(checkpoint.contract, from_network=farther)), "fast", {})

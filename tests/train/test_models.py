@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mde_runtime.errors import BadInputError, MachineError, UsageError
-from mde_train.models import MODELS, build_model, model_named
+from mde_train.models import MODELS, build_model, contract_of, model_named
 from mde_train.models.fcrn import up_convolution
 from mde_train.models.parts.doubling import doubled
 from mde_train.models.parts.exact_range import ExactRange
@@ -245,3 +245,35 @@ def test_without_a_range_depth_leaves_it():
     with torch.no_grad():
         network.head.conv.bias.fill_(-5.0)
         assert network(torch.rand(1, 3, 64, 96)).min() < 0
+
+
+RANGED = ("fast", "resnet34-skip", "mobilenetv2-skip")
+
+
+@pytest.mark.parametrize("name", RANGED)
+def test_the_range_of_our_networks_is_an_option_of_network_and_contract_alike(name: str):
+    options = {"near_m": 0.1, "far_m": 4}
+    network, contract = build_model(name, **options).eval(), contract_of(name, 60, 90, options)
+    assert (contract.from_network.near_m, contract.from_network.far_m) == (0.1, 4.0)
+    with torch.no_grad():
+        for bias, end_m in ((-99.0, 0.1), (99.0, 4.0)):
+            network.head.conv.bias.fill_(bias)
+            assert network(torch.rand(1, 3, 32, 32)).unique().tolist() == pytest.approx([end_m])
+
+
+@pytest.mark.parametrize("name", RANGED)
+@pytest.mark.parametrize("options", [{"near_m": 5, "far_m": 5}, {"near_m": -1, "far_m": 5}, {"far_m": 1e12}])
+def test_a_range_that_is_none_is_refused(name: str, options: dict[str, float]):
+    with pytest.raises(UsageError, match="give 0 <= near_m < far_m"):
+        build_model(name, **options)
+
+
+@pytest.mark.parametrize("far_m", [float("nan"), float("inf"), "4", True])
+def test_an_end_of_a_range_is_a_number(far_m: object):
+    with pytest.raises(UsageError, match=r"option far_m: .* is not a valid value"):
+        build_model("fast", far_m=far_m)
+
+
+def test_the_range_of_a_network_of_the_papers_is_fixed():
+    with pytest.raises(UsageError, match="no option 'far_m'"):
+        build_model("fcrn", far_m=4)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from mde_runtime.errors import BadInputError
 from mde_train.data import FrameArrays, open_split, splits_of
 from mde_train.data.split import hold_out
 from mde_train.recipe import NOTHING
+from mde_train.recipes import recipe_named
 from mde_train.training_data import TrainingFrames, load_data
 
 
@@ -69,7 +71,7 @@ def nyu(tmp_path: Path) -> Path:
 
 
 def test_without_val_a_stretch_of_the_training_frames_is_judged_on_and_said(nyu: Path, capsys):
-    data = load_data(nyu, "cnn", "")
+    data = load_data(nyu, recipe_named("cnn"))
     assert data.judged.names == ("train/19", "train/20")
     beside = {f"train/{index}" for index in range(9, 31)}  # ten frames on both sides look like the stretch's ends
     assert set(data.train.names) == {f"train/{index}" for index in range(40)} - beside
@@ -79,13 +81,13 @@ def test_without_val_a_stretch_of_the_training_frames_is_judged_on_and_said(nyu:
 def test_a_val_that_is_split_off_is_judged_on_and_test_is_left_alone(nyu: Path):
     hold_out(nyu, 0.1, 1, 0)
     assert splits_of(nyu) == ("train", "val", "test")
-    data = load_data(nyu, "cnn", "")
+    data = load_data(nyu, recipe_named("cnn"))
     assert data.judged.names == open_split(nyu, "val").names
     assert len(data.train) == 36
 
 
 def test_frames_are_kept_at_the_networks_size_and_judged_at_their_own(nyu: Path):
-    data = load_data(nyu, "cnn", "")
+    data = load_data(nyu, recipe_named("cnn"))
     assert data.train.frames.shape[1:3] == (228, 304)
     assert data.judged.frames.shape[1:3] == data.heldout.frames.shape[1:3] == (240, 320)
     assert data.contract.source.height_px == 240
@@ -94,7 +96,7 @@ def test_frames_are_kept_at_the_networks_size_and_judged_at_their_own(nyu: Path)
 @pytest.mark.parametrize("holdout", ["train/20..train/5", "train/5", "train/5..train/40", "a..b"])
 def test_a_stretch_that_is_not_among_the_training_frames_is_refused(nyu: Path, holdout):
     with pytest.raises(BadInputError, match=f"holdout '{holdout}': no such frames; give FIRST..LAST, from train/0 to"):
-        load_data(nyu, "cnn", holdout)
+        load_data(nyu, replace(recipe_named("cnn"), holdout=holdout))
 
 
 @pytest.mark.parametrize("depth_m", [0, 7])
@@ -104,7 +106,7 @@ def test_what_was_not_measured_is_no_variation_of_depth(nyu: Path, depth_m):
     for index in range(2):
         Image.fromarray(levels).save(nyu / "data" / "test" / f"{index}.png")
     with pytest.raises(BadInputError, match=r"the depth of test varies by less than 1\.0 m"):
-        load_data(nyu, "cnn", "")
+        load_data(nyu, recipe_named("cnn"))
 
 
 def test_judging_takes_at_most_300_frames_spread_over_the_split(tmp_path: Path):
@@ -114,7 +116,7 @@ def test_judging_takes_at_most_300_frames_spread_over_the_split(tmp_path: Path):
         for index in range(number):
             Image.new("RGB", (8, 6)).save(tmp_path / "rgb" / split / f"{index}.jpeg")
             np.save(tmp_path / "depth" / split / f"{index}.npy", np.linspace(1, 19, 48, dtype=np.float32).reshape(6, 8))
-    data = load_data(tmp_path, "fast", "")
+    data = load_data(tmp_path, recipe_named("fast"))
     names = [int(name) for name in data.judged.names]
     assert (len(names), names[0], names[-1]) == (300, 0, 699)
     assert set(np.diff(names)) == {2, 3}

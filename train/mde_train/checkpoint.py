@@ -21,7 +21,8 @@ from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError, UsageError, reason_of
 from mde_runtime.numbers import shown
 from mde_train import torch_files
-from mde_train.models import MODELS, build_model, model_named, options_of
+from mde_train.models import MODELS, build_model, options_of
+from mde_train.models import contract_of as model_contract
 from mde_train.stored_values import check_fit, check_heldout, contract_of, json_of, text_of
 
 SCHEMA = 1
@@ -29,6 +30,7 @@ NUM_HELDOUT = 64  # what a certificate is made on
 STATE_KEYS = ("network", "state_dict", "model_state_dict", "model")  # ours, then what published checkpoints use
 # What wrappers put before every key: DataParallel, a Lightning module, torch.compile and common names of an attribute.
 WRAPPERS = ("module.", "model.", "_orig_mod.", "network.", "net.")
+RANGE = ("near_m", "far_m")  # options of the models whose range can be chosen
 WEIGHTS = "weights"  # the option of a model that downloads or opens a file: never stored, since the weights are here
 
 
@@ -137,27 +139,33 @@ def _without_prefix(state: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[M
     return state, stripped
 
 
-def check_same_model(path: Path, model: str, options: Mapping[str, Any]) -> None:
+def check_same_model(path: Path, model: str, options: Mapping[str, Any]) -> str:
     """Raise BadInputError when a file is a checkpoint of ours, but of another model, other options or another contract.
 
-    Its weights might fit all the same, and mean other metres.
+    Its weights might fit all the same, and mean other metres. The range may differ: weights give depth as a share of
+    it, so they are a start for any. Gives a line that says so, empty where the ranges are the same.
     """
     content = _load(path)
     if "mde_checkpoint" not in content:
-        return
+        return ""
     theirs = text_of(path, content, "model")
     their_options = json_of(path, content, "model_options", dict[str, Any])
     contract = contract_of(path, content)
     if theirs != model:
         raise BadInputError(f"{path}: a {theirs}, and the recipe trains a {model}; take a recipe of {theirs}")
-    if (have := options_of(model, their_options)) != (want := options_of(model, options)):
-        name = next(name for name in want if have.get(name) != want[name])
+    have, want = options_of(model, their_options), options_of(model, options)
+    if differing := [name for name in want if name not in RANGE and have.get(name) != want[name]]:
+        name = differing[0]
         raise BadInputError(
             f"{path}: its {name} is {have.get(name)}, the recipe's is {want[name]}; "
             f"--set model_options.{name}={json.dumps(have.get(name))}"
         )
-    if contract != model_named(model).contract(contract.source.height_px, contract.source.width_px):
+    if contract != model_contract(model, contract.source.height_px, contract.source.width_px, their_options):
         raise BadInputError(f"{path}: a {model} of another contract; train by the version of mde-train that wrote it")
+    ours, its = ([of.get(name) for name in RANGE] for of in (want, have))
+    if ours == its:
+        return ""
+    return f"{path.name} is of {its[0]:g} to {its[1]:g} m, this run of {ours[0]:g} to {ours[1]:g} m"
 
 
 def _load(path: Path) -> dict[str, Any]:

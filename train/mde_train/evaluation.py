@@ -15,9 +15,9 @@ from mde_train.recipe import Recipe
 BATCH_SIZE = 16
 
 
-def check_judgeable(frames: FrameArrays, recipe: Recipe) -> None:
+def check_judgeable(frames: FrameArrays, recipe: Recipe, span_m: float) -> None:
     """Raise what would come at the first evaluation, before training: truth or figures that do not fit the protocol."""
-    judge = open_protocol(recipe.protocol)
+    judge = open_protocol(recipe.protocol, span_m)
     for depth_m, valid in zip(frames.depth_m, frames.valid, strict=True):  # 3 s for 300 frames
         truth_m = np.float32(depth_m * valid)
         judge.add(truth_m, truth_m)
@@ -31,7 +31,7 @@ def check_judgeable(frames: FrameArrays, recipe: Recipe) -> None:
 def evaluate(network: nn.Module, contract: Contract, frames: FrameArrays, protocol: str) -> Figures:
     """The figures of the network's depth for the frames. In float32; the network is left in the mode it was in."""
     was_training, device = network.training, next(network.parameters()).device
-    model, judge = DepthModel(network, contract).eval(), open_protocol(protocol)
+    model, judge = DepthModel(network, contract).eval(), open_protocol(protocol, contract.from_network.span_m)
     for start in range(0, len(frames), BATCH_SIZE):
         batch = slice(start, start + BATCH_SIZE)
         depth_m, _ = model(torch.from_numpy(frames.frames[batch]).to(device))

@@ -3,14 +3,17 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from mde_runtime import records
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.numbers import MOST_REAL, MOST_WHOLE, shown
+from mde_runtime.protocols import AUTO
 from mde_train.schedules import SCHEDULES
 
+BestBy = Literal["ssim - rmse_m", "-rmse_m", "auto"]
+BEST_BY: dict[str, BestBy] = {"seed": "ssim - rmse_m", "seed-raw": "ssim - rmse_m"}  # by other protocols: -rmse_m
 LENGTH = ("epochs", "max_minutes")  # what a run that goes on may change
 
 
@@ -104,8 +107,12 @@ class Recipe:
     precision: Literal["fp32", "bf16"]  # of training: bf16 is autocast; judging is always fp32
     evaluate_every_epochs: int
     picture_every_steps: int
-    protocol: str  # how accuracy is averaged, a name of mde_runtime.protocols.PROTOCOLS
-    best_by: Literal["ssim - rmse_m", "-rmse_m"]  # which checkpoint is the best: the largest of this
+    protocol: (
+        str  # how accuracy is averaged: a name of mde_runtime.protocols.PROTOCOLS; auto: as the data's layout does
+    )
+    best_by: Literal[
+        "ssim - rmse_m", "-rmse_m", "auto"
+    ]  # the best checkpoint is that of the largest; auto: of protocol
     patience: int | None  # evaluations without a better one before training stops; null: it never does
     holdout: str  # training frames FIRST..LAST (names) to judge on instead of the held-out split; empty: that split
     seed: int  # of everything random
@@ -135,6 +142,13 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
             raise UsageError(f"--set {shown(setting)}: give KEY=VALUE with a KEY out of {keys}")
         place[last] = _value(setting, text.strip())
     return records.from_json(Recipe, changed, "recipe")
+
+
+def with_protocol(recipe: Recipe, protocol: str) -> Recipe:
+    """The recipe with its two `auto` settled; protocol: of the data set."""
+    protocol = protocol if recipe.protocol == AUTO else recipe.protocol
+    best_by: BestBy = BEST_BY.get(protocol, "-rmse_m") if recipe.best_by == AUTO else recipe.best_by
+    return replace(recipe, protocol=protocol, best_by=best_by)
 
 
 def with_length(recipe: Recipe, settings: Sequence[str]) -> Recipe:

@@ -54,6 +54,8 @@ FAST = replace(
     schedule="cosine",
     clip_gradient=5.0,
     ema_decay=0.998,
+    protocol="auto",
+    best_by="auto",
 )
 
 RESNET34_SKIP = replace(

@@ -12,11 +12,12 @@ from mde_runtime import files, records
 from mde_runtime.command import say
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_train.checkpoint import check_same_model, load_weights, read_checkpoint, read_training
+from mde_train.data import protocol_of
 from mde_train.evaluation import check_judgeable
 from mde_train.loop import ONE, Machines, is_first_process, train
 from mde_train.models import build_model
 from mde_train.observer import BEST, LAST
-from mde_train.recipe import Recipe, with_length
+from mde_train.recipe import Recipe, with_length, with_protocol
 from mde_train.training import Training
 from mde_train.training_data import Data, TrainingFrames, load_data
 
@@ -47,16 +48,19 @@ def begin(
         raise UsageError(f"{run}: holds a run already; go on with it by --resume, or give another --out")
     if weights != "none" and "weights" in recipe.model_options:
         raise UsageError("weights are given by --weights and by --set model_options.weights; give one of them")
+    recipe = with_protocol(recipe, protocol_of(data_root))
     torch.manual_seed(recipe.seed)
     network = build_model(recipe.model, **recipe.model_options, **({} if weights == "none" else {"weights": weights}))
     if not init and {weights, recipe.model_options.get("weights", "none")} == {"none"}:
         _check_all_train(recipe.model, network)
     if init:
-        check_same_model(init, recipe.model, recipe.model_options)
-        load_weights(network, init)
+        if note := check_same_model(init, recipe.model, recipe.model_options):
+            say(note)
+        if prefix := load_weights(network, init):
+            say(f"{init.name}: its keys begin with {prefix!r}, which was taken off")
     if is_trial:
         recipe = replace(recipe, epochs=1, evaluate_every_epochs=1, picture_every_steps=1)
-    data = load_data(data_root, recipe.model, recipe.holdout, most=2 * recipe.batch_size if is_trial else None)
+    data = load_data(data_root, recipe, most=2 * recipe.batch_size if is_trial else None)
     training = _training(recipe, network, data)
     if (run / TRIAL).exists():
         shutil.rmtree(run / "pictures", ignore_errors=True)
@@ -81,7 +85,7 @@ def go_on(data_root: Path, run: Path, *, settings: Sequence[str] = (), machines:
         raise UsageError(f"{run}: holds a trial, which has nothing to go on with; start with --recipe NAME")
     recipe = records.loads(Recipe, (run / RECIPE_FILE).read_bytes(), f"{run / RECIPE_FILE}")
     recipe = with_length(recipe, settings)
-    data = load_data(data_root, recipe.model, recipe.holdout)
+    data = load_data(data_root, recipe)
     checkpoint = read_checkpoint(run / LAST)
     if checkpoint.data_sha256 != data.train.sha256:
         raise BadInputError(f"{data_root}: not the data that {run} was begun with; give those, or start a new run")
@@ -101,7 +105,7 @@ def go_on(data_root: Path, run: Path, *, settings: Sequence[str] = (), machines:
 
 def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
     _check_precision(recipe)
-    check_judgeable(data.judged, recipe)
+    check_judgeable(data.judged, recipe, data.contract.from_network.span_m)
     if ("is_frozen" in recipe.model_options or _num_frozen(network)) and is_first_process():
         say(f"{recipe.model}: {_frozen_in_words(network)}")
     frames = TrainingFrames(data.train, recipe.batch_size, recipe.seed)

@@ -15,8 +15,8 @@ from mde_train.augment import augmented
 from mde_train.checkpoint import NUM_HELDOUT
 from mde_train.data import FrameArrays, FrameSet, load_arrays, open_split, splits_of
 from mde_train.data.split import Block, blocks_of
-from mde_train.models import model_named
-from mde_train.recipe import Augment
+from mde_train.models import contract_of
+from mde_train.recipe import Augment, Recipe
 from mde_train.shrinking import shrinking
 
 HELD_OUT_SHARE, HELD_OUT_GAP_FRAMES = 0.05, 10  # of a training split where there is a test split and no val
@@ -85,8 +85,8 @@ class Data:
     contract: Contract  # of the frames as the data set gives them
 
 
-def load_data(root: Path, model: str, holdout: str, most: int | None = None) -> Data:
-    """Read a data set for a model. holdout FIRST..LAST: these training frames are judged on and not trained on.
+def load_data(root: Path, recipe: Recipe, most: int | None = None) -> Data:
+    """Read a data set for a recipe's model. Frames of its holdout are judged on and not trained on.
 
     most: read so many training frames and not more; as many of the others. None: all.
 
@@ -98,8 +98,8 @@ def load_data(root: Path, model: str, holdout: str, most: int | None = None) -> 
     split = "val" if "val" in others else others[-1]
     train, held = open_split(root, first), open_split(root, split)
     judged = held
-    if holdout:
-        block = _block(train, holdout)
+    if recipe.holdout:
+        block = _block(train, recipe.holdout)
         judged, train = train.picked(block), train.picked([i for i in range(len(train)) if i not in block])
     elif split != "val":
         train, judged = _held_out_of(train, split)
@@ -107,7 +107,8 @@ def load_data(root: Path, model: str, holdout: str, most: int | None = None) -> 
     measured_m = heldout.depth_m[heldout.valid]
     if not measured_m.size or measured_m.std(dtype=np.float64) < LEAST_VARIATION_M:
         raise BadInputError(f"{root}: the depth of {split} varies by less than {LEAST_VARIATION_M} m; is it in metres?")
-    contract = model_named(model).contract(*heldout.frames.shape[1:3])
+    _, height_px, width_px, _ = heldout.frames.shape
+    contract = contract_of(recipe.model, height_px, width_px, recipe.model_options)
     trained = load_arrays(train[:most], "float16", change=shrinking(contract))
     judged = judged.picked(evenly_spaced(len(judged[:most]), NUM_JUDGED))
     return Data(trained, load_arrays(judged, "float16"), heldout, contract)

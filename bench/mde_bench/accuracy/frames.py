@@ -82,6 +82,13 @@ def put_frames(folder: Path, frames: npt.NDArray[np.uint8]) -> None:
         np.save(draft, frames, allow_pickle=False)
 
 
+def protocol_for(data: Path, protocol: str) -> str:
+    """The protocol that is named, or for `auto` the one of the data set's layout."""
+    from mde_train.data import protocol_of
+
+    return protocol_of(data, protocol)
+
+
 def held_out(data: Path, split: str | None) -> "FrameSet":
     """A split of a data set; None: the last, which training does not see. Raises BadInputError when it is empty."""
     from mde_train.data import open_split, splits_of

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mde_bench.accuracy.anatomy import Flicker
 from mde_bench.accuracy.extremes import Shot, extremes
-from mde_bench.accuracy.frames import as_the_camera_gives_it, held_out
+from mde_bench.accuracy.frames import as_the_camera_gives_it, held_out, protocol_for
 from mde_bench.accuracy.seed_variants import BesideSeed
 from mde_bench.machine.conditions import num_idle_cores
 from mde_bench.timing.candidates import Subject
@@ -55,9 +55,9 @@ class FileAccuracy:
     flicker_m: float | None  # between neighbouring frames, see `mde_bench.accuracy.anatomy`; None: not a sequence
 
 
-def accuracy_of(depth_m: Maps, truth_m: Maps, protocol: str) -> Figures:
-    """The figures of (N, H, W) depth against truth, in the data's order."""
-    accumulator = open_protocol(protocol)
+def accuracy_of(depth_m: Maps, truth_m: Maps, protocol: str, span_m: float) -> Figures:
+    """The figures of (N, H, W) depth against truth, in the data's order. span_m: of the model's range."""
+    accumulator = open_protocol(protocol, span_m)
     for depth, truth in zip(depth_m, truth_m, strict=True):
         accumulator.add(depth, truth)
     return accumulator.result()
@@ -77,12 +77,14 @@ def judge_file(
     show: called with the best, median and worst frames. Raises UsageError for `seed-raw` of a bundle, whose depth is
     always clipped, and for a backend or precision of a checkpoint.
     """
-    accumulator, frames = open_protocol(protocol), held_out(data, split)
+    protocol, frames = protocol_for(data, protocol), held_out(data, split)
+    open_protocol(protocol)  # refuses a name before anything is opened
     beside = BesideSeed(is_clipped=protocol == CLIPPED) if protocol in (CLIPPED, RAW) else None
     flicker = Flicker()
     rmse_m: list[float] = []
     model = _open(path, protocol, backend, precision)
     from_network = model.contract.from_network
+    accumulator = open_protocol(protocol, from_network.span_m)
     with progress("judging", len(frames)) as advance:
         for sample in frames:
             depth_m = model.answer(as_the_camera_gives_it(sample, model.contract.source)).depth_m

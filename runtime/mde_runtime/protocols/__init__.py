@@ -29,13 +29,17 @@ class Accumulator(Protocol):
 
 @dataclass(frozen=True)
 class ProtocolRow:
-    """A row of the table: the module that has `accumulator(name)`, and a line for --help."""
+    """A row of the table: the module that has `accumulator(name, span_m)`, and a line for --help."""
 
     module: str
     help: str
 
 
+AUTO = "auto"  # the protocol of a data set's layout
 PROTOCOLS = {
+    "plain": ProtocolRow(
+        "mde_runtime.protocols.plain", "your own data: per frame, pixels without a measurement masked"
+    ),
     "seed": ProtocolRow("mde_runtime.protocols.seed", "RMSE and SSIM at 224x224 px, depth and truth clipped to 20 m"),
     "seed-raw": ProtocolRow("mde_runtime.protocols.seed", "the same, depth as the model gives it"),
     "nyu": ProtocolRow("mde_runtime.protocols.masked", "NYU Depth V2, to 10 m, per frame, Eigen's crop"),
@@ -44,9 +48,12 @@ PROTOCOLS = {
 }
 
 
-def open_protocol(name: str) -> Accumulator:
-    """A fresh accumulator of the protocol. Raises UsageError that lists the names."""
+def open_protocol(name: str, span_m: float | None = None) -> Accumulator:
+    """A fresh accumulator of the protocol. span_m: far - near of the model that is judged, where there is one.
+
+    Raises UsageError that lists the names.
+    """
     if name not in PROTOCOLS:
         raise UsageError(f"protocol {name!r}: not known; one of {', '.join(PROTOCOLS)}")
-    accumulator: Accumulator = importlib.import_module(PROTOCOLS[name].module).accumulator(name)
+    accumulator: Accumulator = importlib.import_module(PROTOCOLS[name].module).accumulator(name, span_m)
     return accumulator

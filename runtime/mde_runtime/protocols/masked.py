@@ -52,7 +52,7 @@ VARIANTS: dict[str, tuple[float, Crop]] = {
 }
 
 
-def accumulator(name: str) -> "Masked":
+def accumulator(name: str, span_m: float | None) -> "Masked":  # noqa: ARG001  every protocol's seam
     """A fresh accumulator of one of `VARIANTS`."""
     far_m, crop = VARIANTS[name]
     return Masked(name, far_m=far_m, crop=crop)
@@ -82,7 +82,7 @@ class Masked:
                 f"{where}: no pixel of the truth is between {NEAR_M} m and {self._far_m} m; is it metres?"
             )
         depth = np.clip(np.asarray(depth_m[crop], np.float64), NEAR_M, self._far_m)
-        self._frames.append(_figures(depth, truth, valid))
+        self._frames.append(masked_figures(depth, truth, valid))
 
     def result(self) -> Figures:
         """AbsRel, RMSE (m), RMSE of log, log10, SIlog (per cent) and δ1 to δ3; the parts are the frames."""
@@ -92,9 +92,10 @@ class Masked:
         )
 
 
-def _figures(
+def masked_figures(
     depth_m: npt.NDArray[np.float64], truth_m: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_]
 ) -> dict[str, float]:
+    """One frame's figures over its valid pixels; depth and truth (H, W) metres, more than 0 there."""
     log_ratio = np.log(depth_m[valid] / truth_m[valid])
     return {
         "abs_rel": metrics.abs_rel(depth_m, truth_m, valid),

@@ -44,7 +44,7 @@ class Seed:
         if truth_m.min() <= 0:
             raise BadInputError(
                 f"{where}: {np.count_nonzero(truth_m <= 0)} pixels of the truth are no measurement, and this protocol "
-                "masks none; take one that does (nyu, kitti)"
+                "masks none; take one that does, such as plain"
             )
         depth = _at_network_size(np.clip(depth_m, 0, FAR_M) if self._is_clipped else depth_m)
         truth = network_size_truth(truth_m)
@@ -60,7 +60,7 @@ class Seed:
         return Figures.mean_of(self._name, len(self._similarities), parts)
 
 
-def accumulator(name: str) -> Seed:
+def accumulator(name: str, span_m: float | None) -> Seed:  # noqa: ARG001  every protocol's seam
     """A fresh accumulator of `seed`, or of `seed-raw`, which does not clip."""
     return Seed(name, is_clipped=name == "seed")
 

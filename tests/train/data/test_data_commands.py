@@ -161,7 +161,7 @@ def test_stats_of_frames_of_many_sizes_has_no_mean_image(tmp_path):
 def test_stats_of_an_unknown_protocol_is_wrong_usage(unreal):
     result = run("stats", unreal(), "--protocol", "sead")
     assert result.exit_code == 2
-    assert "'sead' is not one of 'seed'" in result.stderr
+    assert "'sead' is not one of 'auto', 'plain'" in result.stderr
 
 
 def test_help_loads_nothing_heavy():

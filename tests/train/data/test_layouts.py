@@ -74,6 +74,13 @@ def folders(root: Path) -> Path:
     return root
 
 
+def guessed(root: Path) -> Path:
+    for split in ("train", "val"):
+        save(root / "colour" / split / "a.png", FRAME)
+        save(root / "depth" / split / "a.png", LEVELS * 1000)
+    return root
+
+
 def unreal(root: Path) -> Path:
     for split, name in (("train", "0"), ("train", "1"), ("val", "2")):
         save(root / "rgb" / split / f"{name}.jpeg", FRAME)
@@ -86,6 +93,7 @@ def unreal(root: Path) -> Path:
 SAMPLES = {
     "unreal": (unreal, {"train": ("0", "1"), "val": ("2",)}, {"train": 1.0, "val": 1.0}),
     "folders": (folders, {"train": ("a", "b"), "val": ("a", "b")}, {"train": 1.0, "val": 1.0}),
+    "guessed": (guessed, {"train": ("a",), "val": ("a",)}, {"train": 1.0, "val": 1.0}),
     "nyu-csv": (
         nyu_csv,
         {"train": ("living_room_0038_out/37",), "test": ("nyu2_test/00000_colors",)},

@@ -7,8 +7,8 @@ import click
 
 from mde_runtime.command import PATH, Group, Real, Whole
 from mde_runtime.contract import MAX_FAR_M
-from mde_runtime.errors import BadInputError
-from mde_runtime.protocols import PROTOCOLS
+from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.protocols import AUTO, PROTOCOLS
 from mde_train.layout_table import LAYOUTS
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ def synth(out: Path, num_frames: int, seed: int) -> None:
 LAYOUTS_IN_WORDS = "\n\n".join(f"{name}: {row.help}" for name, row in LAYOUTS.items())
 CHECK_HELP = f"""Read all of DATA and say what it holds.
 
-Counts, sizes, depths, frames that are left out and why, frames of the held-out split that training shows. Every damaged
-file is named, and makes the exit code 3. The layouts that are read:
+Counts, sizes, depths, frames that are left out and why, frames of the held-out split that training shows, units that
+look wrong, and the command that trains on it. Every damaged file is named, and makes the exit code 3. A layout that no
+file declares is guessed, and a guess works in every command. The layouts that are read:
 
 {LAYOUTS_IN_WORDS}
 """
@@ -56,13 +57,24 @@ file is named, and makes the exit code 3. The layouts that are read:
 
 @main.command(help=CHECK_HELP)
 @click.argument("data", type=PATH)
+@click.option("--write-layout", is_flag=True, help="Save a guessed layout as DATA/layout.json, to be corrected there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def check(data: Path, as_json: bool) -> None:  # noqa: D103  its help says it
+def check(data: Path, write_layout: bool, as_json: bool) -> None:  # noqa: D103  its help says it
     from mde_runtime import records
+    from mde_runtime.command import say
+    from mde_train.data import name_of_layout
+    from mde_train.data.advice import advice
     from mde_train.data.check import check as check_data
+    from mde_train.data.layouts import guessed
 
+    if write_layout and (name := name_of_layout(data)) != "guessed":
+        raise UsageError(f"{data}: its layout is {name}, which is no guess; leave --write-layout out")
+    if write_layout:
+        say(f"wrote {guessed.write_declaration(data)}")
     report = check_data(data)
     click.echo(records.dumps(report) if as_json else _report_as_text(report), nl=not as_json)
+    for line in advice(data, report):
+        say(line)
     if report.num_damaged:
         raise BadInputError(f"{data}: {report.num_damaged} damaged frames; copy them anew, or remove them")
 
@@ -114,8 +126,8 @@ def split(data: Path, val_share: float, num_blocks: int, gap_frames: int) -> Non
 @click.argument("data", type=PATH)
 @click.option(
     "--protocol",
-    type=click.Choice(tuple(PROTOCOLS)),
-    default="seed",
+    type=click.Choice((AUTO, *PROTOCOLS)),
+    default=AUTO,
     show_default=True,
     help="How accuracy is averaged; mde-bench accuracy --help describes them.",
 )
@@ -140,11 +152,10 @@ def stats(data: Path, protocol: str, keep_bad_frames: bool, constants_m: tuple[f
     """
     from mde_runtime import records
     from mde_runtime.command import say
-    from mde_runtime.protocols import open_protocol
-    from mde_train.data import open_split, splits_of
+    from mde_train.data import open_split, protocol_of, splits_of
     from mde_train.data.stats import baselines, mean_depth
 
-    open_protocol(protocol)  # a name that is none ends here, before the data is read
+    protocol = protocol_of(data, protocol)
     splits = splits_of(data)
     if len(splits) == 1:
         say(f"{data} has {splits[0]} alone: judged on the frames that the means are of; mde-data split holds some out")
@@ -160,7 +171,8 @@ def stats(data: Path, protocol: str, keep_bad_frames: bool, constants_m: tuple[f
 
 
 def _report_as_text(report: "DataReport") -> str:
-    parts = [_split_as_text(split) for split in report.splits]
+    parts = [f"layout {report.layout}: {LAYOUTS[report.layout].help}"]
+    parts += [_split_as_text(split) for split in report.splits]
     if report.nearest:
         lines = [
             f"{report.num_near_duplicates} near-duplicates across the splits; those most alike (0 is equal, of 255):"
@@ -180,6 +192,7 @@ def _split_as_text(report: "SplitReport") -> str:
         f"{report.split}: {report.num_frames} frames ({sizes})",
         f"  depth {report.depth_min_m:.2f} to {report.depth_max_m:.2f} m, mean {report.depth_mean_m:.2f} m, "
         f"{report.valid_share:.1%} of the pixels measured",
+        f"  98 % of it from {report.depth_p1_m:.3g} to {report.depth_p99_m:.3g} m",
         *(
             f"  {end:>{width}} {share:6.1%} {'#' * round(60 * share)}".rstrip()
             for end, share in report.histogram.items()

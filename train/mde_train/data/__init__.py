@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from mde_runtime.errors import BadInputError
+from mde_runtime.protocols import AUTO
 from mde_train.data.arrays import FrameArrays, load_arrays
 from mde_train.data.crop import crop_of
-from mde_train.data.layouts import layout_of
+from mde_train.data.layouts import layout_of, name_of_layout
 from mde_train.data.samples import FrameSet, Sample, Skipped
 from mde_train.data.split import SPLIT_FILE, own_split
+from mde_train.layout_table import LAYOUTS
 
 __all__ = [
     "FrameArrays",
@@ -16,9 +18,16 @@ __all__ = [
     "Skipped",
     "layout_of",
     "load_arrays",
+    "name_of_layout",
     "open_split",
+    "protocol_of",
     "splits_of",
 ]
+
+
+def protocol_of(root: Path, protocol: str = AUTO) -> str:
+    """The protocol of accuracy for a data set: the one that is named, or for `auto` its layout's."""
+    return LAYOUTS[name_of_layout(root)].protocol if protocol == AUTO else protocol
 
 
 def splits_of(root: Path) -> tuple[str, ...]:

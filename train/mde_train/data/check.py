@@ -10,11 +10,13 @@ from PIL import Image
 
 from mde_runtime.errors import BadInputError
 from mde_runtime.progress import progress
-from mde_train.data import open_split, splits_of
+from mde_train.data import name_of_layout, open_split, splits_of
 from mde_train.data.samples import FrameSet, Sample, Skipped
 
 Float32 = npt.NDArray[np.float32]
 
+# Ends of fine bins, each 0.5 % above the last: percentiles come from them, so no depth has to be kept.
+FINE_M = np.geomspace(1e-3, 1e5, 3694)
 HISTOGRAM_M = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # lower ends; the last bin is open
 THUMBNAIL_PX = (32, 18)
 NUM_THUMBNAIL_PX = THUMBNAIL_PX[0] * THUMBNAIL_PX[1]
@@ -37,6 +39,8 @@ class SplitReport:
     depth_min_m: float
     depth_mean_m: float
     depth_max_m: float
+    depth_p1_m: float  # the 1st and 99th percentile of the valid pixels, to 0.5 %
+    depth_p99_m: float
     histogram: dict[str, float]  # the share of the valid pixels from one depth to the next
     sha256: str  # empty where a frame is damaged
 
@@ -54,6 +58,7 @@ class Twins:
 class DataReport:
     """What a data set holds."""
 
+    layout: str  # a name of the table of layouts
     splits: tuple[SplitReport, ...]
     num_near_duplicates: int  # frames of the last split that training frames all but show
     nearest: tuple[Twins, ...]  # the closest pairs, near-duplicates or not
@@ -75,7 +80,12 @@ def check(root: Path) -> DataReport:
     comparable = len(reports) > 1 and names[0] and names[-1]
     twins = _twins(names[-1], thumbnails[-1], names[0], thumbnails[0]) if comparable else []
     num_near = sum(pair.difference < NEAR_DUPLICATE_BELOW for pair in twins)
-    return DataReport(tuple(reports), num_near, tuple(sorted(twins, key=lambda pair: pair.difference)[:NUM_NEAREST]))
+    return DataReport(
+        name_of_layout(root),
+        tuple(reports),
+        num_near,
+        tuple(sorted(twins, key=lambda pair: pair.difference)[:NUM_NEAREST]),
+    )
 
 
 class _Depths:
@@ -84,15 +94,23 @@ class _Depths:
     def __init__(self) -> None:
         self._num_pixels, self._sum_m, self._lowest_m, self._highest_m = 0, 0.0, np.inf, -np.inf
         self._counts = np.zeros(len(HISTOGRAM_M), np.int64)
+        self._fine = np.zeros(len(FINE_M) + 1, np.int64)
 
     def add(self, sample: Sample) -> None:
         """Count a sample's depth."""
         measured_m = sample.depth_m[sample.valid]
         self._num_pixels += sample.depth_m.size
         self._counts += np.histogram(measured_m, [*HISTOGRAM_M, np.inf])[0]
+        self._fine += np.histogram(measured_m, [0.0, *FINE_M, np.inf])[0]
         self._sum_m += float(measured_m.sum(dtype=np.float64))
         self._lowest_m = min(self._lowest_m, float(measured_m.min(initial=np.inf)))
         self._highest_m = max(self._highest_m, float(measured_m.max(initial=-np.inf)))
+
+    def _percentile_m(self, share: float) -> float:
+        if not self._fine.any():
+            return 0.0
+        reached = np.cumsum(self._fine) >= share * self._fine.sum()
+        return float(FINE_M[min(int(np.argmax(reached)), len(FINE_M) - 1)])
 
     def report(self, samples: FrameSet, sizes_px: dict[str, int], damaged: tuple[str, ...]) -> SplitReport:
         """What they are, for a split."""
@@ -112,6 +130,8 @@ class _Depths:
             depth_min_m=self._lowest_m if num_valid else 0.0,
             depth_mean_m=self._sum_m / max(num_valid, 1),
             depth_max_m=self._highest_m if num_valid else 0.0,
+            depth_p1_m=self._percentile_m(0.01),
+            depth_p99_m=self._percentile_m(0.99),
             histogram=dict(zip(ends, shares, strict=True)),
             sha256="" if damaged else samples.sha256,
         )

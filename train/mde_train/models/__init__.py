@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
@@ -31,7 +32,8 @@ class Model(Protocol):
     def build(self, **options: Any) -> nn.Module:  # Any: each model has its own options, checked by its signature
         """The network with fresh weights."""
 
-    def contract(self, height_px: int, width_px: int) -> Contract:
+    # Any: of its own options those that change what the network expects or gives, such as its range
+    def contract(self, height_px: int, width_px: int, **options: Any) -> Contract:
         """What the network expects and gives for frames of that size."""
 
 
@@ -53,6 +55,13 @@ def build_model(name: str, **options: Any) -> nn.Module:
     return build(**options)
 
 
+def contract_of(name: str, height_px: int, width_px: int, options: Mapping[str, Any]) -> Contract:
+    """What the named network expects and gives for frames of that size; options: of its `build`."""
+    contract = model_named(name).contract
+    own = inspect.signature(contract).parameters
+    return contract(height_px, width_px, **{option: value for option, value in options.items() if option in own})
+
+
 def options_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """What the named network computes by: its options' defaults and what is given, without those `OF_TRAINING`."""
     own = inspect.signature(model_named(name).build).parameters
@@ -62,7 +71,8 @@ def options_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_option(what: str, value: object, kind: type) -> None:
     """A file's options are a stranger's: no text where a number belongs, and no number that builds for hours."""
-    if isinstance(value, bool) != (kind is bool) or not isinstance(value, kind):
-        raise UsageError(f"{what}: {value!r} is none of its values ({inspect.formatannotation(kind)})")
-    if isinstance(value, int) and value > LARGEST_OPTION:
+    is_kind = isinstance(value, int | float) and math.isfinite(value) if kind is float else isinstance(value, kind)
+    if isinstance(value, bool) != (kind is bool) or not is_kind:
+        raise UsageError(f"{what}: {value!r} is not a valid value ({inspect.formatannotation(kind)})")
+    if kind is int and value > LARGEST_OPTION:  # type: ignore[operator]  # an int, by now
         raise UsageError(f"{what}: {value} is more than {LARGEST_OPTION}")

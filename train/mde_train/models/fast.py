@@ -21,16 +21,17 @@ STRIDE_PX = 2 ** len(WIDTHS)
 NEAR_M, FAR_M = 0.0, 20.0
 
 Colour = tuple[float, float, float]
+Range = tuple[float, float]
 
 
-def contract(height_px: int, width_px: int) -> Contract:
-    """Frames at their own size, padded to a multiple of 32; metres, 0 to 20."""
+def contract(height_px: int, width_px: int, near_m: float = NEAR_M, far_m: float = FAR_M) -> Contract:
+    """Frames at their own size, padded to a multiple of 32; metres, near to far."""
     mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)  # trained from scratch: no data set's statistics to keep to
-    return padded_contract(height_px, width_px, mean, std)
+    return padded_contract(height_px, width_px, mean, std, (near_m, far_m))
 
 
-def padded_contract(height_px: int, width_px: int, mean: Colour, std: Colour) -> Contract:
-    """The contract of a network of stride 32 that keeps the frame's size; metres, 0 to 20."""
+def padded_contract(height_px: int, width_px: int, mean: Colour, std: Colour, range_m: Range) -> Contract:
+    """The contract of a network of stride 32 that keeps the frame's size; metres in range_m, near and far."""
     height, width = (side + -side % STRIDE_PX for side in (height_px, width_px))
     return Contract(
         source=SourceFrame(height_px=height_px, width_px=width_px, colour="rgb", dtype="uint8", layout="NHWC"),
@@ -48,8 +49,8 @@ def padded_contract(height_px: int, width_px: int, mean: Colour, std: Colour) ->
         from_network=FromNetwork(
             kind="metric_depth",
             unit="m",
-            near_m=NEAR_M,
-            far_m=FAR_M,
+            near_m=range_m[0],
+            far_m=range_m[1],
             distance="z",
             covers=(0, 0, height, width),
             interpolation="bilinear",
@@ -61,15 +62,15 @@ def padded_contract(height_px: int, width_px: int, mean: Colour, std: Colour) ->
     )
 
 
-def build() -> nn.Module:
-    """The network with fresh weights."""
-    return Fast()
+def build(near_m: float = NEAR_M, far_m: float = FAR_M) -> nn.Module:
+    """The network with fresh weights. near_m, far_m: the range of its depth."""
+    return Fast(near_m, far_m)
 
 
 class Fast(nn.Module):
-    """(N, 3, H, W), normalised, sides multiples of 32, to (N, 1, H, W), metres in [0, 20]."""
+    """(N, 3, H, W), normalised, sides multiples of 32, to (N, 1, H, W), metres in [near_m, far_m]."""
 
-    def __init__(self) -> None:
+    def __init__(self, near_m: float = NEAR_M, far_m: float = FAR_M) -> None:
         super().__init__()
         self.stem = _conv(3, WIDTHS[0], stride=2)
         self.down = nn.ModuleList(
@@ -78,7 +79,7 @@ class Fast(nn.Module):
         self.up = nn.ModuleList(
             nn.Sequential(_conv(below + width, width), _conv(width, width)) for below, width in pairwise(WIDTHS[::-1])
         )
-        self.head = FineHead(WIDTHS[0], NEAR_M, FAR_M)
+        self.head = FineHead(WIDTHS[0], near_m, far_m)
 
     def forward(self, x_N3HW: Tensor) -> Tensor:
         """Metres, (N, 1, H, W)."""

@@ -24,20 +24,20 @@ DECODER_WIDTHS = (128, 96, 64, 32)  # channels at 1/16, ... 1/2
 NEAR_M, FAR_M = fast.NEAR_M, fast.FAR_M
 
 
-def contract(height_px: int, width_px: int) -> Contract:
-    """Frames at their own size, padded to a multiple of 32, as ImageNet's; metres, 0 to 20."""
-    return fast.padded_contract(height_px, width_px, IMAGENET_MEAN, IMAGENET_STD)
+def contract(height_px: int, width_px: int, near_m: float = NEAR_M, far_m: float = FAR_M) -> Contract:
+    """Frames at their own size, padded to a multiple of 32, as ImageNet's; metres, near to far."""
+    return fast.padded_contract(height_px, width_px, IMAGENET_MEAN, IMAGENET_STD, (near_m, far_m))
 
 
-def build(weights: str | Path = "none") -> nn.Module:
-    """The network. weights: as `mde_train.models.parts.encoder_weights` takes them."""
-    return MobileNetV2Skip(weights)
+def build(weights: str | Path = "none", near_m: float = NEAR_M, far_m: float = FAR_M) -> nn.Module:
+    """The network. weights: as `mde_train.models.parts.encoder_weights` takes them; near_m, far_m: of its depth."""
+    return MobileNetV2Skip(weights, near_m, far_m)
 
 
 class MobileNetV2Skip(nn.Module):
-    """(N, 3, H, W), normalised as ImageNet's, sides multiples of 32, to (N, 1, H, W), metres in [0, 20]."""
+    """(N, 3, H, W), normalised as ImageNet's, sides multiples of 32, to (N, 1, H, W), metres in [near_m, far_m]."""
 
-    def __init__(self, weights: str | Path = "none"):
+    def __init__(self, weights: str | Path = "none", near_m: float = NEAR_M, far_m: float = FAR_M):
         super().__init__()
         features = import_torchvision().models.mobilenet_v2().features
         load_encoder_weights(features, "mobilenet_v2", weights, prefix="features.")
@@ -49,7 +49,7 @@ class MobileNetV2Skip(nn.Module):
                 (ENCODER_WIDTHS[-1], *DECODER_WIDTHS[:-1]), ENCODER_WIDTHS[-2::-1], DECODER_WIDTHS, strict=True
             )
         )
-        self.head = FineHead(DECODER_WIDTHS[-1], NEAR_M, FAR_M)
+        self.head = FineHead(DECODER_WIDTHS[-1], near_m, far_m)
 
     def forward(self, x_N3HW: Tensor) -> Tensor:
         """Metres, (N, 1, H, W)."""

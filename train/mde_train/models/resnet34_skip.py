@@ -21,24 +21,37 @@ DECODER_WIDTHS = (256, 128, 64, 32)  # channels at 1/16, ... 1/2
 NEAR_M, FAR_M = fast.NEAR_M, fast.FAR_M
 
 
-def contract(height_px: int, width_px: int) -> Contract:
-    """Frames at their own size, padded to a multiple of 32, as ImageNet's; metres, 0 to 20."""
-    return fast.padded_contract(height_px, width_px, IMAGENET_MEAN, IMAGENET_STD)
+def contract(height_px: int, width_px: int, near_m: float = NEAR_M, far_m: float = FAR_M) -> Contract:
+    """Frames at their own size, padded to a multiple of 32, as ImageNet's; metres, near to far."""
+    return fast.padded_contract(height_px, width_px, IMAGENET_MEAN, IMAGENET_STD, (near_m, far_m))
 
 
-def build(weights: str | Path = "none", has_skips: bool = True, has_range: bool = True) -> nn.Module:
+def build(
+    weights: str | Path = "none",
+    has_skips: bool = True,
+    has_range: bool = True,
+    near_m: float = NEAR_M,
+    far_m: float = FAR_M,
+) -> nn.Module:
     """The network. weights: `none`, `imagenet` (downloaded by torchvision), or a file of ResNet-34 weights.
 
     Without skips the decoder sees the encoder's end alone; without a range the head is linear, in metres. Both are
-    there to learn what each is worth.
+    there to learn what each is worth. near_m, far_m: the range of its depth.
     """
-    return ResNet34Skip(weights, has_skips=has_skips, has_range=has_range)
+    return ResNet34Skip(weights, has_skips=has_skips, has_range=has_range, range_m=(near_m, far_m))
 
 
 class ResNet34Skip(nn.Module):
-    """(N, 3, H, W), normalised as ImageNet's, sides multiples of 32, to (N, 1, H, W), metres in [0, 20]."""
+    """(N, 3, H, W), normalised as ImageNet's, sides multiples of 32, to (N, 1, H, W), metres in range_m."""
 
-    def __init__(self, weights: str | Path = "none", *, has_skips: bool = True, has_range: bool = True):
+    def __init__(
+        self,
+        weights: str | Path = "none",
+        *,
+        has_skips: bool = True,
+        has_range: bool = True,
+        range_m: fast.Range = (NEAR_M, FAR_M),
+    ):
         super().__init__()
         self.has_skips = has_skips
         resnet = import_torchvision().models.resnet34()
@@ -58,7 +71,7 @@ class ResNet34Skip(nn.Module):
             double_conv(channels + skip, width)
             for channels, skip, width in zip(below, beside, DECODER_WIDTHS, strict=True)
         )
-        self.head = FineHead(DECODER_WIDTHS[-1], NEAR_M, FAR_M) if has_range else LinearHead(DECODER_WIDTHS[-1])
+        self.head = FineHead(DECODER_WIDTHS[-1], *range_m) if has_range else LinearHead(DECODER_WIDTHS[-1])
 
     def forward(self, x_N3HW: Tensor) -> Tensor:
         """Metres, (N, 1, H, W)."""

@@ -23,11 +23,16 @@ class Layout(Protocol):
 
 
 def layout_of(root: Path) -> Layout:
-    """The layout that the folder has. Raises BadInputError when there is no folder, or it has none that we know."""
+    """The layout that the folder has. Raises as `name_of_layout`."""
+    layout: Layout = importlib.import_module(LAYOUTS[name_of_layout(root)].module)
+    return layout
+
+
+def name_of_layout(root: Path) -> str:
+    """The layout's name in the table. Raises BadInputError when there is no folder, or it has none that we know."""
     if not root.exists():
         raise BadInputError(f"{root}: no such folder; make a data set there with mde-data synth {root}")
-    for row in LAYOUTS.values():
-        layout: Layout = importlib.import_module(row.module)
-        if layout.matches(root):
-            return layout
+    for name, row in LAYOUTS.items():
+        if importlib.import_module(row.module).matches(root):
+            return name
     raise BadInputError(f"{root}: none of the layouts that we read ({', '.join(LAYOUTS)}); see mde-data check --help")

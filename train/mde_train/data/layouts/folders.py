@@ -21,6 +21,7 @@ from mde_train.data.paired_files import by_name, check_paired, in_order
 from mde_train.data.samples import FrameSet, Sample, Source, sample_of
 
 DECLARATION = "layout.json"
+SPLITS = ("train", "val", "test")
 FRAMES, DEPTHS = (".png", ".jpg", ".jpeg"), (".png", ".npy")
 
 
@@ -46,13 +47,22 @@ def matches(root: Path) -> bool:
 
 def splits(root: Path) -> tuple[str, ...]:
     """The splits that are folders among the frames; train alone where the frames lie there themselves."""
-    frames, _ = _folders(root, _declaration(root))
-    return tuple(split for split in ("train", "val", "test") if (frames / split).is_dir()) or ("train",)
+    return declared_splits(root, _declaration(root))
 
 
 def open_split(root: Path, split: str) -> FrameSet:
     """The split's samples by name. Raises BadInputError when a folder is missing or a file unpaired."""
-    declared = _declaration(root)
+    return open_declared(root, _declaration(root), split)
+
+
+def declared_splits(root: Path, declared: Declaration) -> tuple[str, ...]:
+    """The splits of a pair of folders."""
+    frames, _ = _folders(root, declared)
+    return tuple(split for split in SPLITS if (frames / split).is_dir()) or ("train",)
+
+
+def open_declared(root: Path, declared: Declaration, split: str) -> FrameSet:
+    """The samples of a pair of folders. Raises as `open_split`."""
     frame_folder, depth_folder = _folders(root, declared)
     if (frame_folder / split).is_dir():
         frame_folder, depth_folder = frame_folder / split, depth_folder / split

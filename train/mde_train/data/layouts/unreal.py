@@ -20,7 +20,11 @@ BAD_FRAME_BELOW_M = 1.0
 
 def matches(root: Path) -> bool:
     """Whether the folder has this layout, or half of it: what is missing is named when a split is opened."""
-    return any((root / kind).is_dir() for kind in ("rgb", "depth"))
+    places = [root / "rgb" / split for split in ("train", "val")]
+    files = [path for place in places if place.is_dir() for path in place.iterdir()]
+    return any(path.suffix in FRAMES for path in files) or (
+        (root / "rgb").is_dir() and bool(splits(root)) and not files
+    )
 
 
 def splits(root: Path) -> tuple[str, ...]:

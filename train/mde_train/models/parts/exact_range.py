@@ -5,6 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mde_runtime.contract import MAX_FAR_M
+from mde_runtime.errors import UsageError
+
 
 class ExactRange(nn.Module):
     """Clamp to [near_m, far_m]. A linear map in between, so unlike with a sigmoid the far sky is far_m, not almost.
@@ -15,6 +18,8 @@ class ExactRange(nn.Module):
 
     def __init__(self, near_m: float, far_m: float):
         super().__init__()
+        if not 0 <= near_m < far_m <= MAX_FAR_M:
+            raise UsageError(f"a range from {near_m:g} to {far_m:g} m; give 0 <= near_m < far_m <= {MAX_FAR_M:g}")
         self.near_m, self.far_m = near_m, far_m
 
     def forward(self, depth_m: Tensor) -> Tensor:
