@@ -23,11 +23,22 @@ if __name__ == "__main__":
     frames = chance.integers(0, 256, (12, 32, 64, 3), np.uint8)
     depth_m = chance.uniform(1, 19, (12, 32, 64)).astype(np.float32)
     arrays = FrameArrays(tuple(map(str, range(12))), frames, depth_m, depth_m > 0, "")
-    recipe = replace(recipe_named("fast"), loss="l1", batch_size=4, epochs=1, ema_decay=None, clip_gradient=None)
+    recipe = replace(
+        recipe_named("fast"),
+        protocol="seed",
+        best_by="-rmse_m",
+        loss="l1",
+        batch_size=4,
+        epochs=1,
+        ema_decay=None,
+        clip_gradient=None,
+    )
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1))
     contract = model_named("fast").contract(32, 64)
     training = Training(network, contract, recipe, TrainingFrames(arrays, 4, 0))
-    train(training, Data(arrays, arrays, arrays, contract), out.with_suffix(""), Machines(num_devices))
+    train(
+        training, Data(arrays, arrays, arrays, contract, arrays.frames[:0]), out.with_suffix(""), Machines(num_devices)
+    )
     if is_first_process():
         gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
         world_size = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1

@@ -6,7 +6,7 @@ training run also holds what `--resume` needs, under `training`; readers of the 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,12 +21,12 @@ from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError, UsageError, reason_of
 from mde_runtime.numbers import shown
 from mde_train import torch_files
+from mde_train.data.split import NUM_HELDOUT
 from mde_train.models import MODELS, build_model, options_of
 from mde_train.models import contract_of as model_contract
 from mde_train.stored_values import check_fit, check_heldout, contract_of, json_of, text_of
 
 SCHEMA = 1
-NUM_HELDOUT = 64  # what a certificate is made on
 STATE_KEYS = ("network", "state_dict", "model_state_dict", "model")  # ours, then what published checkpoints use
 # What wrappers put before every key: DataParallel, a Lightning module, torch.compile and common names of an attribute.
 WRAPPERS = ("module.", "model.", "_orig_mod.", "network.", "net.")
@@ -43,9 +43,11 @@ class Checkpoint:
     contract: Contract
     recipe: Any  # JSON: it only travels here, its room reads it
     data_sha256: str | None  # of the training split, as `FrameSet.sha256`
-    heldout_frames: npt.NDArray[np.uint8]  # (64, H, W, 3), not trained on
+    heldout_frames: npt.NDArray[np.uint8]  # (64, H, W, 3), not trained on; fewer where the data set holds fewer out
     heldout_depth_m: npt.NDArray[np.float32]  # (64, H, W), true depth, 0 where nothing was measured
     model_options: dict[str, Any] = field(default_factory=dict)  # JSON: arguments of the model's `build`
+    # (K, H, W, 3): training frames, where fewer than 64 are held out; an export is judged on them as well
+    filler_frames: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
     sha256: str = ""  # of the file, when it was read
 
 
@@ -60,6 +62,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, training: Mapping[str, 
         "data_sha256": checkpoint.data_sha256,
         "heldout_frames": torch.from_numpy(np.ascontiguousarray(checkpoint.heldout_frames)),
         "heldout_depth_m": torch.from_numpy(np.ascontiguousarray(checkpoint.heldout_depth_m, np.float32)),
+        **_filler(checkpoint),
         "network": {name: value.detach().cpu() for name, value in checkpoint.network.state_dict().items()},
     }
     if training is not None:
@@ -91,7 +94,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise BadInputError(f"{path}: damaged checkpoint, without {missing[0]!r}; copy it again")
     data_sha256 = None if content["data_sha256"] is None else text_of(path, content, "data_sha256")
     frames, depth_m = content["heldout_frames"], content["heldout_depth_m"]
-    check_heldout(path, frames, depth_m, contract, NUM_HELDOUT)
+    filler = content.get("filler_frames", torch.empty((0, 0, 0, 3), dtype=torch.uint8))
+    check_heldout(path, frames, depth_m, filler, contract, NUM_HELDOUT)
     network = _network(path, model, options, content["network"])
     return Checkpoint(
         network.eval(),
@@ -102,7 +106,24 @@ def read_checkpoint(path: Path) -> Checkpoint:
         frames.numpy(),
         depth_m.numpy(),
         options,
+        filler.numpy(),
         files.sha256_of_file(path),
+    )
+
+
+def _filler(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    frames = checkpoint.filler_frames
+    return {"filler_frames": torch.from_numpy(np.ascontiguousarray(frames))} if len(frames) else {}
+
+
+def without_frames(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint without frames and depth, which may be private: its weights can be given away."""
+    none = slice(0, 0)
+    return replace(
+        checkpoint,
+        heldout_frames=checkpoint.heldout_frames[none],
+        heldout_depth_m=checkpoint.heldout_depth_m[none],
+        filler_frames=checkpoint.filler_frames[none],
     )
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from mde_runtime import files, records
 from mde_runtime.command import say
-from mde_runtime.progress import progress
-from mde_train.checkpoint import Checkpoint, write_checkpoint
+from mde_runtime.progress import progress, progress_of_time
+from mde_train.checkpoint import Checkpoint, without_frames, write_checkpoint
 from mde_train.curves import Curves
 from mde_train.depth_model import metres, on_frame
 from mde_train.evaluation import evaluate
@@ -22,6 +22,7 @@ from mde_train.training_data import Batch, Data
 from mde_train.truth import placed_truth
 
 BEST, LAST = "best.ckpt", "last.ckpt"
+WEIGHTS = "weights.ckpt"  # the best without a picture in it: to share
 SAVE_EVERY_S = 300.0  # what a power cut may cost
 
 
@@ -30,10 +31,21 @@ def observing(training: Training, data: Data, run: Path) -> Iterator["Observer"]
     """Open a run's curves and show its progress; what was written stays, whatever ends the block."""
     curves = Curves(run, training.step)
     try:
-        with progress("training", training.num_steps - training.step) as advance:
+        with _shown(training) as advance:
             yield Observer(training, data, run, curves, advance)
     finally:
         curves.close()
+
+
+@contextmanager
+def _shown(training: Training) -> Iterator[Callable[[], None]]:
+    """The run's progress: in minutes where these end it, else in steps."""
+    if (minutes := training.recipe.max_minutes) is None:
+        with progress("training", training.num_steps - training.step) as advance:
+            yield advance
+        return
+    with progress_of_time("training", minutes) as moved:
+        yield lambda: moved(training.elapsed_s / 60)
 
 
 class Observer:
@@ -70,7 +82,9 @@ class Observer:
         training.num_worse += 1
         if score > training.best_score:
             training.best_score, training.num_worse = score, 0
-            write_checkpoint(self._run / BEST, self._checkpoint())
+            best = self._checkpoint()
+            write_checkpoint(self._run / BEST, best)
+            write_checkpoint(self._run / WEIGHTS, without_frames(best))
         if training.is_out_of_patience:
             say(f"no better result in {training.num_worse} evaluations: training ends")
         self.save()
@@ -114,4 +128,5 @@ class Observer:
             held.frames,
             depth_m,
             training.recipe.model_options,
+            self._data.filler_frames,
         )

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,11 +13,13 @@ from mde_runtime.command import say
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_train.checkpoint import check_same_model, load_weights, read_checkpoint, read_training
 from mde_train.data import protocol_of
+from mde_train.data.split import NUM_HELDOUT
 from mde_train.evaluation import check_judgeable
 from mde_train.loop import ONE, Machines, is_first_process, train
 from mde_train.models import build_model
 from mde_train.observer import BEST, LAST
 from mde_train.recipe import Recipe, with_length, with_protocol
+from mde_train.summary import summary
 from mde_train.training import Training
 from mde_train.training_data import Data, TrainingFrames, load_data
 
@@ -34,8 +36,8 @@ def begin(
     weights: str = "none",
     machines: Machines = ONE,
     is_trial: bool = False,
-) -> Path:
-    """Train by a recipe, from the start; give the path of the best checkpoint.
+) -> "Finished":
+    """Train by a recipe, from the start.
 
     init: weights to start from, of the whole network. weights: of its encoder, as
     `mde_train.models.parts.encoder_weights` takes them.
@@ -72,7 +74,7 @@ def begin(
     return _fit(training, data, run, machines)
 
 
-def go_on(data_root: Path, run: Path, *, settings: Sequence[str] = (), machines: Machines = ONE) -> Path:
+def go_on(data_root: Path, run: Path, *, settings: Sequence[str] = (), machines: Machines = ONE) -> "Finished":
     """Go on with an interrupted run, by the recipe that it was begun with; else as `begin`.
 
     settings: what makes it longer or shorter from here on, see `mde_train.recipe.with_length`.
@@ -109,13 +111,36 @@ def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
     if ("is_frozen" in recipe.model_options or _num_frozen(network)) and is_first_process():
         say(f"{recipe.model}: {_frozen_in_words(network)}")
     frames = TrainingFrames(data.train, recipe.batch_size, recipe.seed)
+    if (num_filler := len(data.filler_frames)) and is_first_process():
+        say(
+            f"an export is certified on {NUM_HELDOUT} frames, and {len(data.heldout)} are held out: {num_filler} "
+            "training frames go with them, and the certificate states no RMSE to the truth; mde-export --frames takes others"
+        )
     return Training(network.to(memory_format=torch.channels_last), data.contract, recipe, frames)  # type: ignore[call-overload]  # torch's stub lacks it
 
 
-def _fit(training: Training, data: Data, run: Path, machines: Machines) -> Path:
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A run that is over."""
+
+    run: Path
+    recipe: Recipe
+    data: Data
+
+    @property
+    def best(self) -> Path:
+        """The best checkpoint."""
+        return self.run / BEST
+
+    def summary(self) -> list[str]:
+        """The end of the run in lines for a person."""
+        return summary(self.run, self.recipe, self.data)
+
+
+def _fit(training: Training, data: Data, run: Path, machines: Machines) -> Finished:
     if not training.is_finished:
         train(training, data, run, machines)
-    return run / BEST
+    return Finished(run, training.recipe, data)
 
 
 def _check_all_train(model: str, network: nn.Module) -> None:

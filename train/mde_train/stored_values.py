@@ -63,15 +63,22 @@ def _holds_all(tensor: Tensor) -> bool:
     return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
-def check_heldout(path: Path, frames: object, depth_m: object, contract: Contract, most: int) -> None:
-    """Raise BadInputError unless there are 1 to `most` frames of the contract's size, with depth of 0 or more each."""
+def check_heldout(path: Path, frames: object, depth_m: object, filler: object, contract: Contract, most: int) -> None:
+    """Raise BadInputError unless there are `most` frames of the contract's size or fewer, with depth of 0 or more each.
+
+    filler: further frames without depth, `most` with the others or fewer.
+    """
     check_plain(path, "heldout_frames", frames)
     check_plain(path, "heldout_depth_m", depth_m)
+    check_plain(path, "filler_frames", filler)
     assert isinstance(frames, Tensor)
     assert isinstance(depth_m, Tensor)
+    assert isinstance(filler, Tensor)
     shape = (frames.shape[0] if frames.ndim else 0, contract.source.height_px, contract.source.width_px)
-    fits = tuple(frames.shape) == (*shape, 3) and tuple(depth_m.shape) == shape and 1 <= shape[0] <= most
-    if not fits or frames.dtype != torch.uint8 or depth_m.dtype != torch.float32:
+    fits = tuple(frames.shape) == (*shape, 3) and tuple(depth_m.shape) == shape and shape[0] <= most
+    room = most - shape[0]
+    fits = fits and (not len(filler) or (tuple(filler.shape[1:]) == (*shape[1:], 3) and len(filler) <= room))
+    if not fits or filler.dtype != torch.uint8 or frames.dtype != torch.uint8 or depth_m.dtype != torch.float32:
         raise BadInputError(f"{path}: its held-out frames do not fit its contract; copy the checkpoint again")
     if depth_m.requires_grad or not torch.isfinite(depth_m).all() or (depth_m < 0).any():
         raise BadInputError(

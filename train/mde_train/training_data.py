@@ -4,24 +4,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from mde_runtime.command import say
-from mde_runtime.contract import Contract
+from mde_runtime.contract import Contract, FromNetwork
 from mde_runtime.errors import BadInputError
 from mde_runtime.evenly_spaced import evenly_spaced
 from mde_train.augment import augmented
-from mde_train.checkpoint import NUM_HELDOUT
 from mde_train.data import FrameArrays, FrameSet, load_arrays, open_split, splits_of
-from mde_train.data.split import Block, blocks_of
+from mde_train.data.split import NUM_HELDOUT, Block, blocks_of
 from mde_train.models import contract_of
 from mde_train.recipe import Augment, Recipe
 from mde_train.shrinking import shrinking
 
 HELD_OUT_SHARE, HELD_OUT_GAP_FRAMES = 0.05, 10  # of a training split where there is a test split and no val
 NUM_JUDGED = 300  # frames at most: all 600 of a val split would take 7 % of a run of `fast` over 3,500
-LEAST_VARIATION_M = 1.0  # of the held-out truth: what a certificate needs to tell a model from a constant
+LEAST_VARIATION = 0.005  # of the held-out truth, in spans of the model's range: less is another unit or range
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class Data:
     judged: FrameArrays  # what checkpoints are chosen on: at most 300 frames, spread evenly
     heldout: FrameArrays  # what a checkpoint carries
     contract: Contract  # of the frames as the data set gives them
+    filler_frames: npt.NDArray[np.uint8]  # (K, H, W, 3): training frames where fewer than 64 are held out
 
 
 def load_data(root: Path, recipe: Recipe, most: int | None = None) -> Data:
@@ -104,14 +105,31 @@ def load_data(root: Path, recipe: Recipe, most: int | None = None) -> Data:
     elif split != "val":
         train, judged = _held_out_of(train, split)
     heldout = load_arrays(held.picked(evenly_spaced(len(held[:most]), NUM_HELDOUT)), "float16")
-    measured_m = heldout.depth_m[heldout.valid]
-    if not measured_m.size or measured_m.std(dtype=np.float64) < LEAST_VARIATION_M:
-        raise BadInputError(f"{root}: the depth of {split} varies by less than {LEAST_VARIATION_M} m; is it in metres?")
     _, height_px, width_px, _ = heldout.frames.shape
     contract = contract_of(recipe.model, height_px, width_px, recipe.model_options)
+    _check_variation(f"{root}: the depth of {split}", heldout, contract.from_network)
     trained = load_arrays(train[:most], "float16", change=shrinking(contract))
     judged = judged.picked(evenly_spaced(len(judged[:most]), NUM_JUDGED))
-    return Data(trained, load_arrays(judged, "float16"), heldout, contract)
+    return Data(trained, load_arrays(judged, "float16"), heldout, contract, _filler(train[:most], len(heldout)))
+
+
+def _check_variation(what: str, heldout: FrameArrays, from_network: FromNetwork) -> None:
+    """Raise BadInputError for depth that hardly varies within the model's range: a constant would do as well."""
+    measured_m = heldout.depth_m[heldout.valid]
+    std_m = float(measured_m.std(dtype=np.float64)) if measured_m.size else 0.0
+    if std_m < LEAST_VARIATION * from_network.span_m:
+        raise BadInputError(
+            f"{what} varies by {std_m:.2g} m, and the model's range is {from_network.near_m:g} to "
+            f"{from_network.far_m:g} m; is it in metres? mde-data check names a range that fits"
+        )
+
+
+def _filler(train: FrameSet, num_heldout: int) -> npt.NDArray[np.uint8]:
+    """Training frames, unaugmented, that bring the held-out ones to what a certificate is made on."""
+    num_filler = min(NUM_HELDOUT - num_heldout, len(train))
+    if not num_filler:
+        return np.empty((0, 0, 0, 3), np.uint8)
+    return load_arrays(train.picked(evenly_spaced(len(train), num_filler)), "float16").frames
 
 
 def _held_out_of(train: FrameSet, test: str) -> tuple[FrameSet, FrameSet]:

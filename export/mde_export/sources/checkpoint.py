@@ -5,6 +5,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from mde_export.judge.evidence import Depth, Frames, Pictures
@@ -13,14 +14,13 @@ from mde_export.request import Request
 from mde_export.sources import DepthOf, Source
 from mde_export.sources.first_difference import first_difference
 from mde_export.sources.from_torch import onnx_from_torch
-from mde_train.checkpoint import read_checkpoint
+from mde_train.checkpoint import Checkpoint, read_checkpoint
 from mde_train.depth_model import DepthModel
 
 
 def open_source(request: Request) -> Source:
     """Read the checkpoint. Raises BadInputError as `read_checkpoint` does."""
     checkpoint = read_checkpoint(Path(request.model))
-    count = len(checkpoint.heldout_frames)
     return Source(
         origin="checkpoint",
         model=checkpoint.model,
@@ -29,14 +29,23 @@ def open_source(request: Request) -> Source:
         recipe=checkpoint.recipe,
         contract=checkpoint.contract,
         network=lambda: onnx_from_torch(checkpoint.network, checkpoint.contract, request.most_at_once),
-        pictures=Pictures(
-            checkpoint.heldout_frames, checkpoint.heldout_depth_m, f"checkpoint's {count} held-out frames"
-        ),
+        pictures=_pictures(checkpoint),
         reference=f"{checkpoint.model} in PyTorch {torch.__version__}, FP32",
         depth_by=lambda contract: depth_of(DepthModel(checkpoint.network, contract)),
         tools={name: version(name) for name in ("torch", "onnxscript")},
         first_difference=partial(first_difference, checkpoint.network, checkpoint.contract),
     )
+
+
+def _pictures(checkpoint: Checkpoint) -> Pictures | None:
+    """Its held-out frames with their depth; without a depth where training frames fill them up."""
+    held, filler = checkpoint.heldout_frames, checkpoint.filler_frames
+    if not len(held):
+        return None
+    if not len(filler):
+        return Pictures(held, checkpoint.heldout_depth_m, f"checkpoint's {len(held)} held-out frames")
+    origin = f"checkpoint's {len(held)} held-out frames and {len(filler)} of its training frames"
+    return Pictures(np.concatenate((held, filler)), None, origin)
 
 
 def depth_of(model: DepthModel) -> DepthOf:

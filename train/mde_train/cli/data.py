@@ -93,33 +93,42 @@ def check(data: Path, write_layout: bool, as_json: bool) -> None:  # noqa: D103 
     "--blocks",
     "num_blocks",
     type=Whole(1),
-    default=4,
-    show_default=True,
-    help="In how many stretches, spread over the drive.",
+    help="In how many stretches, spread over the drive.  [default: up to 4, by the number of frames]",
 )
 @click.option(
     "--gap",
     "gap_frames",
     type=Whole(0),
-    default=10,
-    show_default=True,
-    help="Frames on both sides of each stretch that go to neither split.",
+    help="Frames on both sides of each stretch that go to neither split.  [default: 10, at most a tenth in all]",
 )
-def split(data: Path, val_share: float, num_blocks: int, gap_frames: int) -> None:
+def split(data: Path, val_share: float, num_blocks: int | None, gap_frames: int | None) -> None:
     """Hold out stretches of DATA as its val split.
 
     For a data set whose layout brings none: train alone, or train and test. Never random frames: neighbours in a drive
     look alike, and to have trained on one is to know the other. Writes DATA/split.json and moves nothing; remove that
     file to undo it.
     """
+    from mde_runtime.command import say
     from mde_train.data import open_split
-    from mde_train.data.split import hold_out
+    from mde_train.data.split import NUM_HELDOUT, hold_out
 
     held_out = hold_out(data, val_share, num_blocks, gap_frames)
     for block in held_out.val:
         click.echo(f"val: {block.first} to {block.last}")
-    for name in ("train", "val"):
-        click.echo(f"{name}: {len(open_split(data, name))} frames")
+    num_frames = {name: len(open_split(data, name)) for name in ("train", "val")}
+    for name, count in num_frames.items():
+        click.echo(f"{name}: {count} frames")
+    num_gap = len(open_split(data, "train").skipped)
+    say(
+        f"{num_gap} frames beside the held-out stretches go to neither split: they look so much like their neighbours "
+        "that training on them would be cheating"
+    )
+    if num_frames["val"] < NUM_HELDOUT:
+        enough = min(0.5, NUM_HELDOUT / sum(num_frames.values()))
+        say(
+            f"an export is certified on {NUM_HELDOUT} frames, and val has {num_frames['val']}: training frames will "
+            f"make up the rest, or hold out more with --val {enough:.2f}, or give others to mde-export --frames"
+        )
 
 
 @main.command()

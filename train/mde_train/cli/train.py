@@ -1,12 +1,13 @@
 """mde-train: train a depth network by a recipe."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mde_runtime.command import PATH, Command, Whole
+from mde_runtime.command import PATH, Command, Whole, say
 from mde_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,15 +95,23 @@ def main(
 
     check_machines(num_devices, num_nodes)
     from mde_train.loop import Machines, is_first_process
+    from mde_train.observer import LAST
     from mde_train.run import begin, go_on
 
     machines = Machines(num_devices, num_nodes)
-    if recipe is None:
-        best = go_on(data, out, settings=settings, machines=machines)
-    else:
-        best = begin(recipe, data, out, init=init, weights=weights, machines=machines, is_trial=fast_dev_run)
+    try:
+        if recipe is None:
+            finished = go_on(data, out, settings=settings, machines=machines)
+        else:
+            finished = begin(recipe, data, out, init=init, weights=weights, machines=machines, is_trial=fast_dev_run)
+    except KeyboardInterrupt:
+        if (out / LAST).exists() and is_first_process():
+            say(f"to go on: mde-train --resume --data {shlex.quote(str(data))} --out {shlex.quote(str(out))}")
+        raise
     if is_first_process():
-        click.echo(best)
+        for line in finished.summary():
+            say(line)
+        click.echo(finished.best)
 
 
 def _list() -> None:

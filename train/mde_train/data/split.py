@@ -17,6 +17,9 @@ from mde_train.data.layouts import layout_of
 from mde_train.data.samples import FrameSet, Skipped
 
 SPLIT_FILE = "split.json"
+NUM_HELDOUT = 64  # that a checkpoint carries: what an export is certified on
+MOST_BLOCKS, GAP_FRAMES = 4, 10
+MOST_GAP_SHARE = 0.1  # of all frames: what goes to neither split
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,10 @@ def own_split(root: Path) -> Split | None:
     return records.loads(Split, path.read_bytes(), str(path)) if root.is_dir() and path.exists() else None
 
 
-def hold_out(root: Path, val_share: float, num_blocks: int, gap_frames: int) -> Split:
+def hold_out(root: Path, val_share: float, num_blocks: int | None = None, gap_frames: int | None = None) -> Split:
     """Hold out blocks spread evenly over the training split, and write that down beside the data.
+
+    num_blocks, gap_frames None: as `default_blocks` and `default_gap` say.
 
     Raises UsageError when the data set has a validation split already or no training split, or the blocks do not fit.
     """
@@ -79,9 +84,22 @@ def hold_out(root: Path, val_share: float, num_blocks: int, gap_frames: int) -> 
         raise UsageError(
             f"{root}: its layout holds {', '.join(splits) or 'no split'}; what can be divided is train without val"
         )
-    held_out = blocks_of(layout.open_split(root, splits[0]).names, val_share, num_blocks, gap_frames)
+    names = layout.open_split(root, splits[0]).names
+    num_blocks = num_blocks or default_blocks(len(names))
+    gap_frames = default_gap(len(names), num_blocks) if gap_frames is None else gap_frames
+    held_out = blocks_of(names, val_share, num_blocks, gap_frames)
     write_text(root / SPLIT_FILE, records.dumps(held_out))
     return held_out
+
+
+def default_blocks(num_frames: int) -> int:
+    """As many stretches, up to four, as let the gaps beside them keep their length and take their share at most."""
+    return max(1, min(MOST_BLOCKS, round(num_frames * MOST_GAP_SHARE) // (2 * GAP_FRAMES)))
+
+
+def default_gap(num_frames: int, num_blocks: int) -> int:
+    """Frames on both sides of each stretch: ten, or fewer where they would take more than their share."""
+    return min(GAP_FRAMES, int(num_frames * MOST_GAP_SHARE / (2 * num_blocks)))
 
 
 def blocks_of(names: Sequence[str], val_share: float, num_blocks: int, gap_frames: int) -> Split:

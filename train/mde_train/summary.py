@@ -1,0 +1,74 @@
+"""The end of a run in three lines: its best figures, the mean image's beside them, and the next command."""
+
+import csv
+import shlex
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.protocols import open_protocol
+from mde_train.data import FrameArrays
+from mde_train.recipe import Recipe
+from mde_train.training_data import Data
+
+SHOWN = ("rmse_m", "ssim", "abs_rel", "delta1")
+JUDGED = "val_"  # begins the names of an evaluation's figures in curves.csv
+
+
+def summary(run: Path, recipe: Recipe, data: Data) -> list[str]:
+    """Lines for a person. Raises nothing for a run without an evaluation: it has no figures."""
+    evaluations = _evaluations(run / "curves.csv")
+    next_line = f"next: mde-export {shlex.quote(str(run / 'best.ckpt'))} --fp16 -o {shlex.quote(f'{run.name}.mde')}"
+    if not evaluations:
+        return [next_line]
+    best = max(evaluations, key=lambda step: _score(evaluations[step], recipe))
+    steps_per_epoch = max(1, len(data.train.names) // recipe.batch_size)
+    guess = mean_image_figures(data, recipe.protocol)
+    epoch, epochs = best / steps_per_epoch, max(evaluations) / steps_per_epoch
+    return [
+        f"best: epoch {epoch:.1f} of {epochs:.1f}, {_in_words(evaluations[best])}",
+        f"the mean of the training depths, which sees no frame: {_in_words(guess)}",
+        next_line,
+    ]
+
+
+def mean_image_figures(data: Data, protocol: str) -> dict[str, float]:
+    """The figures of the mean training depth of each pixel; of one mean for all where the sizes differ."""
+    guess_m = _mean_image(data.train)
+    size = data.judged.depth_m.shape[1:]
+    if guess_m.shape != size:
+        guess_m = np.full(size, guess_m.mean())
+    ends_m = data.contract.from_network.near_m, data.contract.from_network.far_m
+    judge = open_protocol(protocol, data.contract.from_network.span_m)
+    for depth_m, valid in zip(data.judged.depth_m, data.judged.valid, strict=True):
+        judge.add(np.clip(guess_m, *ends_m), np.float32(depth_m * valid))
+    return judge.result().values
+
+
+def _mean_image(frames: FrameArrays) -> npt.NDArray[np.float64]:
+    total, count = np.zeros(frames.depth_m.shape[1:]), np.zeros(frames.depth_m.shape[1:], np.int64)
+    for depth_m, valid in zip(frames.depth_m, frames.valid, strict=True):
+        total[valid] += depth_m[valid]
+        count += valid
+    everywhere = total.sum() / max(count.sum(), 1)
+    return np.where(count > 0, total / np.maximum(count, 1), everywhere)
+
+
+def _evaluations(curves: Path) -> dict[int, dict[str, float]]:
+    """The figures of each evaluation by its step."""
+    found: dict[int, dict[str, float]] = {}
+    if curves.exists():
+        with curves.open(newline="") as file:
+            for row in csv.DictReader(file):
+                if row["name"].startswith(JUDGED):
+                    found.setdefault(int(row["step"]), {})[row["name"].removeprefix(JUDGED)] = float(row["value"])
+    return found
+
+
+def _score(values: dict[str, float], recipe: Recipe) -> float:
+    return -values["rmse_m"] + (values["ssim"] if recipe.best_by == "ssim - rmse_m" else 0.0)
+
+
+def _in_words(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {values[name]:.3f}" for name in SHOWN if name in values)
