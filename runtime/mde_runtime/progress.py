@@ -40,7 +40,7 @@ def progress_of_time(description: str, minutes: float) -> Iterator[Callable[[flo
     """Show how much of a given time is over; give the function to call now and then, with the minutes so far."""
     if not sys.stderr.isatty():
         line = _lines(description)
-        yield lambda done: line(f"{done:.0f} of {minutes:g} min")
+        yield lambda done: line(f"{done:.1f} of {minutes:g} min")
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn

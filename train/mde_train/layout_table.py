@@ -37,6 +37,6 @@ LAYOUTS = {
     ),
     "guessed": LayoutRow(
         "mde_train.data.layouts.guessed",
-        "any other: a folder of colour pictures and one of 16-bit PNG (mm) or float .npy (m) of the same names",
+        "declared nowhere: a folder of colour pictures, and one of 16-bit PNG (mm) or float .npy (m) of the same names",
     ),
 }

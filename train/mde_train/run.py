@@ -114,7 +114,8 @@ def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
     if (num_filler := len(data.filler_frames)) and is_first_process():
         say(
             f"an export is certified on {NUM_HELDOUT} frames, and {len(data.heldout)} are held out: {num_filler} "
-            "training frames go with them, and the certificate states no RMSE to the truth; mde-export --frames takes others"
+            "training frames go with them, and the certificate states no RMSE to the truth; mde-export --frames takes "
+            "others"
         )
     return Training(network.to(memory_format=torch.channels_last), data.contract, recipe, frames)  # type: ignore[call-overload]  # torch's stub lacks it
 
