@@ -259,6 +259,7 @@ def test_the_range_of_our_networks_is_an_option_of_network_and_contract_alike(na
         for bias, end_m in ((-99.0, 0.1), (99.0, 4.0)):
             network.head.conv.bias.fill_(bias)
             assert network(torch.rand(1, 3, 32, 32)).unique().tolist() == pytest.approx([end_m])
+    assert isinstance(network.head.range.far_m, float), "a whole number is a float too: torch.export mixes no kinds"
 
 
 @pytest.mark.parametrize("name", RANGED)

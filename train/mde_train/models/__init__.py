@@ -52,14 +52,19 @@ def build_model(name: str, **options: Any) -> nn.Module:
         if option not in own:
             raise UsageError(f"model {name}: no option {option!r}; its options are: {', '.join(own) or 'none'}")
         _check_option(f"model {name}: option {option}", value, own[option].annotation)
-    return build(**options)
+    return build(**_reals(options, own))
 
 
 def contract_of(name: str, height_px: int, width_px: int, options: Mapping[str, Any]) -> Contract:
     """What the named network expects and gives for frames of that size; options: of its `build`."""
     contract = model_named(name).contract
-    own = inspect.signature(contract).parameters
-    return contract(height_px, width_px, **{option: value for option, value in options.items() if option in own})
+    own = inspect.signature(contract, eval_str=True).parameters
+    return contract(height_px, width_px, **_reals({name: options[name] for name in options if name in own}, own))
+
+
+def _reals(options: Mapping[str, Any], own: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """The options with a float wherever one belongs: JSON's 20 is an int, and torch exports no clamp of both kinds."""
+    return {name: float(value) if own[name].annotation is float else value for name, value in options.items()}
 
 
 def options_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
