@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import signal
@@ -15,7 +16,8 @@ from mde_train.data import open_split
 from mde_train.data.synth.dataset import synthesise
 from mde_train.data.synth.frames import LARGEST_WALL_SHARE, make_frame, shows_enough, split_of
 from mde_train.data.synth.render import cast_rays, ray_directions, render
-from mde_train.data.synth.scene import FAR_M, FOCAL_PX, Camera, Light, Material, Scene, Thing
+from mde_train.data.synth.room import room
+from mde_train.data.synth.scene import FAR_M, FOCAL_PX, Camera, Lens, Light, Material, Scene, Thing
 from mde_train.data.synth.shapes import Box, Ellipsoid, Ground, Pole, Shape
 from mde_train.data.synth.texture import TEXTURE_INDEX, TEXTURES, look_up
 
@@ -193,7 +195,7 @@ def test_asked_again_it_makes_nothing_and_asked_for_more_it_adds(made):
 
 
 def test_another_seed_or_fewer_frames_in_the_same_folder_are_refused(made):
-    with pytest.raises(BadInputError, match=r"holds frames of mde-synth \d+ with seed 3, not of .* with seed 4"):
+    with pytest.raises(BadInputError, match=r"holds frames of mde-synth \d+ with seed 3, .* not of .* with seed 4"):
         synthesise(made, 10, seed=4)
     with pytest.raises(BadInputError, match="frames, more than 2; take another folder"):
         synthesise(made, 2, seed=3)
@@ -244,3 +246,45 @@ def test_a_write_that_fails_is_one_line_and_leaves_nothing_half_done(tmp_path):
     (line,) = ended.stderr.strip().splitlines()
     assert re.fullmatch(r"-c: .*\.npy: File too large; look at the file and its folder", line)
     assert set(contents(folder)) == {"synth.json"}
+
+
+@pytest.mark.parametrize("kind", ["all", "streets", "rooms"])
+def test_a_larger_frame_of_the_same_angle_shows_the_same_scene(kind):
+    """At three times the size every third pixel's ray is nearly the small frame's."""
+    small = make_frame(4, 2, kind=kind).depth_m
+    large = make_frame(4, 2, Lens(432, 768, 384.0), kind).depth_m
+    assert large.shape == (432, 768)
+    same = np.abs(large[1::3, 1::3] - small) < 0.02 * small
+    assert same.mean() > 0.97, "but for the edges, which half a ray misses"
+
+
+def test_a_longer_lens_sees_less_of_the_scene_and_it_as_far():
+    scene = room(np.random.default_rng(4))
+    wide, tele = (
+        render(
+            dataclasses.replace(scene, camera=dataclasses.replace(scene.camera, lens=Lens(144, 256, focal_px))),
+            np.random.default_rng(0),
+        ).depth_m
+        for focal_px in (128.0, 256.0)
+    )
+    assert np.median(np.abs(tele[1::2, 1::2] - wide[36:108, 64:192])) < 0.05
+
+
+@pytest.mark.parametrize(("kind", "has_sky"), [("streets", True), ("rooms", False)])
+def test_a_kind_of_scenes_is_that_kind_alone(kind, has_sky):
+    frames = [make_frame(0, index, kind=kind).depth_m for index in range(6)]
+    assert any((depth_m == FAR_M).any() for depth_m in frames) == has_sky
+
+
+def test_a_folder_is_not_filled_with_frames_of_another_lens(tmp_path):
+    synthesise(tmp_path / "s", 1, 0)
+    with pytest.raises(BadInputError, match=r"not of .* 32x48 px, focal length 24 px, scenes rooms; take another"):
+        synthesise(tmp_path / "s", 2, 0, Lens(32, 48, 24.0), "rooms")
+
+
+def test_a_folder_made_before_lenses_could_be_chosen_goes_on(tmp_path):
+    synthesise(tmp_path / "s", 1, 0)
+    marker = json.loads((tmp_path / "s" / "synth.json").read_text())
+    older = {name: marker[name] for name in ("generator", "seed", "num_frames")}
+    (tmp_path / "s" / "synth.json").write_text(json.dumps(older))
+    assert synthesise(tmp_path / "s", 2, 0) == 1

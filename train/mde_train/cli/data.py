@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mde_runtime.command import PATH, Group, Real, Whole
-from mde_runtime.contract import MAX_FAR_M
+from mde_runtime.command import PATH, Group, Real, Several, Whole
+from mde_runtime.contract import MAX_FAR_M, MAX_SIDE_PX
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.protocols import AUTO, PROTOCOLS
 from mde_train.layout_table import LAYOUTS
@@ -14,6 +14,10 @@ from mde_train.layout_table import LAYOUTS
 if TYPE_CHECKING:
     from mde_train.data.check import DataReport, SplitReport
     from mde_train.data.stats import Baseline, MeanDepth
+    from mde_train.data.synth.frames import Kind
+
+
+SIZE = Several(Whole(16, MAX_SIDE_PX), "x", "480x640")  # height, width; px
 
 
 @click.group(cls=Group)
@@ -27,19 +31,27 @@ def main() -> None:
     "--frames", "num_frames", type=Whole(1), default=2000, show_default=True, help="How many; every fifth is val."
 )
 @click.option("--seed", type=Whole(0, 2**32 - 1), default=0, show_default=True, help="Another seed, other scenes.")
-def synth(out: Path, num_frames: int, seed: int) -> None:
+@click.option("--size", type=SIZE, metavar="HxW", default="144x256", show_default=True, help="Of the frames, px.")
+@click.option("--focal-px", type=Real(1), help="Focal length.  [default: half the width, 90 degrees across]")
+@click.option(
+    "--scenes", type=click.Choice(("all", "streets", "rooms")), default="all", show_default=True, help="Which kind."
+)
+def synth(out: Path, num_frames: int, seed: int, size: tuple[int, int], focal_px: float | None, scenes: "Kind") -> None:
     """Make a data set of streets and rooms.
 
-    OUT/rgb/{train,val}/N.jpeg and OUT/depth/{train,val}/N.npy: 144x256 px, one camera (focal length 128 px), depth
-    along the optical axis in metres, 100 m in the sky. Takes 170 kB and about 1/50 s a frame. Interrupted, it goes on
-    where it was; asked for more frames, it adds them.
+    OUT/rgb/{train,val}/N.jpeg and OUT/depth/{train,val}/N.npy, all of one camera, depth along the optical axis in
+    metres, 100 m in the sky. Takes 170 kB and about 1/50 s a frame of 144x256 px. Interrupted, it goes on where it was;
+    asked for more frames, it adds them.
 
-    Example: mde-data synth data/synth --frames 2000 --seed 1
+    \b
+    mde-data synth data/synth --frames 2000 --seed 1
+    mde-data synth data/rooms --frames 1000 --size 480x640 --focal-px 519 --scenes rooms
     """
     from mde_runtime.command import say
     from mde_train.data.synth.dataset import synthesise
+    from mde_train.data.synth.scene import Lens
 
-    num_made = synthesise(out, num_frames, seed)
+    num_made = synthesise(out, num_frames, seed, Lens(*size, focal_px or size[1] / 2), scenes)
     say(f"made {num_made} frames, {num_frames - num_made} were there")
     click.echo(out)
 

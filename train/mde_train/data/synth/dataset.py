@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from mde_runtime import records
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.files import write_bytes, write_text
 from mde_runtime.progress import progress
-from mde_train.data.synth.frames import make_frame, split_of
+from mde_train.data.synth.frames import Kind, make_frame, split_of
+from mde_train.data.synth.scene import LENS, Lens
 
 MARKER = "synth.json"
 GENERATOR = "mde-synth 1"  # counts up when the same seed gives other frames
@@ -32,20 +33,29 @@ class Marker:
     generator: str
     seed: int
     num_frames: int
+    lens: Lens = LENS
+    kind: Kind = "all"
+
+    def in_words(self) -> str:
+        """What makes frames the same, for a person."""
+        lens = self.lens
+        size = f"{lens.height_px}x{lens.width_px} px, focal length {lens.focal_px:g} px"
+        return f"{self.generator} with seed {self.seed}, {size}, scenes {self.kind}"
 
 
-def synthesise(folder: Path, num_frames: int, seed: int) -> int:
+def synthesise(folder: Path, num_frames: int, seed: int, lens: Lens = LENS, kind: Kind = "all") -> int:
     """Make frames 0 to num_frames - 1 in the folder; give the number that were not there yet.
 
     Frames that a run before this one finished are kept. Raises BadInputError when the folder holds anything else.
     """
     if num_frames < 1 or seed < 0:
         raise UsageError(f"frames {num_frames}, seed {seed}: at least 1 frame, and a seed of 0 or more")
-    _claim(folder, Marker(GENERATOR, seed, num_frames))
+    marker = Marker(GENERATOR, seed, num_frames, lens, kind)
+    _claim(folder, marker)
     missing = [index for index in range(num_frames) if not _files(folder, index)[0].exists()]
     chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
     with _workers(len(chunks)) as pool, progress("synthesising", total=len(missing)) as advance:
-        futures = [pool.submit(_write_frames, folder, seed, chunk) for chunk in chunks]
+        futures = [pool.submit(_write_frames, folder, marker, chunk) for chunk in chunks]
         for future in as_completed(futures):
             for _ in range(future.result()):
                 advance()
@@ -56,11 +66,11 @@ def _claim(folder: Path, marker: Marker) -> None:
     """Write the marker, or find that the folder is another's."""
     path = folder / MARKER
     if path.exists():
-        there = records.loads(Marker, path.read_bytes(), str(path))
-        if (there.generator, there.seed) != (marker.generator, marker.seed):
+        there = _read_marker(path)
+        if replace(there, num_frames=marker.num_frames) != marker:
             raise BadInputError(
-                f"{folder}: holds frames of {there.generator} with seed {there.seed}, not of {marker.generator} "
-                f"with seed {marker.seed}; take another folder, or remove this one"
+                f"{folder}: holds frames of {there.in_words()}, not of {marker.in_words()}; take another folder, or "
+                "remove this one"
             )
         if there.num_frames > marker.num_frames:
             raise BadInputError(
@@ -69,6 +79,14 @@ def _claim(folder: Path, marker: Marker) -> None:
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInputError(f"{folder}: not empty, and not made by mde-data synth; take another folder")
     write_text(path, records.dumps(marker))
+
+
+def _read_marker(path: Path) -> Marker:
+    """The marker; one without a lens and a kind was written before these could be chosen."""
+    content = records.parse(path.read_bytes(), str(path))
+    if isinstance(content, dict):
+        content = {"lens": records.to_json(LENS), "kind": "all"} | content
+    return records.from_json(Marker, content, str(path))
 
 
 @contextlib.contextmanager
@@ -90,9 +108,9 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the work in order
 
 
-def _write_frames(folder: Path, seed: int, indices: list[int]) -> int:
+def _write_frames(folder: Path, marker: Marker, indices: list[int]) -> int:
     for index in indices:
-        rendered = make_frame(seed, index)
+        rendered = make_frame(marker.seed, index, marker.lens, marker.kind)
         frame_file, depth_file = _files(folder, index)
         depth, frame = io.BytesIO(), io.BytesIO()  # numpy writing to a file itself hides that a disk is full
         np.save(depth, rendered.depth_m)

@@ -1,9 +1,13 @@
 """The frames of the data set: which scene, which split, and which frames are left out."""
 
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 
 from mde_train.data.synth.render import Rendered, render
 from mde_train.data.synth.room import room
+from mde_train.data.synth.scene import LENS, Lens
 from mde_train.data.synth.street import street
 
 STREET_SHARE = 0.6
@@ -17,7 +21,10 @@ def split_of(index: int) -> str:
     return "val" if index % VAL_EVERY == VAL_EVERY - 1 else "train"
 
 
-def make_frame(seed: int, index: int) -> Rendered:
+Kind = Literal["all", "streets", "rooms"]
+
+
+def make_frame(seed: int, index: int, lens: Lens = LENS, kind: Kind = "all") -> Rendered:
     """Frame `index` of the data set with this seed: the same however many are made, and in whichever order.
 
     A scene that shows too little is left out, and the frame's next scene takes its place.
@@ -25,7 +32,9 @@ def make_frame(seed: int, index: int) -> Rendered:
     attempt = 0
     while True:
         rng = np.random.default_rng([seed, index, attempt])
-        rendered = render((street if rng.random() < STREET_SHARE else room)(rng), rng)
+        is_street = rng.random() < STREET_SHARE  # drawn for every kind, so that a kind's frames are those of all
+        scene = (street if kind == "streets" or (kind == "all" and is_street) else room)(rng)
+        rendered = render(replace(scene, camera=replace(scene.camera, lens=lens)), rng)
         if shows_enough(rendered):
             return rendered
         attempt += 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mde_train.data.synth.scene import FAR_M, FOCAL_PX, HEIGHT_PX, WIDTH_PX, Camera, Light, Scene
+from mde_train.data.synth.scene import FAR_M, Camera, Light, Scene
 from mde_train.data.synth.shapes import Shape
 from mde_train.data.synth.texture import TEXTURE_INDEX, Float32, look_up
 
@@ -45,8 +45,9 @@ def render(scene: Scene, rng: np.random.Generator) -> Rendered:
 
 def ray_directions(camera: Camera) -> Float32:
     """(3, H, W): each pixel's ray in world axes, of length 1 along the camera's axis."""
-    right = (np.arange(WIDTH_PX, dtype=np.float32) - (WIDTH_PX - 1) / 2) / np.float32(FOCAL_PX)
-    up = ((HEIGHT_PX - 1) / 2 - np.arange(HEIGHT_PX, dtype=np.float32)) / np.float32(FOCAL_PX)
+    lens = camera.lens
+    right = (np.arange(lens.width_px, dtype=np.float32) - (lens.width_px - 1) / 2) / np.float32(lens.focal_px)
+    up = ((lens.height_px - 1) / 2 - np.arange(lens.height_px, dtype=np.float32)) / np.float32(lens.focal_px)
     rotation = camera.rotation()
     across, upwards, ahead = (rotation[:, axis, None, None] for axis in range(3))
     directions: Float32 = across * right[None, None, :] + upwards * up[None, :, None] + ahead
@@ -82,13 +83,14 @@ def cast_rays(scene: Scene, directions: Float32) -> Seen:
 
 def window(camera: Camera, shape: Shape) -> tuple[slice, slice]:
     """The rows and columns that can show a shape: all of them where it reaches behind the camera."""
+    lens = camera.lens
     at_m = (shape.corners() - np.array(camera.position_m, np.float32)) @ camera.rotation()
     if at_m[:, 2].min() < NEAREST_M:
         is_behind = at_m[:, 2].max() < NEAREST_M
-        return (slice(0, 0), slice(0, 0)) if is_behind else (slice(0, HEIGHT_PX), slice(0, WIDTH_PX))
-    column = at_m[:, 0] / at_m[:, 2] * FOCAL_PX + (WIDTH_PX - 1) / 2
-    row = (HEIGHT_PX - 1) / 2 - at_m[:, 1] / at_m[:, 2] * FOCAL_PX
-    return _slice(row, HEIGHT_PX), _slice(column, WIDTH_PX)
+        return (slice(0, 0), slice(0, 0)) if is_behind else (slice(0, lens.height_px), slice(0, lens.width_px))
+    column = at_m[:, 0] / at_m[:, 2] * lens.focal_px + (lens.width_px - 1) / 2
+    row = (lens.height_px - 1) / 2 - at_m[:, 1] / at_m[:, 2] * lens.focal_px
+    return _slice(row, lens.height_px), _slice(column, lens.width_px)
 
 
 def _largest_wall_share(seen: Seen) -> float:
@@ -113,7 +115,7 @@ def _lit(scene: Scene, seen: Seen, directions: Float32) -> Float32:
     depth_m, normal = seen.depth_m[is_solid], seen.normal[:, is_solid]
     range_m = depth_m * stretch
     facing = np.abs((normal * ray).sum(axis=0)) / stretch
-    footprint_m = depth_m / np.float32(FOCAL_PX) / np.sqrt(np.maximum(facing, 0.05))
+    footprint_m = depth_m / np.float32(scene.camera.lens.focal_px) / np.sqrt(np.maximum(facing, 0.05))
     albedo = _albedo(scene, seen.surface[is_solid], seen.u_m[is_solid], seen.v_m[is_solid], footprint_m)
     sunlit = np.maximum((normal * np.array(light.sun_from, np.float32)[:, None]).sum(axis=0), 0)
     lamp = light.lamp * facing / (1 + (range_m / np.float32(LAMP_HALF_M)) ** 2)

@@ -49,6 +49,18 @@ class Shadow:
 
 
 @dataclass(frozen=True)
+class Lens:
+    """The size of a camera's frames and its focal length, both in px; the principal point is the frame's middle."""
+
+    height_px: int = HEIGHT_PX
+    width_px: int = WIDTH_PX
+    focal_px: float = FOCAL_PX
+
+
+LENS = Lens()
+
+
+@dataclass(frozen=True)
 class Camera:
     """Where the camera is and how it is turned. Angles in radians: yaw to the right, pitch up, roll clockwise."""
 
@@ -56,6 +68,7 @@ class Camera:
     yaw: float
     pitch: float
     roll: float
+    lens: Lens = LENS
 
     def rotation(self) -> npt.NDArray[np.float32]:
         """(3, 3): from the camera's axes (x right, y up, z ahead) to the world's."""
