@@ -8,12 +8,12 @@ import numpy as np
 from mde_runtime.backends import Backend
 from mde_runtime.engines import store
 from mde_runtime.engines.build import DEFAULTS
-from mde_runtime.engines.keys import EngineKey
+from mde_runtime.engines.key import EngineKey
 
-ROWS = {
-    "engine": Backend("stand_ins", "engine", "cuda"),
-    "first": Backend("stand_ins", "first", "cpu"),
-    "second": Backend("stand_ins", "second", "cpu"),
+ROWS = {  # by names that a user can choose
+    "tensorrt": Backend("stand_ins", "engine", "cuda"),
+    "openvino": Backend("stand_ins", "first", "cpu"),
+    "onnxruntime-cpu": Backend("stand_ins", "second", "cpu"),
 }
 
 
@@ -24,7 +24,7 @@ class World:
     device: str = "Orin"
     version: int = 1
     graphs_m: dict[str, float] = dataclasses.field(default_factory=dict)  # SHA-256 to how far its depth is off
-    faults_m: dict[tuple[str, str, int], float] = dataclasses.field(default_factory=dict)  # backend, device, version
+    faults_m: dict[tuple[str, str, int], float] = dataclasses.field(default_factory=dict)  # variant, device, version
 
     def engine_key(self, graph_sha256):
         """Of the engine that this machine takes; the device stands where nothing asks CUDA for it."""

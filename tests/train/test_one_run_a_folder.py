@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mde_runtime.engines.locking import if_free
+from mde_runtime.lock import if_free
 
 SETTINGS = ("batch_size=4", "epochs=2", "evaluate_every_epochs=1", "max_minutes=null")
 MDE_TRAIN = "import torch; torch.set_num_threads(1); from mde_train.cli.train import main; main()"

@@ -11,8 +11,8 @@ from torch import nn
 
 from mde_runtime import files, records
 from mde_runtime.command import say
-from mde_runtime.engines.locking import holder, if_free
 from mde_runtime.errors import BadInputError, MachineError, UsageError
+from mde_runtime.lock import holder, if_free
 from mde_train.checkpoint import check_same_model, load_weights, read_checkpoint, read_training
 from mde_train.data import protocol_of
 from mde_train.data.split import NUM_HELDOUT
