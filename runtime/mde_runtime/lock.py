@@ -69,6 +69,8 @@ def _is_taken_now(handle: int) -> bool | None:
             raise
         return False
     with contextlib.suppress(OSError):  # a full disk takes the lock, but not the words
+        if os.fstat(handle).st_size > MOST_BYTES:  # another file of the user's, under the lock's name
+            return True
         os.ftruncate(handle, 0)
         os.write(handle, f"process {os.getpid()} on {platform.node()}".encode("ascii", "replace"))
     return True
@@ -76,4 +78,4 @@ def _is_taken_now(handle: int) -> bool | None:
 
 def _opened(path: Path) -> int:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)

@@ -83,10 +83,14 @@ def machine_of(stand_ins, bundles):
         def teardown(self):
             self.left.close()
 
-        @rule(name=st.sampled_from(BUNDLES), backend=st.sampled_from(("auto", *stand_ins.ROWS)),
-              precision=st.sampled_from(("auto", *PRECISIONS)))  # fmt: skip
-        def open(self, name, backend, precision):
-            self.check_opening(read_bundle(self.paths[name]), backend, precision)
+        @rule(
+            names=st.permutations(BUNDLES),
+            backend=st.sampled_from(("auto", *stand_ins.ROWS)),
+            precision=st.sampled_from(("auto", *PRECISIONS)),
+        )
+        def open(self, names, backend, precision):
+            for name in names:
+                self.check_opening(read_bundle(self.paths[name]), backend, precision)
 
         @rule(names=st.lists(st.sampled_from(BUNDLES), min_size=2, max_size=3))
         def open_in_several_processes(self, names):
@@ -222,7 +226,7 @@ def test_whatever_happened_before_the_choice_passes_the_bundles_own_golden_frame
     run_state_machine_as_test(
         lambda: machine_of(stand_ins, bundles)(),
         settings=settings(
-            max_examples=25,
+            max_examples=20,
             stateful_step_count=20,
             derandomize=True,
             deadline=None,

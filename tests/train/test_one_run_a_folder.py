@@ -80,3 +80,18 @@ def test_the_processes_of_one_training_do_not_keep_one_another_out(scenes: Path,
     call = [sys.executable, program, *words(scenes, tmp_path / "run"), "--fast-dev-run", "--devices", "2"]
     done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_link_in_the_place_of_the_lock_is_never_followed(scenes: Path, tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "diary").write_text("a secret")
+    (tmp_path / "run" / "run.lock").symlink_to(tmp_path / "diary")
+    assert mde_train(*words(scenes, tmp_path / "run")).exit_code == 3
+    assert (tmp_path / "diary").read_text() == "a secret"
+
+
+def test_a_file_under_the_locks_name_that_is_none_keeps_its_content(tmp_path: Path):
+    (tmp_path / "run.lock").write_text("chapter one. " * 100)
+    with if_free(tmp_path / "run.lock") as is_ours:
+        assert is_ours
+    assert (tmp_path / "run.lock").read_text() == "chapter one. " * 100

@@ -133,7 +133,7 @@ def _restored(data_root: Path, run: Path, settings: Sequence[str]) -> tuple[Trai
     """An interrupted run where it stopped, with its new length; see `go_on`."""
     if (run / TRIAL).exists():
         raise UsageError(f"{run}: holds a trial, which has nothing to go on with; start with --recipe NAME")
-    recipe = records.loads(Recipe, (run / RECIPE_FILE).read_bytes(), f"{run / RECIPE_FILE}")
+    recipe = records.loads(Recipe, files.read_small(run / RECIPE_FILE), f"{run / RECIPE_FILE}")
     recipe = with_length(recipe, settings)
     data = load_data(data_root, recipe)
     checkpoint = read_checkpoint(run / LAST)
