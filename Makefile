@@ -4,12 +4,13 @@
 PYTHON ?= python3
 ROOMS := .:runtime:train:export:bench
 
-.PHONY: help demo test gpu-check setup
+.PHONY: help demo test fuzz gpu-check setup
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo        scenes, training, export, prediction, bench, report: the whole chain on this machine"
 	@echo "make test        lint, types, import contract, tests; ARGS='-k contract' goes to pytest"
+	@echo "make fuzz        mutants of sound files for every reader; MINUTES=10, SEED=0, ONLY=bundle"
 	@echo "make gpu-check   the tests and the bench that need an NVIDIA GPU; ONLY=tests|bench|bundle|train|robustness for a"
 	@echo "                 part, PLAN=1 for what it would do, REHEARSE=1 for the same path on a CPU; see lab/README.md"
 	@echo "make setup       .venv alone"
@@ -22,6 +23,10 @@ demo: setup
 
 test: setup
 	@.venv/bin/python scripts/check.py $(ARGS)
+
+fuzz: setup
+	@PYTHONPATH=$(ROOMS) .venv/bin/python -m lab.fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(ONLY),--only $(ONLY))
 
 # Runs on what the machine has (a Jetson's TensorRT belongs to its system Python), so it sets nothing up.
 gpu-check:

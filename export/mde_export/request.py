@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from mde_export.choices import Accumulation, EngineChoice, GoldenFrames
-from mde_runtime import records
+from mde_runtime import files, records
 from mde_runtime.bundle import SUFFIX
 from mde_runtime.contract import ColourOrder, Contract, Distance, Interpolation, Kind, Resize
 from mde_runtime.errors import BadInputError, UsageError
@@ -133,7 +133,7 @@ def _assembled(described: Described, source_size: Size, network_size: Size) -> C
 
 def _read(file: Path) -> Contract:
     try:
-        return Contract.loads(file.read_bytes())
+        return Contract.loads(files.read_small(file))
     except OSError as error:
         raise BadInputError(f"{file}: {error.strerror}; name a contract.json (docs/formats.md)") from error
 

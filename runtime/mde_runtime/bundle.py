@@ -6,6 +6,7 @@ Format: docs/formats.md.
 """
 
 import io
+import struct
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
@@ -31,7 +32,10 @@ GOLDEN_ARRAYS = ("frames", "depth_m")
 # A graph's 2 GiB are protobuf's own limit.
 MAX_BYTES = {MANIFEST: 1 << 20, GOLDEN: 1 << 29, "certificates": 1 << 20, "graphs": 1 << 31}
 # What zipfile raises for a damaged or foreign file; RuntimeError, NotImplementedError: encrypted, of a later version.
-DAMAGED_ZIP = (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError, OverflowError, RuntimeError)
+DAMAGED_ZIP = (
+    *(zipfile.BadZipFile, ValueError, LookupError, OSError, EOFError, OverflowError, RuntimeError),
+    struct.error,  # of an extra field that is cut off
+)
 # numpy parses an array's header as Python.
 DAMAGED_ARRAYS = (*DAMAGED_ZIP, MemoryError, SyntaxError, TokenError, TypeError)
 # The earliest date that zip can say: a bundle has no build time, so equal input gives equal bytes.

@@ -1,7 +1,6 @@
 """Depth in metres from a camera's frame, in one line: the backend is chosen and verified when the bundle is opened."""
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from mde_runtime.colour_orders import convert
 from mde_runtime.contract import Contract
 from mde_runtime.cuda.device_arrays import pointer_of
 from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.forks import Home, Turn
 from mde_runtime.pipeline import overlapped
 from mde_runtime.prefetch import Ahead, reading_ahead
 
@@ -53,14 +53,16 @@ class Detail:
 class DepthEstimator:
     """A bundle, opened on the best verified backend of this machine.
 
-    Threads that share one take turns. For more frames a second open one a thread, as many as the memory holds.
+    Threads that share one take turns. For more frames a second open one a thread, as many as the memory holds. A
+    process that is forked afterwards has to open its own: UsageError.
     """
 
     def __init__(self, session: Session, contract: Contract, choice: Choice):
         self.contract, self.choice = contract, choice
         self._session: Session | None = session
         self._on_device = session if isinstance(session, DeviceSession) and session.max_batch == 1 else None
-        self._turn = threading.RLock()  # R: a stream that the garbage collector ends may be this thread's own
+        self._home = Home()
+        self._turn = Turn(self._home)
         self._is_streaming = False  # in the session's lanes, which nothing else may use meanwhile
         self._shape = (contract.source.height_px, contract.source.width_px, 3)
         self._converted = np.empty(self._shape, np.uint8)
@@ -179,7 +181,12 @@ class DepthEstimator:
             self._on_device.run_on(stream, pointers)
 
     def close(self) -> None:
-        """Give back the device's memory, once the call that another thread makes is done. Closing twice is harmless."""
+        """Give back the device's memory, once the call that another thread makes is done. Closing twice is harmless.
+
+        In a forked process nothing happens: the session is the other one's.
+        """
+        if self._home.is_elsewhere:
+            return
         with self._turn:
             session, self._session, self._on_device = self._session, None, None
             if session is not None:
@@ -211,7 +218,7 @@ class DepthEstimator:
             lanes = session.lanes() if isinstance(session, PipelinedSession) else ()
             self._is_streaming = bool(lanes)
         try:
-            yield [_LaneInTurn(lane, self._turn, self._opened) for lane in lanes]
+            yield [_LaneInTurn(lane, self._turn, self._home, self._opened) for lane in lanes]
         finally:
             if lanes:
                 self._is_streaming = False
@@ -234,8 +241,8 @@ class DepthEstimator:
 class _LaneInTurn:
     """A lane whose every step waits for its turn, and is refused once the estimator is closed."""
 
-    def __init__(self, lane: Lane, turn: threading.RLock, opened: Callable[[], object]):
-        self._lane, self._turn, self._opened = lane, turn, opened
+    def __init__(self, lane: Lane, turn: Turn, home: Home, opened: Callable[[], object]):
+        self._lane, self._turn, self._home, self._opened = lane, turn, home, opened
 
     def start(self, feeds: Mapping[str, npt.NDArray[Any]]) -> None:
         with self._turn:
@@ -248,6 +255,8 @@ class _LaneInTurn:
             return self._lane.finish()
 
     def drop(self) -> None:
+        if self._home.is_elsewhere:  # a stream that a forked process lets go
+            return
         with self._turn:
             self._lane.drop()
 

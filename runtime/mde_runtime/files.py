@@ -20,6 +20,7 @@ from mde_runtime.errors import BadInputError
 
 STDOUT, STDERR = 1, 2
 MAX_PART_BYTES = 64  # of a draft's name: a file's has at most 255, on some systems 143
+MAX_SMALL_BYTES = 1 << 28  # of a list of frames: millions of lines
 KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a FIFO"),
@@ -73,6 +74,19 @@ def check_regular(path: Path) -> None:
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         raise BadInputError(f"{path}: is {kind_of(mode)}, which is not read; name a file")
+
+
+def read_small(path: Path) -> bytes:
+    """The content of a file that is small by nature: a record, a list, limits.
+
+    Raises BadInputError for one of more than `MAX_SMALL_BYTES` and what is no file, OSError as `check_regular`.
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        content = file.read(MAX_SMALL_BYTES + 1)
+    if len(content) > MAX_SMALL_BYTES:
+        raise BadInputError(f"{path}: has more than {MAX_SMALL_BYTES} bytes, so it is another file than belongs here")
+    return content
 
 
 def kind_of(mode: int) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from mde_runtime.forks import Home
+
 Item = TypeVar("Item")
 
 
@@ -20,13 +22,14 @@ class _End:
 class Ahead(Generic[Item]):
     """The items in order. What the iterable raised is raised after the last of them."""
 
-    def __init__(self, waiting: "queue.Queue[Item | _End]"):
-        self._waiting = waiting
+    def __init__(self, waiting: "queue.Queue[Item | _End]", home: Home):
+        self._waiting, self._home = waiting, home
         self._next: list[Item | _End] = []  # taken from the queue by a look at it, one at most
 
     @property
     def is_ready(self) -> bool:
         """Whether an item is there already, so that taking it waits for nothing."""
+        self._home.check()
         if not self._next:
             with contextlib.suppress(queue.Empty):
                 self._next.append(self._waiting.get_nowait())
@@ -36,6 +39,7 @@ class Ahead(Generic[Item]):
         return self
 
     def __next__(self) -> Item:
+        self._home.check()  # nobody reads in a forked process
         item = self._next.pop() if self._next else self._waiting.get()
         if not isinstance(item, _End):
             return item
@@ -52,6 +56,7 @@ def reading_ahead(items: Iterable[Item], num_ahead: int, *, drops: bool = False)
     """
     waiting: queue.Queue[Item | _End] = queue.Queue(num_ahead)
     is_over = threading.Event()
+    home = Home()
 
     def read() -> None:
         end = _End(None)
@@ -70,9 +75,10 @@ def reading_ahead(items: Iterable[Item], num_ahead: int, *, drops: bool = False)
     reader = threading.Thread(target=read, name="reading ahead", daemon=True)
     reader.start()
     try:
-        yield Ahead(waiting)
+        yield Ahead(waiting, home)
     finally:
-        is_over.set()
-        with contextlib.suppress(queue.Empty):  # make room, so that a reader that waits for it sees that it is over
-            while True:
-                waiting.get_nowait()
+        if not home.is_elsewhere:  # else the reader may have held the queue's lock when it was lost
+            is_over.set()
+            with contextlib.suppress(queue.Empty):  # make room, so that a reader that waits for it sees that it is over
+                while True:
+                    waiting.get_nowait()

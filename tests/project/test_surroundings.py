@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,37 @@ click.Group.invoke = work
         number
     ]
     assert (call.returncode, call.stderr) == (expected[0], f"{command}: {expected[1]}\n" if expected[1] else "")
+
+
+LITTLE_MEMORY = """
+import resource
+from pathlib import Path
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + (256 << 20), resource.RLIM_INFINITY))
+"""
+MEMORY = "memory is full; close other programs"
+# What a command asks for, once it has little memory left, that nothing can give; and what it then says
+MORE_THAN_THERE_IS = {
+    "an array": ("bytearray(1 << 30)", MEMORY),
+    "an array of numpy's": ("import numpy; numpy.ones(1 << 28)", MEMORY),
+    "a thread": ("import threading; threading.stack_size(1 << 30); threading.Thread(target=print).start()", MEMORY),
+    "a file": ("resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3)); import os; os.pipe()", "too many files are open"),
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not say how much memory is taken")
+def test_a_command_that_asks_for_more_than_there_is_says_so_in_one_line(command, command_module):
+    calls = {}
+    for name, (ask, words) in MORE_THAN_THERE_IS.items():
+        text = f"import click\ndef work(*_):{textwrap.indent(LITTLE_MEMORY + ask, '    ')}\n"
+        text += "click.Command.invoke = click.Group.invoke = work\n"
+        arguments = (command_module, command, *arguments_of(command))
+        calls[name] = Call(arguments, (None, None, None), text, {}), words
+    for name, (call, words) in calls.items():
+        code, said = call.ended()
+        assert (name, code) == (name, 4), said
+        assert said.startswith(f"{command}: {words}"), (name, said)
+        assert said.count("\n") == 1, said
 
 
 def arguments_of(command: str) -> list[str]:

@@ -267,3 +267,22 @@ def test_what_passes_through_is_known_beforehand(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     kinds = {name: files.is_stream(tmp_path / name) for name in ("file", "fifo", "missing")}
     assert kinds == {"file": False, "fifo": True, "missing": False}
+
+
+def test_a_small_file_is_read_whole(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"{}")
+    assert files.read_small(tmp_path / "a.json") == b"{}"
+
+
+def test_a_file_too_large_to_be_a_record_is_refused_and_not_read(tmp_path):
+    with (tmp_path / "a.json").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(BadInputError, match=r"a\.json: has more than \d+ bytes"):
+        files.read_small(tmp_path / "a.json")
+
+
+def test_a_fifo_and_a_device_are_no_small_files(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    for path in (tmp_path / "a.json", Path("/dev/zero")):
+        with pytest.raises(BadInputError, match="which is not read; name a file"):
+            files.read_small(path)

@@ -60,9 +60,8 @@ def finished(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_leaves_checkpoints_curves_pictures_and_its_recipe(finished: Path):
-    assert {"best.ckpt", "weights.ckpt", "last.ckpt", "curves.csv", "tensorboard", "pictures", "recipe.json"} == names(
-        finished
-    )
+    checkpoints, curves = {"best.ckpt", "weights.ckpt", "last.ckpt"}, {"curves.csv", "tensorboard", "pictures"}
+    assert checkpoints | curves | {"recipe.json", "run.lock"} == names(finished)
     assert names(finished / "pictures") == {"000005.png", "000010.png"}
     assert sorted(losses(finished)) == list(range(1, 13))
     assert sorted(losses(finished, "val_rmse_m")) == [6, 12]

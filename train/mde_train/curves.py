@@ -19,7 +19,7 @@ class Curves:
         from torch.utils.tensorboard import SummaryWriter
 
         self._csv = run / "curves.csv"
-        kept = self._csv.read_text(errors="replace") if self._csv.exists() and first_step else ""
+        kept = files.read_small(self._csv).decode(errors="replace") if self._csv.exists() and first_step else ""
         rows = [row[0] for row in ROW.finditer(kept) if int(row[1]) <= first_step]
         files.write_text(self._csv, "".join([HEADER, "\n", *rows]))
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=first_step)

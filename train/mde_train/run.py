@@ -1,7 +1,8 @@
 """A training run from its recipe to its checkpoints."""
 
+import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import nn
 from mde_runtime import files, records
 from mde_runtime.command import say
 from mde_runtime.errors import BadInputError, MachineError, UsageError
+from mde_runtime.lock import holder, if_free
 from mde_train.checkpoint import check_same_model, load_weights, read_checkpoint, read_training
 from mde_train.data import protocol_of
 from mde_train.data.split import NUM_HELDOUT
@@ -24,6 +26,7 @@ from mde_train.training import Training
 from mde_train.training_data import Data, TrainingFrames, load_data
 
 RECIPE_FILE = "recipe.json"
+LOCK = "run.lock"  # held by whoever trains there; it stays, and says nothing once nobody holds it
 TRIAL = "trial"  # an empty file beside what a trial left: the next run replaces that
 
 
@@ -43,11 +46,11 @@ def begin(
     `mde_train.models.parts.encoder_weights` takes them.
     is_trial: two steps, one evaluation and all the files, to see that everything is in place. The next run may have the
     same `run`.
-    Raises UsageError when `run` holds a run already or random weights would stay frozen, KeyboardInterrupt after a
-    Ctrl-C.
+    Raises UsageError when `run` holds a run already, another process trains there or random weights would stay frozen,
+    KeyboardInterrupt after a Ctrl-C.
     """
-    if not (run / TRIAL).exists() and (run / LAST).exists():
-        raise UsageError(f"{run}: holds a run already; go on with it by --resume, or give another --out")
+    _check_free(run)  # before the data are read, which takes longer
+    _check_new(run)
     if weights != "none" and "weights" in recipe.model_options:
         raise UsageError("weights are given by --weights and by --set model_options.weights; give one of them")
     recipe = with_protocol(recipe, protocol_of(data_root))
@@ -64,6 +67,59 @@ def begin(
         recipe = replace(recipe, epochs=1, evaluate_every_epochs=1, picture_every_steps=1)
     data = load_data(data_root, recipe, most=2 * recipe.batch_size if is_trial else None)
     training = _training(recipe, network, data)
+    with _alone_in(run):
+        _check_new(run)
+        if is_first_process():
+            _begin_folder(run, recipe, is_trial=is_trial)
+        return _fit(training, data, run, machines)
+
+
+def go_on(data_root: Path, run: Path, *, settings: Sequence[str] = (), machines: Machines = ONE) -> "Finished":
+    """Go on with an interrupted run, by the recipe that it was begun with; else as `begin`.
+
+    settings: what makes it longer or shorter from here on, see `mde_train.recipe.with_length`.
+    Raises UsageError when `run` holds none, has passed its new end or another process trains there, BadInputError when
+    the data are not those that it was begun with.
+    """
+    _check_free(run)
+    if not (run / LAST).exists():
+        raise UsageError(f"{run}: holds no {LAST} to resume from; start with --recipe NAME")
+    with _alone_in(run):
+        training, data = _restored(data_root, run, settings)
+        return _fit(training, data, run, machines)
+
+
+def _check_new(run: Path) -> None:
+    if not (run / TRIAL).exists() and (run / LAST).exists():
+        raise UsageError(f"{run}: holds a run already; go on with it by --resume, or give another --out")
+
+
+def _check_free(run: Path) -> None:
+    if (run / LOCK).exists():
+        with _alone_in(run):
+            pass
+
+
+@contextlib.contextmanager
+def _alone_in(run: Path) -> Iterator[None]:
+    """Keep every other training out of a run's folder. The first of several processes does it for all of them.
+
+    Raises UsageError where another training is there.
+    """
+    if not is_first_process():
+        yield
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    with if_free(run / LOCK) as is_ours:
+        if is_ours is None:
+            say(f"{run}: this file system has no locks, so nothing keeps a second training out")
+        elif not is_ours:
+            raise UsageError(f"{run}: {holder(run / LOCK)} trains there; wait until it ends, or give another --out")
+        yield
+
+
+def _begin_folder(run: Path, recipe: Recipe, *, is_trial: bool) -> None:
+    """Clear away a trial, and write what stands before the first step."""
     if (run / TRIAL).exists():
         shutil.rmtree(run / "pictures", ignore_errors=True)
         for name in (LAST, BEST, TRIAL):  # the mark last: whoever is killed here can begin again
@@ -71,21 +127,13 @@ def begin(
     if is_trial:
         files.write_text(run / TRIAL, "")
     files.write_text(run / RECIPE_FILE, records.dumps(recipe))
-    return _fit(training, data, run, machines)
 
 
-def go_on(data_root: Path, run: Path, *, settings: Sequence[str] = (), machines: Machines = ONE) -> "Finished":
-    """Go on with an interrupted run, by the recipe that it was begun with; else as `begin`.
-
-    settings: what makes it longer or shorter from here on, see `mde_train.recipe.with_length`.
-    Raises UsageError when `run` holds none or has passed its new end, BadInputError when the data are not those that it
-    was begun with.
-    """
-    if not (run / LAST).exists():
-        raise UsageError(f"{run}: holds no {LAST} to resume from; start with --recipe NAME")
+def _restored(data_root: Path, run: Path, settings: Sequence[str]) -> tuple[Training, Data]:
+    """An interrupted run where it stopped, with its new length; see `go_on`."""
     if (run / TRIAL).exists():
         raise UsageError(f"{run}: holds a trial, which has nothing to go on with; start with --recipe NAME")
-    recipe = records.loads(Recipe, (run / RECIPE_FILE).read_bytes(), f"{run / RECIPE_FILE}")
+    recipe = records.loads(Recipe, files.read_small(run / RECIPE_FILE), f"{run / RECIPE_FILE}")
     recipe = with_length(recipe, settings)
     data = load_data(data_root, recipe)
     checkpoint = read_checkpoint(run / LAST)
@@ -101,8 +149,9 @@ def go_on(data_root: Path, run: Path, *, settings: Sequence[str] = (), machines:
             raise UsageError(
                 f"{run}: ended by its patience, which cannot be changed; start anew with --set patience=null"
             )
-        files.write_text(run / RECIPE_FILE, records.dumps(recipe))
-    return _fit(training, data, run, machines)
+        if is_first_process():
+            files.write_text(run / RECIPE_FILE, records.dumps(recipe))
+    return training, data
 
 
 def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:

@@ -16,7 +16,8 @@ from typing import Any
 
 from mde_bench.result.result import Result, Row
 from mde_bench.result.verdict import headline
-from mde_runtime.errors import BadInputError, MachineError
+from mde_runtime import files, numbers
+from mde_runtime.errors import BadInputError, MachineError, reason_of
 
 Value = Callable[[Row], float | None]
 
@@ -143,6 +144,8 @@ def _limit(path: Path, pattern: str, figure: str, value: object) -> Limit:
         raise BadInputError(f"{path}: {pattern}: no figure {figure!r}; there are {_known()}")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise BadInputError(f"{path}: {pattern}: {figure} is a number, not {value!r}; write it without quotes")
+    if not abs(value) <= numbers.MOST_REAL:
+        raise BadInputError(f"{path}: {pattern}: {figure} is no finite number, so it limits nothing; correct it")
     return Limit(pattern, figure, float(value))
 
 
@@ -159,9 +162,9 @@ def _toml(path: Path) -> dict[str, Any]:  # Any: whatever the file holds; `read_
         except ImportError as error:
             raise MachineError("a gate needs tomli on Python 3.10; pip install 'mde-toolchain[bench]'") from error
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text())
+        content: dict[str, Any] = tomllib.loads(files.read_small(path).decode())
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; write limits in TOML (docs/method.md)") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path}: not TOML ({error}); mend that line") from error
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of thousands of digits, nested
+        raise BadInputError(f"{path}: not TOML ({reason_of(error)}); mend that line") from error
     return content

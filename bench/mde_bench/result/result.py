@@ -110,7 +110,7 @@ def save(result: Result, target: Path) -> None:
 def read_result(path: Path) -> Result:
     """Read a result. Raises BadInputError when it is not one, or of another schema."""
     try:
-        text = path.read_bytes()
+        text = files.read_small(path)
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; make one: mde-bench run BUNDLE --data DIR --json {path}") from error
     content = records.parse(text, str(path))

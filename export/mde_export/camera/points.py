@@ -22,6 +22,7 @@ from mde_export.steps import Step
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.evenly_spaced import evenly_spaced
+from mde_runtime.files import check_regular
 from mde_runtime.picture_placement import frame_of, placement_of
 from mde_runtime.sources.pictures import read_picture
 
@@ -72,6 +73,7 @@ def _of_csv(path: Path, contract: Contract) -> Iterator[Points]:
     """image: a path from the file's folder; x, y: px from the picture's upper left; metres: as the contract's depth."""
     by_image: dict[str, list[tuple[float, float, float]]] = {}
     try:
+        check_regular(path)
         with path.open(newline="", encoding="utf-8-sig") as file:  # Excel begins its UTF-8 with a byte order mark
             for image, point in _rows(file, path):
                 by_image.setdefault(image, []).append(point)

@@ -20,6 +20,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
 
     Source of the attack: CVE-2026-27489 and CVE-2026-34447, external data whose location leaves the folder.
     """
+    check_regular(path)
     if path.stat().st_size > MAX_BYTES:
         raise BadInputError(
             f"{path}: {path.stat().st_size} bytes are more than an ONNX file can have ({MAX_BYTES}); {TOO_LARGE}"

@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 from mde_runtime.errors import BadInputError
+from mde_runtime.files import check_regular
 
 MARK = b"mde_checkpoint"  # the key that a checkpoint of ours begins with; pickle writes keys as they are
 OLD_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # of torch.save before torch 1.6, a plain pickle
@@ -29,6 +30,7 @@ def refuse_other_files(path: Path) -> None:
 def _kind_of(path: Path) -> str | None:
     """A key of REMEDIES; None: a checkpoint of ours, damaged, or another thing altogether."""
     try:
+        check_regular(path)
         with path.open("rb") as file:
             if file.read(len(OLD_START)) == OLD_START:
                 return None if MARK in file.read(MAX_BYTES) else "weights without a network"

@@ -5,6 +5,8 @@ import functools
 import glob
 import os
 import re
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +33,11 @@ NOT_READ = (".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".cr2", ".cr3", "
 RESULTS = tuple(row.suffix for row in SINKS.values() if row.suffix and row.suffix.endswith(SUFFIXES))
 # Pillow goes by content, and would hand what is PostScript inside a .jpg to Ghostscript.
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")
+# Pillow's words for a damaged file: no such picture, cut off, a TIFF's odd types, a PNG's short chunks, zlib's own
+DAMAGED_PICTURE = (
+    *(OSError, EOFError, SyntaxError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
 UPRIGHT_BY = {  # EXIF's orientation, and what undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -167,7 +174,7 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
             return np.asarray(_upright(image).convert("RGB"))
     except MemoryError as error:
         raise BadInputError(f"{path}: does not fit into this machine's memory; make it smaller") from error
-    except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:  # a TIFF's odd types
+    except DAMAGED_PICTURE as error:
         raise BadInputError(
             f"{path}: not a picture that can be read ({error}); copy it again, or save it anew"
         ) from error

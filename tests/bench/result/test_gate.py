@@ -83,6 +83,11 @@ def test_limits_of_another_protocol_are_a_breach(result, gate):
         ("p50_ms = 3", "outside a table"),
         ("", "holds no limit"),
         ("[a", "not TOML"),
+        (f"a = {'9' * 5000}", "not TOML"),
+        (f"a = {'[' * 5000}", "not TOML"),
+        ("['*']\np50_ms = inf", "p50_ms is no finite number"),
+        ("['*']\np50_ms = nan", "p50_ms is no finite number"),
+        (f"['*']\np50_ms = {'9' * 400}", "p50_ms is no finite number"),
         ("protocol = 3", "protocol is a name"),
     ],
 )

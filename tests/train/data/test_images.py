@@ -1,5 +1,6 @@
 """Frames and depth maps as files: what is read, and what is refused by name in one line."""
 
+import contextlib
 import os
 import struct
 import zlib
@@ -46,6 +47,7 @@ HEADERS = {
     "a key of bytes": b"{'descr': '<f4', 'fortran_order': False, b'shape': (1, 2)}",
     "a key that cannot be hashed": b"{{}: 1}",
     "a truth value for a side": b"{'descr': '<f4', 'fortran_order': False, 'shape': (True, 2)}",
+    "a type of no fields": b"{'descr': (), 'fortran_order': False, 'shape': (1, 2)}",
     "no Python": b"{'descr': '<f4'\n\n, 'shape'",
     "nothing": b" " * 60,
 }
@@ -59,3 +61,15 @@ def test_a_damaged_header_is_one_line_that_names_the_file(tmp_path, what):
     with pytest.raises(BadInputError, match=r"d\.npy: not a readable \.npy file") as problem:
         read_depth_npy(tmp_path / "d.npy")
     assert "\n" not in str(problem.value)
+
+
+@pytest.mark.parametrize("reads", [read_levels, read_frame])
+@pytest.mark.parametrize("kind", [b"IHDR", b"pHYs", b"gAMA", b"tRNS", b"iCCP", b"acTL", b"eXIf"])
+@pytest.mark.parametrize("content", [b"", b"\0", b"\xff" * 3])
+def test_a_chunk_of_a_picture_that_is_too_short_ends_in_no_exception_but_ours(tmp_path, reads, kind, content):
+    whole = grey_png(8, b"\x01\xff")
+    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    for place in (8, 33, len(whole) - 12):  # before every chunk, before the values, and after them
+        (tmp_path / "a.png").write_bytes(whole[:place] + chunk + whole[place:])
+        with contextlib.suppress(BadInputError):
+            assert reads(tmp_path / "a.png") is not None

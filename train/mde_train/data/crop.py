@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mde_runtime import records
+from mde_runtime import files, records
 from mde_runtime.contract import MAX_SIDE_PX
 from mde_runtime.errors import BadInputError
 from mde_train.data.samples import FrameSet, Sample
@@ -49,7 +49,7 @@ class Crop:
 def crop_of(root: Path) -> Crop | None:
     """The data set's crop, or None: its frames are taken as they are."""
     path = root / CROP_FILE
-    return records.loads(Crop, path.read_bytes(), str(path)) if root.is_dir() and path.exists() else None
+    return records.loads(Crop, files.read_small(path), str(path)) if root.is_dir() and path.exists() else None
 
 
 def advice(root: Path, sizes: Iterable[tuple[int, ...]]) -> str:

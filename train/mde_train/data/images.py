@@ -1,5 +1,6 @@
 """Read one frame or one depth map from a file, checked before memory is taken for it."""
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
@@ -11,11 +12,14 @@ from PIL import Image
 from mde_runtime.contract import MAX_SIDE_PX
 from mde_runtime.errors import BadInputError, reason_of
 from mde_runtime.files import check_regular
-from mde_runtime.sources.pictures import read_picture
+from mde_runtime.sources.pictures import DAMAGED_PICTURE, read_picture
 
 FEWER_BITS = ("L;2", "L;4")  # Pillow's names of what it decodes
 # numpy parses a header as Python, and has an error for every way that it can be damaged
-DAMAGED_HEADER = (OSError, ValueError, EOFError, SyntaxError, OverflowError, TokenError, TypeError, RecursionError)
+DAMAGED_HEADER = (
+    *(OSError, EOFError, SyntaxError, TypeError, ValueError, LookupError, ArithmeticError, TokenError, RecursionError),
+    struct.error,
+)
 BITS_OF_MODE = {"L": 8, "I;16": 16, "I;16B": 16, "I": 16}  # Pillow's names; its older versions widen 16 bits to "I"
 
 
@@ -69,7 +73,9 @@ def read_levels(path: Path) -> Levels:
             return Levels(np.asarray(image).astype(np.uint16), BITS_OF_MODE[image.mode])
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file; copy the data set anew") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except MemoryError as error:
+        raise BadInputError(f"{path}: does not fit into this machine's memory; make it smaller") from error
+    except DAMAGED_PICTURE as error:
         raise BadInputError(f"{path}: not a picture that can be read ({reason_of(error)}); copy it anew") from error
 
 

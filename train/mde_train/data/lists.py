@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from mde_runtime import files
 from mde_runtime.errors import BadInputError
 from mde_runtime.numbers import shown
 
@@ -12,10 +13,10 @@ MOST_BYTES = 255  # of a name, on every file system in use
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Every line that is not empty, with its number from 1. Raises BadInputError when there is none, or no text."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()  # some editors begin UTF-8 with a byte order mark
+        text = files.read_small(path).decode("utf-8-sig")  # some editors begin UTF-8 with a byte order mark
     except UnicodeDecodeError as error:
         raise BadInputError(f"{path}: not a text file; copy it anew") from error
-    found = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+    found = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if not found:
         raise BadInputError(f"{path}: lists no frame; copy it anew")
     yield from found

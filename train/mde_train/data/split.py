@@ -12,7 +12,7 @@ import numpy as np
 
 from mde_runtime import records
 from mde_runtime.errors import BadInputError, UsageError
-from mde_runtime.files import write_text
+from mde_runtime.files import read_small, write_text
 from mde_train.data.layouts import layout_of
 from mde_train.data.samples import FrameSet, Skipped
 
@@ -68,7 +68,7 @@ class Split:
 def own_split(root: Path) -> Split | None:
     """The data set's own split, or None: its layout brings a validation split, or it has none."""
     path = root / SPLIT_FILE
-    return records.loads(Split, path.read_bytes(), str(path)) if root.is_dir() and path.exists() else None
+    return records.loads(Split, read_small(path), str(path)) if root.is_dir() and path.exists() else None
 
 
 def hold_out(root: Path, val_share: float, num_blocks: int | None = None, gap_frames: int | None = None) -> Split:

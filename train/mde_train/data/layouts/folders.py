@@ -15,6 +15,7 @@ import numpy as np
 
 from mde_runtime import records
 from mde_runtime.errors import BadInputError
+from mde_runtime.files import read_small
 from mde_train.data.images import check_same_size, read_depth_npy, read_frame, read_levels
 from mde_train.data.lists import inside
 from mde_train.data.paired_files import by_name, check_paired, in_order
@@ -77,7 +78,7 @@ def open_declared(root: Path, declared: Declaration, split: str) -> FrameSet:
 
 def _declaration(root: Path) -> Declaration:
     path = root / DECLARATION
-    return records.loads(Declaration, path.read_bytes(), str(path))
+    return records.loads(Declaration, read_small(path), str(path))
 
 
 def _folders(root: Path, declared: Declaration) -> tuple[Path, Path]:

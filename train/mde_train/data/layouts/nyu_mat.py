@@ -6,7 +6,10 @@ its holes painted in, and paint is no measurement.)
 """
 
 import contextlib
-import zlib
+import importlib.util
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,15 +18,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mde_runtime.contract import MAX_SIDE_PX
-from mde_runtime.errors import BadInputError, MachineError, reason_of
+from mde_runtime.errors import BadInputError, MachineError, one_line, reason_of
+from mde_runtime.files import check_regular
 from mde_train.data.samples import FrameSet, Sample, Source, sample_of
 
 if TYPE_CHECKING:
     import h5py
 
 FRAMES_FILE, SPLITS_FILE = "nyu_depth_v2_labeled.mat", "splits.mat"
-# scipy has an error for every way that a file can be cut off; RuntimeError: what it has not implemented, and recursion
-DAMAGED_MAT = (zlib.error, OSError, LookupError, ValueError, TypeError, ArithmeticError, AttributeError, RuntimeError)
+# An array of a MATLAB file as JSON, whatever type of number it was kept in; packages come from where ours do.
+READ_ARRAY = """
+import sys
+sys.path[:] = sys.argv[3:]
+import json
+from scipy.io.matlab import loadmat
+array = loadmat(sys.argv[1], variable_names=[sys.argv[2]])[sys.argv[2]]
+print(json.dumps(array.ravel().tolist() if getattr(array, "dtype", None) and array.dtype.kind in "iuf" else []))
+"""
 INDICES = {"train": "trainNdxs", "test": "testNdxs"}  # in splits.mat, counted from 1
 
 
@@ -98,15 +109,7 @@ def _check_own(path: Path, file: "h5py.File", name: str) -> None:
 
 
 def _numbers(path: Path, key: str, num_frames: int) -> list[int]:
-    try:
-        from scipy.io.matlab import MatReadError, loadmat
-    except ImportError as error:
-        raise MachineError(f"{path}: needs scipy; install the `train` extra") from error
-    try:
-        listed: object = loadmat(path, variable_names=[key])[key]
-    except (MatReadError, *DAMAGED_MAT) as error:
-        raise BadInputError(f"{path}: holds no {key} ({reason_of(error)}); copy it anew") from error
-    numbers = _whole_numbers(listed)
+    numbers = _whole_numbers(_listed(path, key))
     if not numbers or min(numbers) < 1 or max(numbers) > num_frames or len(set(numbers)) < len(numbers):
         raise BadInputError(
             f"{path}: {key} does not number the {num_frames} frames of {FRAMES_FILE} from 1, each once; copy it anew"
@@ -114,9 +117,20 @@ def _numbers(path: Path, key: str, num_frames: int) -> list[int]:
     return numbers
 
 
-def _whole_numbers(listed: object) -> list[int]:
-    """An array's values, in whatever type MATLAB kept them; none where they are no whole numbers."""
-    if not isinstance(listed, np.ndarray) or listed.dtype.kind not in "iuf":
-        return []
-    values = listed.ravel()
-    return [int(value) for value in values] if np.isfinite(values).all() and np.all(values == np.floor(values)) else []
+def _listed(path: Path, key: str) -> list[float]:
+    """An array's values; none where they are no numbers. Read in a process of its own: scipy crashes on some files."""
+    if importlib.util.find_spec("scipy") is None:
+        raise MachineError(f"{path}: needs scipy; install the `train` extra")
+    check_regular(path)
+    arguments = (str(path), key, *filter(None, sys.path))
+    done = subprocess.run([sys.executable, "-I", "-c", READ_ARRAY, *arguments], capture_output=True, check=False)
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise BadInputError(f"{path}: holds no {key} that can be read ({one_line(last)[:200]}); copy it anew")
+    values: list[float] = json.loads(done.stdout)
+    return values
+
+
+def _whole_numbers(values: list[float]) -> list[int]:
+    """The values as what they are; none where some are no whole numbers."""
+    return [int(value) for value in values] if all(float(value).is_integer() for value in values) else []

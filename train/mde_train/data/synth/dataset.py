@@ -15,7 +15,7 @@ from PIL import Image
 
 from mde_runtime import records
 from mde_runtime.errors import BadInputError, UsageError
-from mde_runtime.files import write_bytes, write_text
+from mde_runtime.files import read_small, write_bytes, write_text
 from mde_runtime.progress import progress
 from mde_train.data.synth.frames import Kind, make_frame, split_of
 from mde_train.data.synth.scene import LENS, Lens
@@ -83,7 +83,7 @@ def _claim(folder: Path, marker: Marker) -> None:
 
 def _read_marker(path: Path) -> Marker:
     """The marker; one without a lens and a kind was written before these could be chosen."""
-    content = records.parse(path.read_bytes(), str(path))
+    content = records.parse(read_small(path), str(path))
     if isinstance(content, dict):
         content = {"lens": records.to_json(LENS), "kind": "all"} | content
     return records.from_json(Marker, content, str(path))
