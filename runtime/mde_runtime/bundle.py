@@ -191,11 +191,12 @@ KNOWN_MEMBERS = frozenset(
 )
 
 
-def read_bundle(path: Path) -> Bundle:
+def read_bundle(path: str | Path) -> Bundle:
     """Open a bundle and check its shape: names, sizes, no member missing, doubled or unknown. Reads the manifest only.
 
     Raises BadInputError that names the file and the member at fault.
     """
+    path = Path(path)
     with _open_zip(path) as archive:
         _check_listing(path, archive.infolist())
         try:

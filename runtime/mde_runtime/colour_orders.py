@@ -67,6 +67,9 @@ ORDERS = {
 }
 
 
+ORDERS["gray"] = ORDERS["grey"]
+
+
 def convert(frame: object, order: str, source: SourceFrame, into: Bytes) -> None:
     """Write a frame of a declared order into `into`, uint8 (H, W, 3) in the contract's order.
 

@@ -10,11 +10,14 @@ from typing import Any, NoReturn
 
 import click
 
-from mde_runtime import failures, files, numbers, process
+from mde_runtime import __version__, failures, files, numbers, process
 from mde_runtime.errors import BUG, INTERRUPTED, TERMINATED, UsageError
 
 # Whether it exists is checked where the file is read, so that the message says what belongs there.
 PATH = click.Path(path_type=Path)
+
+
+HELP = ["-h", "--help"]
 
 
 class _Output(click.Path):
@@ -159,17 +162,39 @@ def _complete(command: click.Command, program: str) -> None:
         sys.exit(shell_complete(command, {}, program, variable, instruction))
 
 
+def _tell_version(context: click.Context, _option: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not context.resilient_parsing:
+        click.echo(f"mde-toolchain {__version__}")
+        context.exit()
+
+
+def _version_option() -> click.Option:
+    return click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_tell_version,
+        help="Show the version and exit.",
+    )
+
+
 class Command(_Ends, click.Command):
     """A click command that ends in one line and an exit code of `mde_runtime.errors`."""
 
     def __init__(self, *args: Any, **extra: Any):  # Any: click's own signature
         super().__init__(*args, **extra)
-        self.params.append(
-            click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
-        )
+        self.context_settings.setdefault("help_option_names", HELP)
+        debug = click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
+        self.params += [debug, _version_option()]
 
 
 class Group(_Ends, click.Group):
     """A click group whose commands end as `Command` says."""
 
     command_class = Command
+
+    def __init__(self, *args: Any, **extra: Any):  # Any: click's own signature
+        super().__init__(*args, **extra)
+        self.context_settings.setdefault("help_option_names", HELP)
+        self.params.append(_version_option())

@@ -100,6 +100,27 @@ class DepthEstimator:
             session.run(feeds, {"depth_m": out[None], "num_nonfinite": self._num_nonfinite})
             return out
 
+    def picture(self, picture: object) -> Depth:
+        """Depth of a picture of any size, at its own size: float32 (H, W), metres; 0 where the network does not see it.
+
+        picture: a file's path, a PIL image, or RGB as uint8 (H, W, 3). It is resized to the bundle's size and the depth
+        back, as `mde-predict` does it; no certificate holds for that resize.
+        Raises BadInputError for anything else.
+
+            depth_m = estimate.picture("photo.jpg")
+        """
+        from mde_runtime.picture_placement import depth_at_picture_size, frame_of
+        from mde_runtime.sources.pictures import rgb_of
+
+        rgb = rgb_of(picture)
+        height_px, width_px, _ = rgb.shape
+        return depth_at_picture_size(self(frame_of(rgb, self.contract)), self.contract, width_px, height_px)
+
+    def __repr__(self) -> str:
+        source = self.contract.source
+        state = str(self.choice) if self._session is not None else "closed"
+        return f"<DepthEstimator {source.height_px}x{source.width_px} px {source.colour}: {state}>"
+
     def detail(self, frame: Frame, *, color: str | None = None) -> Detail:
         """Depth of a frame with its health and how long it took; see `__call__`."""
         with self._turn:

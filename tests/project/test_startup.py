@@ -47,3 +47,11 @@ def test_help_fits_a_terminal_and_says_what_the_command_is_for(call, command):
     assert ended.returncode == 0
     assert max(map(len, ended.stdout.splitlines())) <= 120
     assert ended.stdout.startswith(f"Usage: {command}")
+
+
+def test_every_command_tells_its_version_and_helps_by_h(call, command):
+    from mde_runtime import __version__
+
+    assert call(command, "--version").stdout == f"mde-toolchain {__version__}\n"
+    short, long = call(command, "-h"), call(command, "--help")
+    assert (short.returncode, short.stdout) == (0, long.stdout)

@@ -155,6 +155,24 @@ def _source(origin: str, paths: Mapping[Path, Path], folder: str | None = None, 
     return Source(origin, takes, len(named) + len(problems), frames, folder, note=note)
 
 
+def rgb_of(picture: object) -> npt.NDArray[np.uint8]:
+    """A picture as RGB uint8 (H, W, 3): a file by its path, a PIL image, an array that is RGB (H, W, 3) or grey (H, W).
+
+    Raises BadInputError for anything else, and as `read_picture`.
+    """
+    if isinstance(picture, str | os.PathLike):
+        return read_picture(Path(picture))
+    if isinstance(picture, Image.Image):
+        return _rgb(picture, "the picture")
+    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and 0 not in picture.shape:
+        if picture.ndim == 2:
+            return np.repeat(picture[..., None], 3, axis=2)
+        if picture.ndim == 3 and picture.shape[2] == 3:
+            return picture
+    found = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+    raise BadInputError(f"the picture is {found}; give a path, a PIL image, or RGB as uint8 (height, width, 3)")
+
+
 def read_picture(path: Path) -> npt.NDArray[np.uint8]:
     """The picture as RGB uint8 (H, W, 3), turned upright as its EXIF says; a grey one three times, alpha dropped.
 
@@ -163,21 +181,23 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
     try:
         check_regular(path)
         with Image.open(path, formats=FORMATS) as image:
-            if max(image.size) > MAX_SIDE_PX:
-                raise BadInputError(
-                    f"{path}: {image.width}x{image.height} px is more than {MAX_SIDE_PX} px a side; make it smaller"
-                )
-            if image.mode not in EIGHT_BIT_MODES or _has_more_than_8_bits(image):
-                raise BadInputError(
-                    f"{path}: a picture of mode {image.mode} with more than 8 bits a colour; convert it first"
-                )
-            return np.asarray(_upright(image).convert("RGB"))
+            return _rgb(image, str(path))
     except MemoryError as error:
         raise BadInputError(f"{path}: does not fit into this machine's memory; make it smaller") from error
     except DAMAGED_PICTURE as error:
         raise BadInputError(
             f"{path}: not a picture that can be read ({error}); copy it again, or save it anew"
         ) from error
+
+
+def _rgb(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
+    if max(image.size) > MAX_SIDE_PX:
+        raise BadInputError(
+            f"{name}: {image.width}x{image.height} px is more than {MAX_SIDE_PX} px a side; make it smaller"
+        )
+    if image.mode not in EIGHT_BIT_MODES or (isinstance(image, ImageFile.ImageFile) and _has_more_than_8_bits(image)):
+        raise BadInputError(f"{name}: a picture of mode {image.mode} with more than 8 bits a colour; convert it first")
+    return np.asarray(_upright(image).convert("RGB"))
 
 
 def _has_more_than_8_bits(image: ImageFile.ImageFile) -> bool:
