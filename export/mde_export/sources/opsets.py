@@ -13,6 +13,7 @@ from mde_export.graph.canonical import OPSET
 from mde_runtime.errors import BadInputError
 
 OLDEST, NEWEST = 17, 20  # opsets that are left as they are: 17 has LayerNormalization, 20 is TensorRT 10.3's last
+FLATTENING_UNTIL = 12  # the last opset whose Hardmax takes all axes from one on as a single row
 ASYMMETRIC_UNTIL = 10  # the last opset whose Upsample and Resize have no choice of grid
 
 
@@ -33,6 +34,8 @@ def to_readable_opset(model: ir.Model, where: str) -> ir.Model:
     model = converted
     if opset <= ASYMMETRIC_UNTIL:
         _say_old_grid(model)
+    if opset <= FLATTENING_UNTIL:
+        _say_old_rows(model)
     return model
 
 
@@ -86,6 +89,23 @@ def _say_old_grid(model: ir.Model) -> None:
         _set(node, "coordinate_transformation_mode", "asymmetric")
         if "mode" not in node.attributes or node.attributes["mode"].as_string() == "nearest":
             _round_as_before(node)
+
+
+def _say_old_rows(model: ir.Model) -> None:
+    """Hardmax(x, axis) -> Reshape(Hardmax(Flatten(x, axis), 1), Shape(x)), for each that was there before.
+
+    Until opset 12 it takes all axes from `axis` on (1 where none is named) as one row. The converter writes that out
+    for Softmax and LogSoftmax, and gives Hardmax its newer meaning.
+    """
+    for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+        if node.op_type != "Hardmax":
+            continue
+        axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 1
+        tape = ir.tape.Tape()
+        flat = tape.op("Hardmax", [tape.op("Flatten", [node.inputs[0]], {"axis": axis})], {"axis": 1})
+        rows = tape.op("Reshape", [flat, tape.op("Shape", [node.inputs[0]])])
+        assert node.graph is not None
+        ir.convenience.replace_nodes_and_values(node.graph, node, [node], tape.nodes, node.outputs, [rows])
 
 
 def _round_as_before(node: ir.Node) -> None:

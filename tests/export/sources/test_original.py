@@ -331,13 +331,15 @@ def test_a_newer_operator_is_written_out_for_the_newest_opset_that_devices_read(
     )  # float32: an order of additions
 
 
-def test_a_certificate_that_fails_names_the_first_node_that_differs_and_no_training(saved, mde_export, tmp_path):
+def test_a_network_that_magnifies_rounding_fails_and_is_told_no_training(saved, mde_export, tmp_path):
     nodes, weights = plain()
-    nodes[-1].input[0] = "noisy"
-    nodes[2:2] = [make_node("RandomNormalLike", ["b"], ["n"], name="chance"), make_node("Add", ["b", "n"], ["noisy"])]
+    nodes[-1].input[0] = "chaos"
+    nodes[2:2] = [make_node("Mul", ["b", "huge"], ["far"]), make_node("Sin", ["far"], ["chaos"])]
+    weights["huge"] = np.array(3e7, np.float32)  # what another order of additions does becomes the whole answer
     ended = mde_export(saved(nodes, weights))
     assert ended.exit_code == 1
     last = ended.stderr.splitlines()[-1]
-    assert "the file answers otherwise each time it is run, first at node chance (RandomNormalLike), n, by up" in last
+    assert "fp32 certificate failed" in last
+    assert "every tensor that graph and file both name agrees on this frame; export the network with" in last
     assert "training" not in last
     assert not (tmp_path / "net.mde").exists()
