@@ -137,6 +137,22 @@ def test_what_is_no_image_or_no_map_is_refused_with_what_it_is(saved, opened, ta
         opened(path)
 
 
+def test_an_operator_that_only_gained_types_since_opset_20_is_taken_back_to_it(saved, opened, noise):
+    nodes = f"y = {CONV} (image, w) peak = GlobalMaxPool (y) scaled = Div (y, peak) depth = Gelu (scaled)"
+    path = saved(nodes, opset=22)
+    source = opened(path)
+    check_same(*answers(path, source, noise))
+    assert source.network().opset_imports == {"": 20}
+
+
+def test_an_operator_that_no_older_opset_has_is_refused_by_name(saved, opened):
+    path = saved(f"y = {CONV} (image, w) depth = TensorScatter <axis = 3> (y, y)", opset=24)
+    with pytest.raises(
+        BadInputError, match=r"opset 24 does not convert to 20 \(TensorScatter\); export it"
+    ):
+        opened(path)
+
+
 def test_a_second_input_can_be_baked_in_as_the_refusal_says(saved, opened, noise, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = saved(f"y = {CONV} (image, w) depth = Mul (y, focal)", f"{PLANES}, float[1] focal")
