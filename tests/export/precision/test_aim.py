@@ -64,6 +64,9 @@ class Fixed:
     def graph(self, _islands) -> bytes:
         return self.trial.graph
 
+    def local_errors(self, _islands, blocks, _frames) -> dict:
+        return dict.fromkeys(blocks, 1.0)
+
     def __call__(self, islands, evidence, _advance=lambda: None) -> Trial:
         is_kept = names_in(islands) > names_in(kept_by_rule(self.model))
         parity = replace(self.trial.parity, rmse_worst_m=self.with_some_m if is_kept else self.with_none_m)
@@ -85,7 +88,8 @@ def fixed(world):
 
     def search(with_none_m: float, with_some_m: float) -> Trial:
         lowering = Fixed(model, trial, with_none_m, with_some_m)
-        return repaired(lowering, model, lowering(kept_by_rule(model), evidence), evidence)
+        failed = lowering(kept_by_rule(model), evidence)
+        return repaired(lowering, model, failed, evidence)
 
     search.certificate = lambda trial: certificate_of(trial, evidence, None)
     return search

@@ -147,9 +147,7 @@ def test_an_operator_that_only_gained_types_since_opset_20_is_taken_back_to_it(s
 
 def test_an_operator_that_no_older_opset_has_is_refused_by_name(saved, opened):
     path = saved(f"y = {CONV} (image, w) depth = TensorScatter <axis = 3> (y, y)", opset=24)
-    with pytest.raises(
-        BadInputError, match=r"opset 24 does not convert to 20 \(TensorScatter\); export it"
-    ):
+    with pytest.raises(BadInputError, match=r"opset 24 does not convert to 20 \(TensorScatter\); export it"):
         opened(path)
 
 
