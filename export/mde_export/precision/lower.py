@@ -30,6 +30,7 @@ from mde_runtime.parity import AIM, Limits, measure
 
 NUM_FORMS = 2  # of an INT8 graph: symmetric, and with the unsigned activations that CPUs run
 NOTHING_QUANTIZED = "no layer is left to quantise"
+NUM_FRAMES_IN_HALF = 2  # the worst, on which sums in half are stated: a frame takes 13 times as long as with others
 NUM_FIRST_FRAMES = 8  # that an FP16 graph and each INT8 method run on first: what fails there needs no more frames
 NOTHING_HALF = "every node stays FP32 in its FP16 graph"
 
@@ -83,7 +84,7 @@ def with_half_sums(trial: Trial, evidence: Evidence, step: Step) -> Trial:
     """An FP16 trial with its figure for sums of products in half: stated, on its worst frames, unless it was judged."""
     if trial.precision != "fp16" or trial.half_accumulation is not None:
         return trial
-    few = worst_frames(trial, evidence)
+    few = worst_frames(trial, evidence, NUM_FRAMES_IN_HALF)
     with step("FP16: emulation with sums in half", len(few.depth_m)) as advance:
         stand_in = to_bytes(emulated(from_bytes(trial.graph), "half"))
         depth_m, num_nonfinite = Executor(stand_in, literal=True).depth(few.pictures.frames, advance)

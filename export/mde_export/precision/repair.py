@@ -190,8 +190,8 @@ def num_runs_for(model: ir.Model) -> int:
     return int(np.clip(MULTIPLY_ADDS / max(1, num_multiply_adds), FEWEST_RUNS, MOST_RUNS))
 
 
-def worst_frames(trial: Trial, evidence: Evidence) -> Evidence:
+def worst_frames(trial: Trial, evidence: Evidence, count: int = NUM_WORST_FRAMES) -> Evidence:
     """The evidence of the frames on which the trial was worst. It ran on all of them, or on some, evenly spaced."""
     ran = evidence.spaced(len(trial.depth_m))
     error = np.square(trial.depth_m - ran.depth_m).mean(axis=(1, 2))
-    return ran.subset(np.sort(np.argsort(np.nan_to_num(error, nan=np.inf))[-NUM_WORST_FRAMES:]).tolist())
+    return ran.subset(np.sort(np.argsort(np.nan_to_num(error, nan=np.inf))[-count:]).tolist())
