@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from mde_export.choices import Accumulation
-from mde_export.graph.canonical import from_bytes, stripped, to_bytes
+from mde_export.graph.canonical import from_bytes, to_bytes
 from mde_export.graph.stages import is_stage
 from mde_export.judge.certify import Trial, attempt
 from mde_export.judge.evidence import Evidence, Frames
@@ -84,7 +84,7 @@ def with_half_sums(trial: Trial, evidence: Evidence, step: Step) -> Trial:
     """An FP16 trial with its figure for sums of products in half: stated, on its worst frames, unless it was judged."""
     if trial.precision != "fp16" or trial.half_accumulation is not None:
         return trial
-    few = worst_frames(trial, evidence, NUM_FRAMES_IN_HALF)
+    few = evidence.subset(worst_frames(trial, evidence, NUM_FRAMES_IN_HALF))
     with step("FP16: emulation with sums in half", len(few.depth_m)) as advance:
         stand_in = to_bytes(emulated(from_bytes(trial.graph), "half"))
         depth_m, num_nonfinite = Executor(stand_in, literal=True).depth(few.pictures.frames, advance)
@@ -144,7 +144,8 @@ class Half:
         """What each block adds to the error by itself."""
 
         def lower(model: ir.Model, _: Mapping[str, str]) -> ir.Model:
-            return emulated(stripped(half_from_float(model, names_in(islands))), self.accumulation)
+            half = to_bytes(half_from_float(model, names_in(islands)))
+            return emulated(from_bytes(half), self.accumulation)
 
         return local_errors(self.model, blocks, lower, frames)
 

@@ -18,6 +18,7 @@ from mde_export.judge.evidence import Evidence
 from mde_export.precision.islands import MEASURED, is_weighted, names_in
 from mde_export.precision.local_errors import Block
 from mde_runtime.certificate import Island
+from mde_runtime.evenly_spaced import evenly_spaced
 from mde_runtime.parity import AIM, Limits
 
 NUM_WORST_FRAMES = 4  # that a search runs on
@@ -40,17 +41,17 @@ def repaired(lowering: Lowering, model: ir.Model, failed: Trial, evidence: Evide
     ranked: list[Block] = []
     if layers:
         worst = worst_frames(failed, evidence)
-        errors = lowering.local_errors(failed.kept_fp32, layers, worst.pictures.frames)
+        errors = lowering.local_errors(failed.kept_fp32, layers, evidence.subset(worst).pictures.frames)
         ranked = sorted(layers, key=lambda layer: -errors[layer])
-        runs = Runs(lowering, failed, worst, AIM, num_runs_for(model))
-        if (found := _searched(ranked, runs, evidence)) is not None:
+        runs = Runs(lowering, failed, evidence, worst, AIM, num_runs_for(model))
+        if (found := _searched(ranked, runs)) is not None:
             return found
     if len(failed.depth_m) < len(evidence.depth_m):
         failed = lowering(failed.kept_fp32, evidence)
     if not failed.breaches or not layers:
         return failed
-    runs = Runs(lowering, failed, worst_frames(failed, evidence), 1.0, num_runs_for(model))
-    return _searched(ranked, runs, evidence) or failed
+    runs = Runs(lowering, failed, evidence, worst_frames(failed, evidence), 1.0, num_runs_for(model))
+    return _searched(ranked, runs) or failed
 
 
 @dataclass
@@ -59,7 +60,8 @@ class Runs:
 
     lowering: Lowering
     failed: Trial
-    worst: Evidence
+    evidence: Evidence  # of all frames
+    worst: list[int]  # which of them
     share: float  # of the limits
     num_left: int
     known: dict[frozenset[Block], float] = field(default_factory=dict)
@@ -75,34 +77,43 @@ class Runs:
             if self.num_left == 0:
                 return None
             self.num_left -= 1
-            self.known[names] = self.lowering(self.islands(kept), self.worst).error_m
+            self.known[names] = self.lowering(self.islands(kept), self.evidence.subset(self.worst)).error_m
         return self.known[names]
 
     def passes(self, kept: Sequence[Block]) -> bool:
         """Whether it keeps to the share of the RMSE's limit; False where no run is left to tell."""
         error_m = self.error_m(kept)
-        limits = Limits.of(self.failed.precision, self.worst.contract.from_network)
+        limits = Limits.of(self.failed.precision, self.evidence.contract.from_network)
         return error_m is not None and error_m <= self.share * limits.rmse_worst_m
 
-    def judged(self, kept: Sequence[Block], evidence: Evidence) -> Trial:
+    def judged(self, kept: Sequence[Block]) -> Trial:
         """The trial on all frames."""
-        return self.lowering(self.islands(kept), evidence)
+        return self.lowering(self.islands(kept), self.evidence)
+
+    def has_other_frames(self, trial: Trial) -> bool:
+        """Whether a trial on all frames has worst ones that no run has seen: they join, and all is to be run again."""
+        others = sorted({*worst_frames(trial, self.evidence)} - {*self.worst})
+        if others:
+            self.worst = sorted([*self.worst, *others])
+            self.num_left += len(self.known)
+            self.known.clear()
+        return bool(others)
 
     def keeps_to_share(self, trial: Trial) -> bool:
         """Whether a trial on all frames keeps to the share of every limit."""
         return not (trial.beyond_aim if self.share == AIM else trial.breaches)
 
 
-def _searched(ranked: Sequence[Block], runs: Runs, evidence: Evidence) -> Trial | None:
+def _searched(ranked: Sequence[Block], runs: Runs) -> Trial | None:
     kept = fewest_kept(ranked, runs.passes)
     for _ in range(NUM_FULL_TRIALS - 1):
         if kept is None:
             return None
-        trial = runs.judged(kept, evidence)
+        trial = runs.judged(kept)
         if runs.keeps_to_share(trial):
             return _with_costs(trial, kept, runs)
-        kept = _more(kept, ranked)  # for another limit, or another frame
-    trial = runs.judged(ranked, evidence)
+        kept = fewest_kept(ranked, runs.passes) if runs.has_other_frames(trial) else _more(kept, ranked)
+    trial = runs.judged(ranked)
     return trial if runs.keeps_to_share(trial) else None
 
 
@@ -190,8 +201,9 @@ def num_runs_for(model: ir.Model) -> int:
     return int(np.clip(MULTIPLY_ADDS / max(1, num_multiply_adds), FEWEST_RUNS, MOST_RUNS))
 
 
-def worst_frames(trial: Trial, evidence: Evidence, count: int = NUM_WORST_FRAMES) -> Evidence:
-    """The evidence of the frames on which the trial was worst. It ran on all of them, or on some, evenly spaced."""
-    ran = evidence.spaced(len(trial.depth_m))
-    error = np.square(trial.depth_m - ran.depth_m).mean(axis=(1, 2))
-    return ran.subset(np.sort(np.argsort(np.nan_to_num(error, nan=np.inf))[-count:]).tolist())
+def worst_frames(trial: Trial, evidence: Evidence, count: int = NUM_WORST_FRAMES) -> list[int]:
+    """The frames on which the trial was worst, in order. It ran on all of them, or on some, evenly spaced."""
+    ran = evenly_spaced(len(evidence.depth_m), len(trial.depth_m))
+    pairs = zip(trial.depth_m, (evidence.depth_m[index] for index in ran), strict=True)
+    error = [float(np.square(found - right).mean()) for found, right in pairs]
+    return sorted(ran[index] for index in np.argsort(np.nan_to_num(error, nan=np.inf))[-count:])

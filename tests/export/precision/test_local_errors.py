@@ -68,3 +68,13 @@ def test_of_int8_a_layer_whose_channels_differ_by_thousands_is_the_worst(world):
     way = Int8(model, {name: seen[name].largest for name in names}, "max")
     found = way.local_errors(islands, layers_of(model, names_in(islands)), frames)
     assert max(found, key=lambda layer: found[layer])[0] == "hard"
+
+
+def test_operators_that_torch_marks_with_an_older_version_are_taken(world):
+    model, evidence = world("[layer] d = Conv (b, w4) [share] s = Softmax <axis = 1> (d) [mix] c = Mul (s, b)")
+    model.graph.opset_imports[""] = 18
+    for node in model.graph:
+        node.version = 13 if node.op_type == "Softmax" else None
+    islands = kept_by_rule(model)
+    found = Half(model).local_errors(islands, layers_of(model, names_in(islands)), evidence.pictures.frames[:1])
+    assert found["layer", "share", "mix"] > 0
