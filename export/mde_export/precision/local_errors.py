@@ -1,4 +1,4 @@
-"""Local errors: what each block of a lowered graph adds to the error by itself, from one pass over a few frames.
+"""Local errors: those that each block of a lowered graph makes by itself, from one pass over a few frames.
 
 The FP32 network and a copy in the lower precision run side by side in one graph. Every block of the copy reads what the
 FP32 network gives to it, so its result differs by its own rounding alone:

@@ -1,4 +1,4 @@
-"""What a block adds to the error by itself: measured from exact inputs, all blocks in one pass."""
+"""Local errors: those that a block makes by itself from exact inputs, of all blocks in one pass."""
 
 import numpy as np
 import pytest
