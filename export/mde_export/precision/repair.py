@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import onnx_ir as ir
 
-from mde_export.explain import multiply_adds_of
 from mde_export.graph.stages import is_stage
+from mde_export.graph.work import multiply_adds_of
 from mde_export.judge.certify import Lowering, Trial
 from mde_export.judge.evidence import Evidence
 from mde_export.precision.islands import MEASURED, is_weighted, names_in
