@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from mde_export.graph.canonical import from_bytes, stripped
+from mde_export.graph.work import multiply_adds_of
 from mde_export.judge.certify import Trial
 from mde_export.precision.half import HALF
 from mde_export.precision.islands import names_in, was_repaired
-from mde_runtime.multiply_adds import multiply_adds
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,6 @@ def figures_of(network: ir.Model, trials: Sequence[Trial]) -> tuple[GraphFigures
             for trial in trials
         ),
     )
-
-
-def multiply_adds_of(node: ir.Node) -> int:
-    """The multiply-adds of a node for one frame; 0 for what is no sum of products."""
-    if len(node.inputs) < 2:
-        return 0
-    is_first_transposed = "transA" in node.attributes and bool(node.attributes["transA"].as_int())
-    shapes = [_shape(value) for value in (*node.inputs[:2], node.outputs[0])]
-    return multiply_adds(node.op_type, *shapes, is_first_transposed=is_first_transposed)
 
 
 def as_table(figures: Sequence[GraphFigures]) -> str:
@@ -92,10 +83,3 @@ def _is_cast(node: ir.Node) -> bool:
     source = node.inputs[0] if node.inputs else None
     is_of_weight = source is not None and source.is_initializer()
     return node.op_type in ("Cast", "QuantizeLinear", "DequantizeLinear") and not is_of_weight
-
-
-def _shape(value: ir.Value | None) -> tuple[int, ...]:
-    """An open batch counts as one frame; a shape that nobody knows is empty."""
-    if value is None or value.shape is None:
-        return ()
-    return tuple(dim if isinstance(dim, int) else 1 for dim in value.shape.dims)

@@ -19,7 +19,7 @@ class Island:
 
     nodes: tuple[str, ...]  # ONNX node names
     reason: str
-    rmse_worst_without_m: float | None  # the worst frame's RMSE if this block were lowered too; None: kept by rule
+    rmse_worst_without_m: float | None  # the worst frame's RMSE if this block were lowered too; None: not measured
 
 
 NEVER_NEGATIVE = ("reference_std_m", "rmse_m", "rmse_worst_m", "p999_m", "max_abs_m", "abs_rel", "num_nonfinite")

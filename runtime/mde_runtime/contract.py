@@ -19,7 +19,7 @@ MAX_SIDE_PX = 16384  # a frame side beyond this is a corrupt file, not a camera:
 ColourOrder = Literal["rgb", "bgr"]
 Interpolation = Literal["bilinear", "bicubic"]
 Resize = Literal["stretch", "letterbox", "crop", "pad"]
-Kind = Literal["metric_depth", "inverse_depth", "relative_inverse_depth"]
+Kind = Literal["metric_depth", "inverse_depth", "log_depth", "relative_inverse_depth"]
 Distance = Literal["z", "ray"]
 
 
@@ -76,7 +76,8 @@ class FromNetwork:
     """What the network gives, (N, 1, h, w) or (N, h, w), and how it becomes z-depth or ray distance in metres.
 
     scale and shift act on the network's own quantity q first; then `metric_depth` is q metres, `inverse_depth` is
-    1/q metres, and `relative_inverse_depth` is refused until scale and shift were fitted to measured distances.
+    1/q metres, `log_depth` is exp(q) metres, and `relative_inverse_depth` is refused until scale and shift were fitted
+    to measured distances.
     covers is the part of the network's input that the output map covers (top, left, bottom, right; px).
     """
 

@@ -4,8 +4,8 @@ import onnx
 import pytest
 
 from mde_bench.machine.graph_work import work_of
-from mde_export.explain import multiply_adds_of
 from mde_export.graph.canonical import from_bytes, stripped
+from mde_export.graph.work import multiply_adds_of
 
 
 def layer(body, inputs, output):

@@ -62,11 +62,14 @@ def test_the_choice_says_what_runs_and_why(tiny_bundle):
     assert "no CUDAExecutionProvider" in choice.not_here["onnxruntime-cuda"]
 
 
-def test_a_bundle_is_verified_once_on_a_machine(tiny_bundle):
-    with DepthEstimator.open(tiny_bundle) as first, DepthEstimator.open(tiny_bundle) as second:
-        assert first.choice.is_newly_verified
-        assert not second.choice.is_newly_verified
-        assert second.choice.verification == first.choice.verification
+@pytest.mark.parametrize(("backend", "newly"), [("onnxruntime-cpu", [True, False]), ("openvino", [True, True, False])])
+def test_a_bundle_is_verified_once_on_a_machine_and_again_as_a_cache_gives_it(tiny_bundle, backend, newly):
+    choices = []
+    for _ in newly:
+        with DepthEstimator.open(tiny_bundle, backend) as estimate:
+            choices.append(estimate.choice)
+    assert [choice.is_newly_verified for choice in choices] == newly
+    assert choices[-1].verification == choices[-2].verification
 
 
 def test_what_was_fastest_in_the_bench_is_taken_first(tiny_bundle):

@@ -1,11 +1,13 @@
 import dataclasses
+import sys
+import types
 
 import numpy as np
 import onnx.parser
 import pytest
 
-from mde_runtime import BadInputError, machine
-from mde_runtime.backends import open_session
+from mde_runtime import BadInputError, DepthEstimator, VerdictError, machine
+from mde_runtime.backends import Backend, open_session
 from mde_runtime.backends.null import NullSession
 from mde_runtime.bundle import read_bundle
 from mde_runtime.certificate import Island
@@ -51,6 +53,65 @@ class Engine(NullSession):
 
     def share_in(self, arithmetic, without):  # noqa: ARG002  as the protocol has it
         return self._half if arithmetic == "fp16" else None
+
+
+@pytest.fixture
+def caching(monkeypatch):
+    """A backend that compiles once, keeps that, and loads it from then on, wrong by some metres."""
+
+    class Compiled(NullSession):
+        def __init__(self, is_from_cache: bool, offset_m: float):
+            self.is_from_cache, self.offset_m = is_from_cache, offset_m
+
+        def run(self, feeds, out=None):
+            depth_m = (feeds["frame"].astype(np.float32).mean(axis=-1) * np.float32(20 / 255)).astype(np.float32)
+            return super().run(feeds, out) | {"depth_m": depth_m + np.float32(self.offset_m)}
+
+    def backend(offset_m: float) -> list[bool]:
+        opened = []
+
+        def open_it(_graph, _variant, _num_threads):
+            opened.append(bool(opened))
+            return Compiled(opened[-1], offset_m if opened[-1] else 0.0)
+
+        module = types.ModuleType("caching_backend")
+        module.open = open_it
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        for table in ("mde_runtime.backends.BACKENDS", "mde_runtime.choice.BACKENDS"):
+            monkeypatch.setattr(table, {"caching": Backend(module.__name__, "", "cpu")})
+        for table in ("mde_runtime.verify.LISTED", "mde_runtime.choice.LISTED"):
+            monkeypatch.setattr(table, ("caching",))
+        return opened
+
+    return backend
+
+
+@pytest.mark.parametrize(("offset_m", "passes"), [(0.0, True), (0.02, False)])
+def test_what_a_backend_loads_from_its_cache_is_verified_as_well(tiny_bundle, caching, offset_m, passes):
+    opened = caching(offset_m)
+    rows = verify_everywhere(read_bundle(tiny_bundle), lambda: None)
+    assert [(row.precision, row.is_from_cache, row.passed) for row in rows] == [
+        ("fp32", True, passes),
+        ("fp16", True, passes),
+    ]
+    assert opened == [False, True, True]
+
+
+def test_a_model_that_is_another_when_it_is_loaded_from_a_cache_never_runs(tiny_bundle, caching):
+    caching(0.02)
+    with DepthEstimator.open(tiny_bundle, "caching", "fp32") as compiled:
+        assert compiled.choice.is_newly_verified
+    with pytest.raises(VerdictError, match="RMSE of the worst frame"):
+        DepthEstimator.open(tiny_bundle, "caching", "fp32")
+
+
+def test_a_model_that_is_loaded_is_verified_once_and_then_known(tiny_bundle, caching):
+    caching(0.0)
+    newly = []
+    for _ in range(3):
+        with DepthEstimator.open(tiny_bundle, "caching", "fp32") as estimate:
+            newly.append(estimate.choice.is_newly_verified)
+    assert newly == [True, True, False]
 
 
 def test_a_record_is_of_one_engine_alone(tiny_bundle):

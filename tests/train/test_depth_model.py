@@ -97,6 +97,15 @@ def test_inverse_depth_of_zero_and_below_is_far():
     assert (depth(far, frames(100)) == 128.0).all()
 
 
+def test_log_depth_is_the_exponential_of_what_scale_and_shift_make():
+    metres = depth(contract(kind="log_depth", scale=0.01, shift=0.5), frames(100))
+    torch.testing.assert_close(metres, torch.full_like(metres, 2.718281828**1.5))
+
+
+def test_log_depth_beyond_every_exponent_is_far():
+    assert (depth(contract(kind="log_depth", scale=10.0, far_m=150.0), frames(100)) == 150.0).all()
+
+
 def test_depth_beyond_the_range_is_clipped_to_its_ends():
     assert (depth(contract(near_m=120.0), frames(100)) == 120.0).all()
     assert (depth(contract(far_m=20.0), frames(100)) == 20.0).all()

@@ -5,6 +5,8 @@ model ever sees a frame that was prepared otherwise than its contract says.
 Shapes: N frames; H, W the frame's size; h, w the network's input; C colours.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -62,9 +64,12 @@ def metres(quantity: Tensor, from_network: FromNetwork) -> Tensor:
     """The network's quantity, after scale and shift, to metres, not yet clipped.
 
     Inverse depth is held at 1 / far or more first: at 0 and below it is beyond every range, not behind the camera.
+    Log depth is held at log(far) or less: exp overflows from 89 on, and a resize would spread the infinity.
     """
     if from_network.kind == "metric_depth":
         return quantity
+    if from_network.kind == "log_depth":
+        return quantity.clamp(max=math.log(from_network.far_m)).exp()
     return 1.0 / quantity.clamp(min=1.0 / from_network.far_m)
 
 

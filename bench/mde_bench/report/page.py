@@ -46,8 +46,9 @@ def page(outcome: Outcome, scene: Scene) -> str:
 
 
 def _verdict(result: Result) -> str:
-    found, exceptions = verdict.problems(result), verdict.exceptions(result)
-    listed = "".join(f"<li>{escape(line)}</li>" for line in (*found, *exceptions))
+    found = verdict.problems(result)
+    lines = (*found, *verdict.exceptions(result), *verdict.useless_int8(result))
+    listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return (
         f'<header class="verdict {"no" if found else "yes"}" id="verdict"><b class="word">'
         f"{'Does not hold' if found else 'Holds'}</b><h1>{escape(verdict.in_words(result))}</h1>"

@@ -81,8 +81,10 @@ def conditions_of(result: Result) -> list[str]:
 
 def problems_of(result: Result) -> list[str]:
     """What did not go as it should."""
-    return [f"NOT USED: {line}" for line in verdict.exceptions(result)] + [
-        f"NO: {line}" for line in verdict.problems(result)
+    return [
+        *(f"NOT WORTH IT: {line}" for line in verdict.useless_int8(result)),
+        *(f"NOT USED: {line}" for line in verdict.exceptions(result)),
+        *(f"NO: {line}" for line in verdict.problems(result)),
     ]
 
 

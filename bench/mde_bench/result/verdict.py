@@ -37,6 +37,26 @@ def exceptions(result: Result) -> list[str]:
     ]
 
 
+def useless_int8(result: Result) -> list[str]:
+    """The backends on which INT8, which costs accuracy, is not faster than what does not, one line each.
+
+    Faster is what its whole interval of the median says.
+    """
+    timed = [(row, row.speed.end_to_end) for row in result.rows if row.speed and is_sound(row)]
+    found = []
+    for row, latency in timed:
+        others = [pair for pair in timed if pair[0].backend == row.backend and pair[0].precision != "int8"]
+        if row.precision != "int8" or not others:
+            continue
+        other, best = min(others, key=lambda pair: pair[1].p50_s)
+        if latency.p50_interval_s.high >= best.p50_interval_s.low:
+            found.append(
+                f"{row.name} is not faster than {other.name} here: {latency.p50_s * 1e3:.4g} ms a frame, "
+                f"{best.p50_s * 1e3:.4g} ms without its loss of accuracy"
+            )
+    return found
+
+
 def in_words(result: Result) -> str:
     """The verdict in one sentence: what to ship, how fast, how faithful and how right it is."""
     best = headline(result)

@@ -13,7 +13,7 @@ from mde_export.graph.canonical import to_bytes
 from mde_export.graph.graft import stages_to_metres
 from mde_export.graph.stages import DEPTH, MAP
 from mde_export.judge.execute import Executor
-from mde_runtime.contract import FromNetwork
+from mde_runtime.contract import FromNetwork, Kind
 from mde_runtime.errors import BadInputError, VerdictError
 
 MIN_POINTS, NUM_FOLDS = 8, 4
@@ -22,6 +22,23 @@ HUBER = 1.345  # standard deviations from which a residual counts linearly: 95 %
 
 Floats = npt.NDArray[np.float64]
 ToMetres = Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """What scale and shift are linear in, as a function of metres z, and |dz| for a small change of it, at z."""
+
+    of_metres: Callable[[Floats], Floats]
+    slope: Callable[[Floats], Floats]
+
+
+INVERSE = Linear(np.reciprocal, np.square)  # dz = z² d(1/z)
+LINEAR: dict[Kind, Linear] = {
+    "metric_depth": Linear(np.positive, np.ones_like),
+    "inverse_depth": INVERSE,
+    "relative_inverse_depth": INVERSE,
+    "log_depth": Linear(np.log, np.positive),  # dz = z d(log z)
+}
 
 
 @dataclass(frozen=True)
@@ -96,14 +113,14 @@ def _least_squares(
     measured: Measured, from_network: FromNetwork, to_metres: ToMetres, with_shift: bool
 ) -> tuple[float, float]:
     """Robust: errors in metres, of which large ones count linearly."""
-    is_inverse = from_network.kind != "metric_depth"
-    target = 1 / measured.metres if is_inverse else measured.metres
+    linear = LINEAR[from_network.kind]
+    target = linear.of_metres(measured.metres)
     columns = np.stack([measured.quantity, np.full_like(target, float(with_shift))], axis=1)
     weight, scale, shift = np.ones_like(target), 1.0, 0.0
     for _ in range(NUM_REWEIGHTINGS):
         (scale, shift), *_rest = np.linalg.lstsq(columns * weight[:, None], target * weight, rcond=None)
-        # dz = z² d(1/z), at the fitted z: at the measured one a point that is wrong by far would weigh the most
-        in_metres = to_metres(measured.quantity * scale + shift) ** 2 if is_inverse else 1.0
+        # At the fitted z: at the measured one a point that is wrong by far would weigh the most.
+        in_metres = linear.slope(to_metres(measured.quantity * scale + shift))
         residual = np.abs(columns @ (scale, shift) - target) * in_metres
         sigma = max(1.4826 * float(np.median(residual)), 1e-6)  # of a Gaussian, from its median
         weight = in_metres * np.sqrt(np.minimum(1.0, HUBER * sigma / np.maximum(residual, 1e-12)))

@@ -8,6 +8,8 @@ Nodes of the stages are named `to_network/...` and `from_network/...`; the rest 
 Shapes: N frames; H, W the frame's size; h, w the network's input or map; C colours.
 """
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
@@ -102,9 +104,16 @@ def count_nonfinite(ops: Ops, quantity: ir.Value, map_size: Size) -> ir.Value:
 
 
 def to_metres(ops: Ops, quantity: ir.Value, from_network: FromNetwork) -> ir.Value:
-    """The calibrated quantity to metres. Inverse depth is held at 1 / far or more: at 0 it is beyond every range."""
+    """The calibrated quantity to metres, not yet clipped.
+
+    Inverse depth is held at 1 / far or more, since at 0 it is beyond every range; log depth at log(far) or less, since
+    exp overflows from 89 on, and a resize would spread the infinity.
+    """
     if from_network.kind == "metric_depth":
         return quantity
+    if from_network.kind == "log_depth":
+        held = ops("Min", [quantity, ops.floats(math.log(from_network.far_m), "largest_log_depth")], "hold_log_depth")
+        return ops("Exp", [held], "exponentiate")
     held = ops("Max", [quantity, ops.floats(1.0 / from_network.far_m, "least_inverse_depth")], "hold_inverse_depth")
     return ops("Reciprocal", [held], "invert")
 

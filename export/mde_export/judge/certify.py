@@ -3,14 +3,14 @@
 Nothing is ever compared with the previous step, so no error can hide behind another.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from mde_export.graph.stages import DEPTH, FRAME
-from mde_export.judge.evidence import Depth, Evidence
+from mde_export.judge.evidence import Depth, Evidence, Frames
 from mde_export.judge.execute import Executor
 from mde_runtime import files, metrics, parity
 from mde_runtime.certificate import SCHEMA, Certificate, Island
@@ -27,6 +27,12 @@ class Lowering(Protocol):
 
     def graph(self, islands: tuple[Island, ...], /) -> bytes:
         """The graph. islands: what stays FP32."""
+        ...
+
+    def local_errors(
+        self, islands: tuple[Island, ...], blocks: Sequence[tuple[str, ...]], frames: Frames, /
+    ) -> dict[tuple[str, ...], float]:
+        """What each block of nodes adds to the error by itself, where the islands stay FP32."""
         ...
 
     def __call__(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, VerdictError
+from mde_runtime.evenly_spaced import evenly_spaced
 from mde_runtime.parity import tolerance, variation_within
 
 MIN_FRAMES = 64
@@ -50,6 +51,10 @@ class Evidence:
     depth_m: Depth  # (N, H, W), the original model's
     reference: str  # what the original model is, in words
     contract: Contract
+
+    def spaced(self, count: int) -> "Evidence":
+        """The evidence of that many frames, evenly spaced; all of it where there are no more."""
+        return self if count >= len(self.depth_m) else self.subset(evenly_spaced(len(self.depth_m), count))
 
     def subset(self, indices: Sequence[int]) -> "Evidence":
         """The evidence of some frames alone: for a search, never for a certificate."""

@@ -1,6 +1,7 @@
 """Ranges of a network's activations, and the values at which INT8 clips them."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from mde_export.graph.stages import FRAME
 from mde_export.judge.evidence import Frames
 from mde_export.judge.execute import Executor
 from mde_export.precision.ranges import largest_magnitudes
+from mde_runtime.machine import this_machine
 
 NUM_BINS, NUM_LEVELS = 2048, 128  # of |x|; INT8 has 127 steps on either side of 0
 BIN_STEP = 16  # every so many bins a clip is tried
@@ -25,18 +27,26 @@ class Histogram:
     counts: npt.NDArray[np.int64]
 
 
-def histograms(model: ir.Model, names: Sequence[str], frames: Frames) -> dict[str, Histogram]:
-    """The histogram of each named tensor of the graph over the frames."""
-    largest = largest_magnitudes(model, frames, names)
+def histograms(
+    model: ir.Model, names: Sequence[str], frames: Frames, advance: Callable[[], None] = lambda: None
+) -> dict[str, Histogram]:
+    """The histogram of each named tensor of the graph over the frames. advance: called twice a frame."""
+    largest = largest_magnitudes(model, frames, names, advance)
     watched = model.clone()
     values = {value.name: value for node in watched.graph for value in node.outputs}
     watched.graph.outputs.extend(values[name] for name in names)
     session = Executor(to_bytes(watched), literal=True)
     counts = {name: np.zeros(NUM_BINS, np.int64) for name in names}
-    for index in range(len(frames)):
+
+    def counted(index: int) -> dict[str, npt.NDArray[np.int64]]:
         answer = session.run({FRAME: frames[index : index + 1]})
-        for name in names:
-            counts[name] += _counts(answer[name], largest[name])
+        return {name: _counts(answer[name], largest[name]) for name in names}
+
+    with ThreadPoolExecutor(this_machine().num_cores) as pool:
+        for of_frame in pool.map(counted, range(len(frames))):
+            for name in names:
+                counts[name] += of_frame[name]
+            advance()
     return {name: Histogram(largest[name], counts[name]) for name in names}
 
 

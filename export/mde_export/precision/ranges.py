@@ -1,6 +1,6 @@
 """Largest and smallest values of each tensor in a network, and those that half cannot hold."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -36,8 +36,16 @@ class Range:
         return Range(float(np.maximum(self.largest, largest)), float(np.minimum(self.smallest, smallest)))
 
 
-def ranges(model: ir.Model, frames: Frames, names: Collection[str] | None = None) -> dict[str, Range]:
-    """The range of tensors of the graph over all frames, by name. names: None: every float tensor of the network."""
+def ranges(
+    model: ir.Model,
+    frames: Frames,
+    names: Collection[str] | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> dict[str, Range]:
+    """The range of tensors of the graph over all frames, by name. names: None: every float tensor of the network.
+
+    advance: called a frame.
+    """
     names = _of_network(model) if names is None else names
     values = [value for node in model.graph for value in node.outputs if value.name in names]
     counting = _of_divisors(model)
@@ -67,12 +75,18 @@ def ranges(model: ir.Model, frames: Frames, names: Collection[str] | None = None
             of_frame = {key: answer[str(output.name)] for key, output in outputs.items()}
             for name in found:
                 found[name] = found[name].joined(of_frame[name, "largest"], of_frame.get((name, "smallest"), np.inf))
+            advance()
     return found
 
 
-def largest_magnitudes(model: ir.Model, frames: Frames, names: Collection[str] | None = None) -> dict[str, float]:
+def largest_magnitudes(
+    model: ir.Model,
+    frames: Frames,
+    names: Collection[str] | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
     """max |x| of tensors of the graph over all frames, by name; see `ranges`."""
-    return {name: seen.largest for name, seen in ranges(model, frames, names).items()}
+    return {name: seen.largest for name, seen in ranges(model, frames, names, advance).items()}
 
 
 def beyond_half(model: ir.Model, seen: dict[str, Range]) -> tuple[Island, ...]:

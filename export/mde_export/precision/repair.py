@@ -1,109 +1,190 @@
-"""Repair of a precision that misses its limits: the fewest blocks in FP32 that a measured search finds."""
+"""Repair of a precision that misses its limits: few layers in FP32, found by their local errors and a measured search.
+
+One pass over the worst frames tells what each layer adds to the error by itself (`local_errors`). The layers that add
+most are kept, as many as it takes; then those that are not needed go again, and the rest is trimmed, down to a single
+node. Every step is measured on the worst frames, and what is found on all of them.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import cache
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx_ir as ir
 
 from mde_export.graph.stages import is_stage
+from mde_export.graph.work import multiply_adds_of
 from mde_export.judge.certify import Lowering, Trial
 from mde_export.judge.evidence import Evidence
 from mde_export.precision.islands import MEASURED, is_weighted, names_in
+from mde_export.precision.local_errors import Block
 from mde_runtime.certificate import Island
+from mde_runtime.evenly_spaced import evenly_spaced
 from mde_runtime.parity import AIM, Limits
 
-Block = tuple[str, ...]  # node names
+NUM_WORST_FRAMES = 4  # that a search runs on
+# Runs on the worst frames: as many as help where the network is small, and so many that a search on a large one takes
+# half the time of judging it on 64 frames.
+FEWEST_RUNS, MOST_RUNS = 8, 48
+MULTIPLY_ADDS = 5e10  # of a frame, in all runs
+NUM_FULL_TRIALS = 4  # on all frames: more than one where the worst frames did not show all that is wrong
+
+Passes = Callable[[Sequence[Block]], bool]
 
 
-def fewest_kept(
-    blocks: Sequence[Block],
-    error_of: Callable[[Sequence[Block]], float],
-    passes: Callable[[Sequence[Block]], bool],
-) -> tuple[Block, ...] | None:
-    """Blocks that make it pass when they are kept; None where keeping all of them does not.
+def repaired(lowering: Lowering, model: ir.Model, failed: Trial, evidence: Evidence) -> Trial:
+    """The trial with few further nodes in FP32 that keeps to 80 % of its limits, else to the limits.
 
-    Blocks are ranked by the error that is left when each is kept alone, and added in that order until it passes. Then
-    whole blocks that are not needed go again, and of those that are needed, the half that is not.
+    The failed one, on all frames, where nothing helps, or where nothing keeps to 80 % and it passes by itself.
+    failed: on all frames of the evidence, or on some. model: the FP32 graph with its stages.
     """
-    kept: list[Block] = []
-    for block in sorted(blocks, key=lambda block: error_of([block])):
-        kept.append(block)
-        if passes(kept):
-            return _thinned(kept, passes)
-    return None
-
-
-def _thinned(kept: list[Block], passes: Callable[[Sequence[Block]], bool]) -> tuple[Block, ...]:
-    needed = list(kept)
-    for block in kept[:-1]:  # without the last one it did not pass
-        rest = [other for other in needed if other is not block]
-        if passes(rest):
-            needed = rest
-    for index, block in enumerate(needed):
-        others = [other for other in needed if other is not block]
-        needed[index] = _narrowed(block, others, passes)
-    return tuple(needed)
-
-
-def _narrowed(block: Block, others: Sequence[Block], passes: Callable[[Sequence[Block]], bool]) -> Block:
-    middle = len(block) // 2
-    for half in (block[:middle], block[middle:]) if middle else ():
-        if passes([*others, half]):
-            return _narrowed(half, others, passes)
-    return block
-
-
-MAX_BLOCKS = 16  # ranked each alone: a run on the worst frames for every one
-NUM_WORST_FRAMES = 4  # that the ranking runs on
-
-
-def repaired(attempt: Lowering, model: ir.Model, failed: Trial, evidence: Evidence) -> Trial:
-    """The trial with the fewest further nodes in FP32 that keeps to 80 % of its limits, else to the limits.
-
-    The failed one where nothing helps, or where nothing keeps to 80 % and it passes by itself.
-    model: the FP32 graph with its stages.
-    """
-    worst = worst_frames(failed, evidence)
-    limits = Limits.of(failed.precision, evidence.contract.from_network)
-
-    def islands(kept: Sequence[Block]) -> tuple[Island, ...]:
-        return (*failed.kept_fp32, *(Island(block, MEASURED, None) for block in kept))
-
-    @cache
-    def error_of(kept: frozenset[Block]) -> float:
-        return attempt(islands(sorted(kept)), worst).error_m
-
-    @cache
-    def share_of(kept: frozenset[Block]) -> float:
-        """The share of its limits that a trial on all frames keeps to, of those that are asked for."""
-        trial = attempt(islands(sorted(kept)), evidence)
-        return float("inf") if trial.breaches else 1.0 if trial.beyond_aim else AIM
-
-    def searched(share: float) -> tuple[Block, ...] | None:
-        def passes(kept: Sequence[Block]) -> bool:
-            names = frozenset(kept)
-            return error_of(names) <= share * limits.rmse_worst_m and share_of(names) <= share
-
-        return fewest_kept(blocks, lambda kept: error_of(frozenset(kept)), passes)
-
-    blocks = blocks_of(model, names_in(failed.kept_fp32))
-    kept = searched(AIM)
-    if kept is None and failed.breaches:
-        kept = searched(1.0)
-    if kept is None:
+    layers = layers_of(model, names_in(failed.kept_fp32))
+    ranked: list[Block] = []
+    if layers:
+        worst = worst_frames(failed, evidence)
+        errors = lowering.local_errors(failed.kept_fp32, layers, evidence.subset(worst).pictures.frames)
+        ranked = sorted(layers, key=lambda layer: -errors[layer])
+        runs = Runs(lowering, failed, evidence, worst, AIM, num_runs_for(model))
+        if (found := _searched(ranked, runs)) is not None:
+            return found
+    if len(failed.depth_m) < len(evidence.depth_m):
+        failed = lowering(failed.kept_fp32, evidence)
+    if not failed.breaches or not layers:
         return failed
-    costs = [error_of(frozenset(other for other in kept if other is not block)) for block in kept]
+    runs = Runs(lowering, failed, evidence, worst_frames(failed, evidence), 1.0, num_runs_for(model))
+    return _searched(ranked, runs) or failed
+
+
+@dataclass
+class Runs:
+    """Trials on the worst frames, each set of layers once, as long as there are runs left."""
+
+    lowering: Lowering
+    failed: Trial
+    evidence: Evidence  # of all frames
+    worst: list[int]  # which of them
+    share: float  # of the limits
+    num_left: int
+    known: dict[frozenset[Block], float] = field(default_factory=dict)
+
+    def islands(self, kept: Sequence[Block]) -> tuple[Island, ...]:
+        """What stays FP32: the rules' islands, and these."""
+        return (*self.failed.kept_fp32, *(Island(block, MEASURED, None) for block in kept))
+
+    def error_m(self, kept: Sequence[Block]) -> float | None:
+        """The RMSE of the worst frame with these layers in FP32; None where no run is left to tell."""
+        names = frozenset(kept)
+        if names not in self.known:
+            if self.num_left == 0:
+                return None
+            self.num_left -= 1
+            self.known[names] = self.lowering(self.islands(kept), self.evidence.subset(self.worst)).error_m
+        return self.known[names]
+
+    def passes(self, kept: Sequence[Block]) -> bool:
+        """Whether it keeps to the share of the RMSE's limit; False where no run is left to tell."""
+        error_m = self.error_m(kept)
+        limits = Limits.of(self.failed.precision, self.evidence.contract.from_network)
+        return error_m is not None and error_m <= self.share * limits.rmse_worst_m
+
+    def judged(self, kept: Sequence[Block]) -> Trial:
+        """The trial on all frames."""
+        return self.lowering(self.islands(kept), self.evidence)
+
+    def has_other_frames(self, trial: Trial) -> bool:
+        """Whether a trial on all frames has worst ones that no run has seen: they join, and all is to be run again."""
+        others = sorted({*worst_frames(trial, self.evidence)} - {*self.worst})
+        if others:
+            self.worst = sorted([*self.worst, *others])
+            self.num_left += len(self.known)
+            self.known.clear()
+        return bool(others)
+
+    def keeps_to_share(self, trial: Trial) -> bool:
+        """Whether a trial on all frames keeps to the share of every limit."""
+        return not (trial.beyond_aim if self.share == AIM else trial.breaches)
+
+
+def _searched(ranked: Sequence[Block], runs: Runs) -> Trial | None:
+    kept = fewest_kept(ranked, runs.passes)
+    for _ in range(NUM_FULL_TRIALS - 1):
+        if kept is None:
+            return None
+        trial = runs.judged(kept)
+        if runs.keeps_to_share(trial):
+            return _with_costs(trial, kept, runs)
+        kept = fewest_kept(ranked, runs.passes) if runs.has_other_frames(trial) else _more(kept, ranked)
+    trial = runs.judged(ranked)
+    return trial if runs.keeps_to_share(trial) else None
+
+
+def _more(kept: Sequence[Block], ranked: Sequence[Block]) -> list[Block] | None:
+    """Whole layers in place of their parts; else half as many more, of those that add most; None: all are kept."""
+    whole = [layer for layer in ranked if any(set(part) <= set(layer) for part in kept)]
+    others = [layer for layer in ranked if layer not in whole]
+    if set(whole) != set(kept):
+        return whole
+    return [*whole, *others[: max(1, len(whole) // 2)]] if others else None
+
+
+def _with_costs(trial: Trial, kept: Sequence[Block], runs: Runs) -> Trial:
+    """The trial with what each island gains, as far as runs are left."""
+    costs = {block: runs.error_m([other for other in kept if other is not block]) for block in kept}
     measured = tuple(
-        replace(island, rmse_worst_without_m=cost if np.isfinite(cost) else None)
-        for island, cost in zip(islands(kept)[len(failed.kept_fp32) :], costs, strict=True)
+        replace(island, rmse_worst_without_m=cost if cost is not None and np.isfinite(cost) else None)
+        for island, cost in zip(runs.islands(kept)[-len(kept) :], costs.values(), strict=True)
     )
-    return attempt((*failed.kept_fp32, *measured), evidence)
+    return replace(trial, kept_fp32=(*runs.failed.kept_fp32, *measured))
 
 
-def blocks_of(model: ir.Model, kept: frozenset[str]) -> list[Block]:
-    """The nodes that could still be kept, in order, cut before layers with weights, in MAX_BLOCKS pieces or fewer."""
+def fewest_kept(ranked: Sequence[Block], passes: Passes) -> list[Block] | None:
+    """Few of the blocks that make it pass when they are kept; None where keeping all of them does not.
+
+    ranked: what probably helps most first. As many are taken as it needs; then whole blocks that are not needed go
+    again, and of the rest the nodes at both ends that are not.
+    """
+    kept = _first_that_pass(ranked, passes)
+    if kept is None:
+        return None
+    for block in kept[-2::-1]:  # without the last one it did not pass
+        rest = [other for other in kept if other is not block]
+        if passes(rest):
+            kept = rest
+    for index in range(len(kept)):
+        kept[index] = _trimmed(kept[index], [*kept[:index], *kept[index + 1 :]], passes)
+    return kept
+
+
+def _first_that_pass(ranked: Sequence[Block], passes: Passes) -> list[Block] | None:
+    """The shortest beginning that passes: 1, 2, 4, ... blocks, then halved between the last two."""
+    too_few, enough = 0, 1
+    while not passes(ranked[:enough]):
+        if enough == len(ranked):
+            return None
+        too_few, enough = enough, min(2 * enough, len(ranked))
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        too_few, enough = (too_few, middle) if passes(ranked[:middle]) else (middle, enough)
+    return list(ranked[:enough])
+
+
+def _trimmed(block: Block, others: Sequence[Block], passes: Passes) -> Block:
+    """The block without what is not needed at its beginning and at its end."""
+    begin = _most(len(block), lambda count: passes([*others, block[count:]]))
+    end = len(block) - _most(len(block) - begin, lambda count: passes([*others, block[begin : len(block) - count]]))
+    return block[begin:end]
+
+
+def _most(length: int, is_needless: Callable[[int], bool]) -> int:
+    """How many nodes are needless at an end, found by halving; at least one of `length` stays."""
+    needless, too_many = 0, length
+    while too_many - needless > 1:
+        middle = (needless + too_many) // 2
+        needless, too_many = (middle, too_many) if is_needless(middle) else (needless, middle)
+    return needless
+
+
+def layers_of(model: ir.Model, kept: frozenset[str]) -> list[Block]:
+    """The nodes that could still be kept, in order, cut before every layer with weights."""
     layers: list[list[str]] = [[]]
     for node in model.graph:
         if node.name is None or node.name in kept or is_stage(node.name):
@@ -111,12 +192,18 @@ def blocks_of(model: ir.Model, kept: frozenset[str]) -> list[Block]:
         if is_weighted(node):
             layers.append([])
         layers[-1].append(node.name)
-    layers = [layer for layer in layers if layer]
-    pieces = np.array_split(np.arange(len(layers)), max(1, min(MAX_BLOCKS, len(layers))))
-    return [tuple(name for index in piece for name in layers[index]) for piece in pieces]
+    return [tuple(layer) for layer in layers if layer]
 
 
-def worst_frames(trial: Trial, evidence: Evidence) -> Evidence:
-    """The evidence of the frames on which the trial was worst."""
-    error = np.square(trial.depth_m - evidence.depth_m).mean(axis=(1, 2))
-    return evidence.subset(np.sort(np.argsort(np.nan_to_num(error, nan=np.inf))[-NUM_WORST_FRAMES:]).tolist())
+def num_runs_for(model: ir.Model) -> int:
+    """How many runs a search has: a number of the network, so that the same network gives the same graph anywhere."""
+    num_multiply_adds = sum(map(multiply_adds_of, model.graph))
+    return int(np.clip(MULTIPLY_ADDS / max(1, num_multiply_adds), FEWEST_RUNS, MOST_RUNS))
+
+
+def worst_frames(trial: Trial, evidence: Evidence, count: int = NUM_WORST_FRAMES) -> list[int]:
+    """The frames on which the trial was worst, in order. It ran on all of them, or on some, evenly spaced."""
+    ran = evenly_spaced(len(evidence.depth_m), len(trial.depth_m))
+    pairs = zip(trial.depth_m, (evidence.depth_m[index] for index in ran), strict=True)
+    error = [float(np.square(found - right).mean()) for found, right in pairs]
+    return sorted(ran[index] for index in np.argsort(np.nan_to_num(error, nan=np.inf))[-count:])

@@ -16,6 +16,7 @@ from mde_export.judge.extremes import extreme_frames
 from mde_export.sources.image_input import image_input_of, plain_input
 from mde_export.sources.opsets import to_readable_opset
 from mde_export.sources.original import Map, OnnxOriginal, Pixels, plain_output
+from mde_export.sources.random_nodes import refuse_random
 from mde_export.sources.stage_names import rename_like_stages
 from mde_export.sources.training_norm import fold_constant_norms
 from mde_runtime.contract import Contract, ToNetwork
@@ -37,6 +38,7 @@ def network_from_onnx(
         model = ir.serde.deserialize_model(proto)
         common.RemoveInitializersFromInputsPass()(model)
         _keep_one_output(model, output, where)
+        refuse_random(model, where)
         image = image_input_of(model, to_network, is_batch_open, where)
         name = str(model.graph.outputs[0].name)
         original = OnnxOriginal(proto, image, name, (to_network.height_px, to_network.width_px), is_batch_open, where)
@@ -159,6 +161,7 @@ def _keep_one_output(model: ir.Model, output: str | None, where: str) -> None:
         raise BadInputError(f"{where}: has no output {output!r}; name one of {listed}")
     model.graph.outputs[:] = chosen
     common.RemoveUnusedNodesPass()(model)
+    common.RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]  # onnx_ir wrote no types there
 
 
 def _fix_output(model: ir.Model, shape: tuple[int, ...]) -> None:

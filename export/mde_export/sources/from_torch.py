@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mde_export.graph.canonical import OPSET
+from mde_export.sources.random_nodes import refuse_random
 from mde_export.sources.users_code import place_in
 from mde_runtime.contract import Contract
 from mde_runtime.errors import REASON_LENGTH, BadInputError
@@ -28,10 +29,12 @@ def onnx_from_torch(network: nn.Module, contract: Contract, most_at_once: int = 
 
     most_at_once: N is 1, or open up to that many.
 
-    Raises BadInputError when PyTorch cannot capture the network.
+    Raises BadInputError when PyTorch cannot capture the network, or where it draws random numbers.
     """
     with quiet():
-        return program_of(network, contract, most_at_once).model
+        model = program_of(network, contract, most_at_once).model
+    refuse_random(model, "the network")
+    return model
 
 
 def program_of(network: nn.Module, contract: Contract, most_at_once: int = 1) -> torch.onnx.ONNXProgram:

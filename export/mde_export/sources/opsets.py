@@ -13,6 +13,8 @@ from mde_export.graph.canonical import OPSET
 from mde_runtime.errors import BadInputError
 
 OLDEST, NEWEST = 17, 20  # opsets that are left as they are: 17 has LayerNormalization, 20 is TensorRT 10.3's last
+FLATTENING_UNTIL = 12  # the last opset whose Hardmax takes all axes from one on as a single row
+ASIDE = "mde_export.aside"
 ASYMMETRIC_UNTIL = 10  # the last opset whose Upsample and Resize have no choice of grid
 
 
@@ -27,12 +29,19 @@ def to_readable_opset(model: ir.Model, where: str) -> ir.Model:
     readable = OPSET if opset < OLDEST else NEWEST  # no further than it has to: fewer operators change on the way
     converted = _converted(model, readable)
     if converted is None and opset > NEWEST:
-        converted = _converted(_expanded(model), readable)
+        expanded = _expanded(model)
+        converted = _converted(expanded, readable) or _converted_around(expanded)
     if converted is None:
-        raise BadInputError(f"{where}: opset {opset} does not convert to {readable}; export it with opset {readable}")
+        newer = sorted({node.op_type for node in _nodes(model) if opset > NEWEST and not _is_as_before(node, opset)})
+        named = f" ({', '.join(newer)})" if newer else ""
+        raise BadInputError(
+            f"{where}: opset {opset} does not convert to {readable}{named}; export it with opset {readable}"
+        )
     model = converted
     if opset <= ASYMMETRIC_UNTIL:
         _say_old_grid(model)
+    if opset <= FLATTENING_UNTIL:
+        _say_old_rows(model)
     return model
 
 
@@ -48,6 +57,44 @@ def _converted(model: ir.Model, opset: int) -> ir.Model | None:
     finally:
         logger.setLevel(level)
     return model if model.opset_imports.get("") == opset else None
+
+
+def _converted_around(model: ir.Model) -> ir.Model | None:
+    """The same in opset NEWEST, past operators that gained no more than types since, and have no converter.
+
+    GlobalMaxPool 22 is one. They wait in a domain of their own, which the converter leaves alone.
+    """
+    model, opset = model.clone(), model.opset_imports[""]
+    for node in _nodes(model):
+        if node.domain == "" and _is_as_before(node, opset):
+            node.domain = ASIDE
+    model.opset_imports[ASIDE] = 1
+    converted = _converted(model, NEWEST)
+    if converted is not None:
+        del converted.opset_imports[ASIDE]
+        for node in _nodes(converted):
+            node.domain = "" if node.domain == ASIDE else node.domain
+    return converted
+
+
+def _is_as_before(node: ir.Node, opset: int) -> bool:
+    """Whether the operator has the same inputs, outputs and attributes in opset NEWEST."""
+    try:
+        now, before = (onnx.defs.get_schema(node.op_type, version) for version in (opset, NEWEST))
+    except onnx.defs.SchemaError:
+        return False
+    forms = [
+        (
+            [value.name for value in (*schema.inputs, *schema.outputs)],
+            {name: str(attribute.default_value) for name, attribute in schema.attributes.items()},
+        )
+        for schema in (now, before)
+    ]
+    return forms[0] == forms[1]
+
+
+def _nodes(model: ir.Model) -> list[ir.Node]:
+    return list(ir.traversal.RecursiveGraphIterator(model.graph))
 
 
 def _expanded(model: ir.Model) -> ir.Model:
@@ -80,12 +127,29 @@ def _say_old_grid(model: ir.Model) -> None:
     Until opset 10 both lay pixel i at i / scale, and nearest rounds down where it enlarges and up where it shrinks; the
     converter leaves the newer defaults, half a pixel away. Source: ONNX Runtime, `upsample.cc`, of opset 10 and less.
     """
-    for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+    for node in _nodes(model):
         if node.op_type != "Resize":
             continue
         _set(node, "coordinate_transformation_mode", "asymmetric")
         if "mode" not in node.attributes or node.attributes["mode"].as_string() == "nearest":
             _round_as_before(node)
+
+
+def _say_old_rows(model: ir.Model) -> None:
+    """Hardmax(x, axis) -> Reshape(Hardmax(Flatten(x, axis), 1), Shape(x)), for each that was there before.
+
+    Until opset 12 it takes all axes from `axis` on (1 where none is named) as one row. The converter writes that out
+    for Softmax and LogSoftmax, and gives Hardmax its newer meaning.
+    """
+    for node in _nodes(model):
+        if node.op_type != "Hardmax":
+            continue
+        axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 1
+        tape = ir.tape.Tape()
+        flat = tape.op("Hardmax", [tape.op("Flatten", [node.inputs[0]], {"axis": axis})], {"axis": 1})
+        rows = tape.op("Reshape", [flat, tape.op("Shape", [node.inputs[0]])])
+        assert node.graph is not None
+        ir.convenience.replace_nodes_and_values(node.graph, node, [node], tape.nodes, node.outputs, [rows])
 
 
 def _round_as_before(node: ir.Node) -> None:

@@ -105,6 +105,13 @@ class PipelinedSession(Session, Protocol):
 
 
 @runtime_checkable
+class CachedSession(Session, Protocol):
+    """A session of a backend that keeps what it compiled, and loads it the next time."""
+
+    is_from_cache: bool  # this one was loaded; else it was compiled now
+
+
+@runtime_checkable
 class BuiltSession(Session, Protocol):
     """A session of an engine that was built before: which one, and what its layers really compute in."""
 

@@ -82,8 +82,9 @@ class OpenVinoSession:
     """A compiled model and the requests to it, whose real precision was asked for after compiling."""
 
     def __init__(self, compiled: ov.CompiledModel, memory: object, variant: Variant):
-        """memory: what the compiled model may still read from."""
+        """memory: what the compiled model may still read from, where it was loaded; None: it was compiled now."""
         self._compiled, self._memory = compiled, memory
+        self.is_from_cache = memory is not None
         self._request, self._outputs = compiled.create_infer_request(), compiled.outputs
         self._request_into = compiled.create_infer_request()  # keeps the caller's arrays as its outputs after a run
         self._names = [output.get_any_name() for output in self._outputs]
@@ -194,7 +195,7 @@ class RequestLane:
 
 
 def _compiled(core: ov.Core, graph: Graph, config: dict[str, Any]) -> tuple[ov.CompiledModel, object]:
-    """The compiled model, and the memory that it may read from as long as it lives."""
+    """The compiled model, and the memory that it may read from as long as it lives; None where it was compiled now."""
     machine = this_machine()
     key = {
         "graph": f"{graph.sha256}, rewritten as of {REVISION}",

@@ -65,6 +65,7 @@ class EngineSession:
         self.arithmetic: Mapping[Precision, str] = {"fp32": real, "fp16": real, "int8": real}
         self.max_batch: int | None = self._runners[0].max_batch
         self.engine_sha256 = record.engine_sha256
+        self.is_from_cache = kernels is None or kernels.were_kept  # an engine is always built before
         driver = f"{gpu.driver_version // 1000}.{gpu.driver_version % 1000 // 10}"
         self.executor = (
             f"{flavour} {library.__version__}, engine {record.engine_sha256[:12]}, driver of CUDA {driver}, "
@@ -129,12 +130,14 @@ class _KernelCache:
     def __init__(self, record: EngineRecord, gpu_name: str):
         self._key = {"engine": record.engine_sha256, "version": record.key.version, "device": gpu_name}
         self._cache: Any = None  # Any: no types published
+        self.were_kept = False
 
     def context(self, engine: Any) -> Any:
         config = engine.create_runtime_config()
         self._cache = config.create_runtime_cache()
         if (known := get_blob("kernels", self._key)) is not None:
             self._cache.deserialize(known.tobytes())
+            self.were_kept = True
         config.set_runtime_cache(self._cache)
         return engine.create_execution_context(config)
 

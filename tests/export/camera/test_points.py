@@ -33,6 +33,15 @@ def test_scale_and_shift_of_disparity_are_found_again(relative, noise):
     assert found.rmse_m < 0.01 < found.rmse_before_m
 
 
+def test_scale_and_shift_of_log_depth_are_found_again_over_a_wide_range(contract, noise):
+    wide = contract(kind="log_depth", near_m=0.02, far_m=150.0).from_network
+    quantity = noise.uniform(-4, 4, 40)
+    metres = np.exp(0.8 * quantity + 0.9) * noise.normal(1, 0.01, 40)
+    metres[::10] *= 3
+    found = fit(seen(quantity, metres), wide)
+    assert (found.scale, found.shift) == pytest.approx((0.8, 0.9), rel=0.05)
+
+
 def test_a_wrong_point_in_ten_moves_the_fit_by_little(relative, noise):
     quantity = noise.uniform(0, 10, 40)
     metres = 1 / (0.08 * quantity + 0.06)

@@ -38,6 +38,7 @@ POLICIES = {  # of a 12x20 frame
     "pad": {"resize": "pad", "multiple_of_px": 16, "height_px": 16, "width_px": 32, "covers": (0, 0, 16, 32)},
     "crop": {"resize": "crop", "height_px": 8, "width_px": 8, "covers": (0, 0, 8, 8)},
     "inverse depth": {"kind": "inverse_depth", "from_network__scale": 0.5, "shift": 0.1, "mean": (0.5, 0.5, 0.5)},
+    "log depth": {"kind": "log_depth", "from_network__scale": 2.0, "shift": 0.4},
     "a map smaller than the frame": {"covers": (1, 1, 7, 15)},
 }
 RUNTIMES = {"onnxruntime": run_on_onnxruntime, "openvino": run_on_openvino}
@@ -72,7 +73,7 @@ def contracts(draw: st.DrawFn) -> Contract:
     )
     jut = draw(st.integers(0, 2))  # the map may leave out a border
     from_network = FromNetwork(
-        kind=draw(st.sampled_from(["metric_depth", "inverse_depth"])),
+        kind=draw(st.sampled_from(["metric_depth", "inverse_depth", "log_depth"])),
         unit="m",
         near_m=0.5,
         far_m=20.0,
@@ -104,8 +105,9 @@ def test_the_graph_gives_the_depth_of_the_pytorch_stages(one_convolution, runtim
     assert depth_m.dtype == np.float32
     assert num_nonfinite.dtype == np.int32
     assert num_nonfinite.tolist() == num_expected.tolist() == [0]
-    # 3 mm: float32 rounding of two bicubic resizes, times 400 m for 1/q at 20 m (dz = z² dq); metric depth needs 0.1 mm
-    tolerance_m = 1e-4 if contract.from_network.kind == "metric_depth" else 3e-3
+    # float32 rounding of two bicubic resizes: 0.1 mm; times 400 m for 1/q at 20 m (dz = z² dq), and in exp(q) it is
+    # that of q times 20 m (dz = z dq)
+    tolerance_m = {"metric_depth": 1e-4, "inverse_depth": 3e-3, "log_depth": 3e-4}[contract.from_network.kind]
     np.testing.assert_allclose(depth_m, expected.numpy(), atol=tolerance_m)
 
 
@@ -156,6 +158,19 @@ def test_depth_outside_the_contracts_range_is_clipped_to_its_ends(one_convolutio
         graph = to_bytes(graft(network, contract(near_m=0.5)))
         depth_m, _ = run_on_onnxruntime(graph, np.zeros((1, 12, 20, 3), np.uint8))
         assert np.unique(depth_m).tolist() == [end]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_log_depth_beyond_every_exponent_is_far_and_spreads_nothing(one_convolution, contract, runtime):
+    weight = np.zeros((1, 3, 1, 1), np.float32)
+    weight[0, 0] = 200.0  # exp(200) is beyond float32, exp(0) is 1 m
+    _, network = one_convolution(weight, 0.0, 1, 8, 16)
+    frame = np.zeros((1, 12, 20, 3), np.uint8)
+    frame[:, :, 10:] = 255
+    depth_m, num_nonfinite = RUNTIMES[runtime](to_bytes(graft(network, contract(kind="log_depth"))), frame)
+    assert num_nonfinite.tolist() == [0]
+    np.testing.assert_allclose(depth_m[0, :, :8], 1.0, rtol=1e-6)  # float32 rounding of the resize
+    np.testing.assert_allclose(depth_m[0, :, 12:], 20.0, rtol=1e-6)
 
 
 def test_relative_depth_is_refused_until_scale_and_shift_were_fitted(one_convolution, contract):

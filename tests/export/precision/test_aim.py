@@ -1,15 +1,16 @@
 """A search stops at 80 % of each limit, as another machine rounds otherwise; what passes with less to spare says so."""
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pytest
 
 from mde_export.judge.certify import Trial, certificate_of
 from mde_export.precision.islands import kept_by_rule, names_in
 from mde_export.precision.lower import Half, lowered_to_fp16
 from mde_export.precision.repair import repaired
-from mde_runtime.parity import AIM, Limits
+from mde_runtime.parity import AIM, Limits, measure
 
 
 @contextlib.contextmanager
@@ -64,6 +65,9 @@ class Fixed:
     def graph(self, _islands) -> bytes:
         return self.trial.graph
 
+    def local_errors(self, _islands, blocks, _frames) -> dict:
+        return dict.fromkeys(blocks, 1.0)
+
     def __call__(self, islands, evidence, _advance=lambda: None) -> Trial:
         is_kept = names_in(islands) > names_in(kept_by_rule(self.model))
         parity = replace(self.trial.parity, rmse_worst_m=self.with_some_m if is_kept else self.with_none_m)
@@ -85,7 +89,8 @@ def fixed(world):
 
     def search(with_none_m: float, with_some_m: float) -> Trial:
         lowering = Fixed(model, trial, with_none_m, with_some_m)
-        return repaired(lowering, model, lowering(kept_by_rule(model), evidence), evidence)
+        failed = lowering(kept_by_rule(model), evidence)
+        return repaired(lowering, model, failed, evidence)
 
     search.certificate = lambda trial: certificate_of(trial, evidence, None)
     return search
@@ -109,3 +114,36 @@ def test_what_passes_and_cannot_be_bettered_stays_as_it_was(fixed):
 
 def test_where_even_the_limit_is_out_of_reach_it_fails(fixed):
     assert fixed(0.03, 0.02).breaches
+
+
+@dataclass(frozen=True)
+class ByFrame(Fixed):
+    """A lowering that is wrong on frame 5 alone unless `second` is FP32, and on all others unless `middle` is."""
+
+    def __call__(self, islands, evidence, _advance=lambda: None) -> Trial:
+        kept = names_in(islands)
+        is_fifth = np.array([np.array_equal(frame, self.fifth) for frame in evidence.pictures.frames])
+        off_m = np.where(is_fifth, 0.0 if "second" in kept else 0.05, 0.0 if "middle" in kept else 0.02)
+        depth_m = (evidence.depth_m + off_m[:, None, None]).astype(np.float32)
+        parity = measure(depth_m, evidence.depth_m, 0, evidence.contract)
+        limits = Limits.of("fp16", evidence.contract.from_network)
+        return replace(
+            self.trial,
+            depth_m=depth_m,
+            parity=parity,
+            kept_fp32=islands,
+            breaches=tuple(parity.breaches(limits)),
+            beyond_aim=tuple(parity.breaches(limits.at_share(AIM))),
+        )
+
+    fifth: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+
+def test_frames_that_turn_out_worst_only_when_all_are_run_join_the_search(world):
+    model, evidence = world("[middle] d = Conv (b, w4) [calm] e = Conv (d, w4) [last] c = Relu (e)")
+    trial = Half(model)(kept_by_rule(model), evidence)
+    lowering = ByFrame(model, trial, 0.0, 0.0, fifth=evidence.pictures.frames[5])
+    some = lowering(kept_by_rule(model), evidence.spaced(8))  # not the fifth
+    found = repaired(lowering, model, some, evidence)
+    assert found.breaches == ()
+    assert names_in(found.kept_fp32) - names_in(kept_by_rule(model)) == {"second", "middle"}

@@ -12,7 +12,7 @@ from mde_export.judge.execute import Executor
 from mde_export.precision.int8 import activations_of, signed_activations
 from mde_export.precision.islands import kept_by_rule, names_in
 from mde_export.precision.lower import Half, Int8, lowered_to_fp16, lowered_to_int8
-from mde_export.precision.repair import blocks_of
+from mde_export.precision.repair import layers_of
 from mde_runtime.errors import VerdictError
 from mde_runtime.onnx_graph.unsigned import with_unsigned_activations
 from mde_runtime.parity import measure
@@ -53,10 +53,10 @@ def test_what_costs_accuracy_without_overflow_is_searched_and_its_cost_is_stated
     assert island.rmse_worst_without_m > 0.008 >= trial.parity.rmse_worst_m  # 80 % of 1 cm, the limit over 20 m
 
 
-def test_blocks_hold_every_node_that_is_not_kept_once_and_in_order(world):
+def test_layers_hold_every_node_that_is_not_kept_once_and_in_order(world):
     model, *_ = world("c = Relu (b)")
     kept = names_in(kept_by_rule(model))
-    names = [name for block in blocks_of(model, kept) for name in block]
+    names = [name for layer in layers_of(model, kept) for name in layer]
     assert names == [node.name for node in model.graph if node.name not in kept]
 
 
@@ -100,7 +100,7 @@ def test_what_breaks_in_half_is_repaired_by_keeping_its_own_nodes(world, body, n
 def test_int8_of_an_easy_network_is_within_its_limit_and_says_how_it_was_calibrated(world):
     trial = lowered_to_int8(*world("c = Relu (b)"), silent)
     assert trial.breaches == ()
-    assert trial.executor.endswith("on 16 of the frames")
+    assert trial.executor.endswith("on all frames")
     assert measured_islands(trial) == []
 
 
@@ -155,6 +155,16 @@ def test_a_layer_that_reads_a_constant_stays_float(world):
     assert trial.breaches == ()
     assert "coordinates" in names_in(trial.kept_fp32)
     assert "layer" not in names_in(trial.kept_fp32)
+
+
+def test_where_nothing_is_left_in_half_there_is_no_fp16_graph_and_each_reason_is_given(
+    one_convolution, contract, world
+):
+    _, network = one_convolution(np.ones((1, 3, 1, 1), np.float32), 0.0, 1, 8, 16)
+    _, evidence = world("c = Relu (b)")
+    model = stripped(graft(network, contract()))
+    with pytest.raises(VerdictError, match=r"fp16: every node stays FP32 .*first convolution.*--fp16"):
+        lowered_to_fp16(model, evidence, silent)
 
 
 def test_where_no_layer_can_be_quantised_there_is_no_int8_graph_and_each_layers_reason_is_given(

@@ -137,6 +137,20 @@ def test_what_is_no_image_or_no_map_is_refused_with_what_it_is(saved, opened, ta
         opened(path)
 
 
+def test_an_operator_that_only_gained_types_since_opset_20_is_taken_back_to_it(saved, opened, noise):
+    nodes = f"y = {CONV} (image, w) peak = GlobalMaxPool (y) scaled = Div (y, peak) depth = Gelu (scaled)"
+    path = saved(nodes, opset=22)
+    source = opened(path)
+    check_same(*answers(path, source, noise))
+    assert source.network().opset_imports == {"": 20}
+
+
+def test_an_operator_that_no_older_opset_has_is_refused_by_name(saved, opened):
+    path = saved(f"y = {CONV} (image, w) depth = TensorScatter <axis = 3> (y, y)", opset=24)
+    with pytest.raises(BadInputError, match=r"opset 24 does not convert to 20 \(TensorScatter\); export it"):
+        opened(path)
+
+
 def test_a_second_input_can_be_baked_in_as_the_refusal_says(saved, opened, noise, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = saved(f"y = {CONV} (image, w) depth = Mul (y, focal)", f"{PLANES}, float[1] focal")
@@ -229,10 +243,53 @@ def test_the_first_node_that_a_conversion_changed_is_named_with_what_helps(expla
     )
 
 
-def test_a_file_that_answers_by_chance_is_named_as_such(explained):
-    noisy = f"y = {CONV} (image, w) n = RandomNormalLike (y) depth = Add (y, n)"
-    assert "the file answers otherwise each time it is run, first at node" in explained(noisy)
-    assert "(RandomNormalLike), n, by" in explained(noisy)
+RANDOM = {
+    "RandomNormal": "n = RandomNormal <shape = [1,1,8,16]> () depth = Add (y, n)",
+    "RandomNormalLike": "n = RandomNormalLike (y) depth = Add (y, n)",
+    "RandomUniform": "n = RandomUniform <shape = [1,1,8,16], seed = 1.0> () depth = Add (y, n)",
+    "RandomUniformLike": "n = RandomUniformLike (y) depth = Add (y, n)",
+    "Bernoulli": "p = Sigmoid (y) depth = Bernoulli (p)",
+    "Multinomial": """rows = Flatten <axis = 3> (y) drawn = Multinomial <sample_size = 16> (rows)
+        numbers = Cast <to = 1> (drawn) sides = Shape (y) depth = Reshape (numbers, sides)""",
+}
+
+
+@pytest.mark.parametrize("operator", RANDOM)
+def test_a_file_that_draws_random_numbers_is_refused_by_name(saved, opened, operator):
+    with pytest.raises(BadInputError, match=f"{operator} .* draws random numbers, so each run gives another depth"):
+        opened(saved(f"y = {CONV} (image, w) {RANDOM[operator]}"))
+
+
+def test_a_random_number_in_a_branch_is_found_and_one_that_no_map_reads_is_left(saved, opened, noise):
+    y = f"y = {CONV} (image, w) yes = Constant <value = bool {{1}}> ()"
+    branches = """depth = If (yes) <then_branch = random () => (a) { a = RandomNormalLike (y) },
+        else_branch = plain () => (b) { b = Identity (y) }>"""
+    with pytest.raises(BadInputError, match="RandomNormalLike a draws"):
+        opened(saved(f"{y} {branches}"))
+    path = saved(f"{y} unused = RandomNormalLike (y) depth = Identity (y)")
+    check_same(*answers(path, opened(path), noise))
+
+
+@pytest.mark.parametrize(("flag", "is_refused"), [("yes", True), ("no", False), ("brighter", True)])
+def test_dropout_is_taken_where_it_drops_nothing(saved, opened, noise, flag, is_refused):
+    path = saved(f"""y = {CONV} (image, w) ratio = Constant <value = float {{0.5}}> ()
+        yes = Constant <value = bool {{1}}> () no = Constant <value = bool {{0}}> ()
+        sum = ReduceSum <keepdims = 0> (image) zero = Constant <value = float {{0}}> () brighter = Greater (sum, zero)
+        depth = Dropout (y, ratio, {flag})""")
+    if is_refused:
+        with pytest.raises(BadInputError, match="Dropout depth is in training mode; export the network after"):
+            opened(path)
+    else:
+        check_same(*answers(path, opened(path), noise))
+
+
+@pytest.mark.parametrize("operator", ["Hardmax", "Softmax", "LogSoftmax"])
+@pytest.mark.parametrize(
+    ("opset", "axis"), [(8, ""), (8, "<axis = 2>"), (12, ""), (12, "<axis = -2>"), (13, ""), (13, "<axis = -2>")]
+)
+def test_a_maximum_over_rows_keeps_the_rows_of_its_opset(saved, opened, noise, operator, axis, opset):
+    path = saved(f"y = {CONV} (image, w) rows = {operator} {axis} (y) depth = Add (rows, y)", opset=opset)
+    check_same(*answers(path, opened(path), noise))
 
 
 def test_a_faithful_graph_agrees_in_every_tensor(explained):

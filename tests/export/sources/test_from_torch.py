@@ -132,6 +132,16 @@ def test_standardised_weights_of_a_module_are_plain_weights_in_the_graph(contrac
     assert [node.op_type for node in graph.graph.node] == ["Conv"]
 
 
+class Noisy(nn.Module):
+    def forward(self, x):
+        return x[:, :1] + torch.rand_like(x[:, :1])
+
+
+def test_a_module_that_draws_random_numbers_is_refused_by_the_operator(contract):
+    with pytest.raises(BadInputError, match=r"the network: RandomUniformLike .* draws random numbers"):
+        onnx_from_torch(Noisy(), contract())
+
+
 def test_a_graph_in_training_mode_is_refused():
     graph = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
         net (float[1,2,4,4] x) => (float[1,2,4,4] y) <bool training = {1}, float ratio = {0.5}>

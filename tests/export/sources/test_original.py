@@ -57,10 +57,10 @@ def saved(tmp_path) -> Callable[..., Path]:
 def mde_export(contract, folder, tmp_path) -> Callable[..., Result]:
     """Export a file with a contract that neither resizes nor normalises."""
 
-    def export(path: Path, *arguments: str, height_px=HEIGHT_PX, width_px=WIDTH_PX) -> Result:
+    def export(path: Path, *arguments: str, height_px=HEIGHT_PX, width_px=WIDTH_PX, **changes) -> Result:
         said = contract(
             source__height_px=height_px, source__width_px=width_px, to_network__height_px=height_px,
-            to_network__width_px=width_px, covers=(0, 0, height_px, width_px), multiple_of_px=1,
+            to_network__width_px=width_px, covers=(0, 0, height_px, width_px), multiple_of_px=1, **changes,
         )  # fmt: skip
         (tmp_path / "contract.json").write_text(records.dumps(said))
         command = [path, "--contract", tmp_path / "contract.json", "--frames", folder, "-o", tmp_path / "net.mde"]
@@ -145,6 +145,22 @@ def test_a_file_of_opset_11_keeps_the_grid_that_it_names(saved, mde_export, fram
     np.testing.assert_allclose(
         depth_of_bundle(tmp_path / "net.mde", frames[:4]), depth_of_file(path, frames[:4]), atol=1e-4
     )  # float32: an order of additions
+
+
+def test_log_depth_over_a_wide_range_is_exported_and_judged_by_what_varies_in_it(saved, mde_export, frames, tmp_path):
+    nodes, weights = plain()
+    nodes[2:2] = [make_node("Conv", ["b", "middle"], ["c"])]  # the first layer and the last stay FP32
+    nodes[-1].input[0] = "c"
+    weights |= {"middle": np.eye(4, dtype=np.float32)[..., None, None]}
+    weights |= {"last": weights["last"] / 5, "last_bias": np.array([3], np.float32)}
+    path = saved(nodes, weights)
+    ended = mde_export(path, "--fp16", kind="log_depth", near_m=0.02, far_m=150.0, from_network__scale=0.8, shift=-1)
+    assert ended.exit_code == 0, ended.stderr
+    expected_m = np.exp(0.8 * depth_of_file(path, frames[:4]) - 1)  # its map lies between 1 and 5
+    np.testing.assert_allclose(depth_of_bundle(tmp_path / "net.mde", frames[:4]), expected_m, rtol=1e-5)  # float32
+    parity = read_bundle(tmp_path / "net.mde").certificate("fp16").parity
+    assert parity.r2 >= 0.999
+    assert 0 < parity.abs_rel < 0.01  # the limit in metres alone, 7.5 cm, would let 2 % pass at these distances
 
 
 def reducing_scatter():
@@ -331,13 +347,15 @@ def test_a_newer_operator_is_written_out_for_the_newest_opset_that_devices_read(
     )  # float32: an order of additions
 
 
-def test_a_certificate_that_fails_names_the_first_node_that_differs_and_no_training(saved, mde_export, tmp_path):
+def test_a_network_that_magnifies_rounding_fails_and_is_told_no_training(saved, mde_export, tmp_path):
     nodes, weights = plain()
-    nodes[-1].input[0] = "noisy"
-    nodes[2:2] = [make_node("RandomNormalLike", ["b"], ["n"], name="chance"), make_node("Add", ["b", "n"], ["noisy"])]
+    nodes[-1].input[0] = "chaos"
+    nodes[2:2] = [make_node("Mul", ["b", "huge"], ["far"]), make_node("Sin", ["far"], ["chaos"])]
+    weights["huge"] = np.array(3e7, np.float32)  # what another order of additions does becomes the whole answer
     ended = mde_export(saved(nodes, weights))
     assert ended.exit_code == 1
     last = ended.stderr.splitlines()[-1]
-    assert "the file answers otherwise each time it is run, first at node chance (RandomNormalLike), n, by up" in last
+    assert "fp32 certificate failed" in last
+    assert "every tensor that graph and file both name agrees on this frame; export the network with" in last
     assert "training" not in last
     assert not (tmp_path / "net.mde").exists()

@@ -61,10 +61,12 @@ def save_graph(tmp_path):
                 a = Conv <pads = [1,1,1,1]> (image, w1)
                 b = BatchNormalization (a, one, zero, zero, one)
                 features = Relu (b)
-                disparity = Conv (features, w2)
+                mixed = Conv (features, w3)
+                disparity = Conv (mixed, w2)
             }}"""
         model, chance = onnx.parser.parse_model(text), np.random.default_rng(3)
         weights = {"w1": chance.normal(0, 0.1, (4, 3, 3, 3)), "w2": np.full((1, 4, 1, 1), 0.3)}
+        weights["w3"] = np.eye(4)[..., None, None]  # the only layer that FP16 and INT8 lower
         for name, weight in weights.items():
             model.graph.initializer.append(onnx.numpy_helper.from_array(np.abs(weight).astype(np.float32), name))
         path = tmp_path / "foreign.onnx"
