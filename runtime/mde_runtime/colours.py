@@ -1,8 +1,8 @@
 """Depth as colours for people: near is bright, far is dark unless asked, and lightness falls evenly all the way.
 
 So it survives a grey printer and most colour blindness. Near is bright as MiDaS and its successors draw; the papers
-that this project grew from draw far bright, which is `far-bright`. A scale in metres belongs to it, always over the
-contract's range and never over a picture's own, so that a colour is the same distance in all pictures of a model.
+that this project grew from draw far bright, which is `far-bright`. A scale in metres belongs to it, over the contract's
+range unless asked, so that a colour is the same distance in all pictures of a model.
 """
 
 import functools
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from mde_runtime.contract import FromNetwork
+from mde_runtime.colouring import Ends
 from mde_runtime.inferno import RGB, Direction
 
 UNSEEN = (96, 96, 96)  # grey is no depth: the network gave none there
@@ -31,21 +31,24 @@ def coloured(
 
 
 def coloured_with_scale(
-    depth_m: npt.NDArray[np.floating], from_network: FromNetwork, direction: Direction
+    depth_m: npt.NDArray[np.floating], ends_m: Ends, direction: Direction = "near-bright"
 ) -> npt.NDArray[np.uint8]:
-    """RGB of a depth map (H, W) in metres over the contract's range, with a scale in metres below it."""
-    return with_scale(coloured(depth_m, from_network.near_m, from_network.far_m, direction), from_network, direction)
+    """RGB of a depth map (H, W) in metres, with a scale in metres below it. ends_m: where the palette begins and ends.
+
+    A depth of exactly 0 is no measurement where the ends are above it: grey.
+    """
+    return with_scale(coloured(depth_m, *ends_m, direction), ends_m, direction)
 
 
 def with_scale(
-    picture: npt.NDArray[np.uint8], from_network: FromNetwork, direction: Direction = "near-bright"
+    picture: npt.NDArray[np.uint8], ends_m: Ends, direction: Direction = "near-bright"
 ) -> npt.NDArray[np.uint8]:
-    """The picture (H, W, 3) with a scale in metres below it."""
+    """The picture (H, W, 3) with a scale in metres below it, from ends_m[0] to ends_m[1]."""
     height_px, width_px, _ = picture.shape
     canvas = Image.new("RGB", (width_px, height_px + SCALE_HEIGHT_PX), "white")
     canvas.paste(Image.fromarray(picture))
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=11)
-    near_m, far_m = from_network.near_m, from_network.far_m
+    near_m, far_m = ends_m
     depth_m = np.linspace(near_m or 1e-9, far_m, width_px, dtype=np.float32)[None].repeat(9, 0)
     ramp = coloured(depth_m, near_m, far_m, direction)
     canvas.paste(Image.fromarray(ramp), (0, height_px + 2))

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime.colouring import PLAIN, Colouring
 from mde_runtime.contract import Contract, Intrinsics
 from mde_runtime.errors import BadInputError
 from mde_runtime.estimator import DepthEstimator
-from mde_runtime.inferno import Direction
 from mde_runtime.picture_placement import depth_at_picture_size, frame_of
 from mde_runtime.prefetch import reading_ahead
 from mde_runtime.sinks import SINKS, Prediction, Write, file_of, open_sink
@@ -57,15 +57,15 @@ def predict(
     formats: Sequence[str],
     *,
     camera: Intrinsics | None = None,
-    direction: Direction = "near-bright",
+    colouring: Colouring = PLAIN,
     resume: bool = False,
     advance: Callable[[], None] = lambda: None,
 ) -> Iterator[Written | Skipped | Kept]:
     """Write the depth of every frame below `out`, in every format, at the picture's own size.
 
-    camera: at the contract's source size, in place of the contract's own. direction: of the colours. resume: leave out
-    frames whose results are all there. Raises UsageError where a film is asked for and sources cannot each have one of
-    their own.
+    camera: at the contract's source size, in place of the contract's own. colouring: of depth that is drawn. resume:
+    leave out frames whose results are all there. Raises UsageError where a film is asked for and sources cannot each
+    have one of their own.
     """
     kinds = tuple(dict.fromkeys(formats))
     contract = dataclasses.replace(estimate.contract, intrinsics=camera) if camera else estimate.contract
@@ -74,7 +74,7 @@ def predict(
         return resume and all(os.path.isfile(file_of(kind, out, name)) for kind in kinds)  # noqa: PTH113  never raises
 
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(open_sink(kind, out, contract, direction)) for kind in kinds]
+        writers = [stack.enter_context(open_sink(kind, out, contract, colouring)) for kind in kinds]
         if any(SINKS[kind].suffix is None for kind in kinds):
             check_films(sources)
         out.mkdir(parents=True, exist_ok=True)  # where that cannot be, no frame could be written

@@ -91,6 +91,7 @@ def test_a_source_of_frames_to_predict(package, monkeypatch):
 
 
 def test_a_format_of_depth_that_a_prediction_gives(package, monkeypatch, tmp_path, tiny_contract):
+    from mde_runtime.colouring import PLAIN
     from mde_runtime.sinks import SINKS, Prediction, Sink, file_of, open_sink
 
     module = package(
@@ -100,7 +101,7 @@ def test_a_format_of_depth_that_a_prediction_gives(package, monkeypatch, tmp_pat
         from mde_runtime.sinks import file_of
 
         @contextlib.contextmanager
-        def writer(out, contract, direction):
+        def writer(out, contract, colouring):
             def write(prediction):
                 path = file_of("txt", out, prediction.name)
                 path.write_text(f"{prediction.depth_m.mean():.1f} m")
@@ -110,7 +111,7 @@ def test_a_format_of_depth_that_a_prediction_gives(package, monkeypatch, tmp_pat
     )
     monkeypatch.setitem(SINKS, "txt", Sink(module, "the mean depth", ".txt"))
     prediction = Prediction("a", np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 4.0, np.float32), "", None)
-    with open_sink("txt", tmp_path, tiny_contract, "near-bright") as write:
+    with open_sink("txt", tmp_path, tiny_contract, PLAIN) as write:
         assert write(prediction).read_text() == "4.0 m"
     assert file_of("txt", tmp_path, "a").exists()
 

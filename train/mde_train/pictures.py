@@ -23,4 +23,4 @@ def panel(
     is_valid = truth_m > 0
     truth_m, depth_m = (np.clip(values, from_network.near_m, from_network.far_m) for values in (truth_m, depth_m))
     pictures = strip(frame, truth_m, depth_m, is_valid, from_network, ERROR_LIMIT_M)
-    return with_scale(np.concatenate(pictures, axis=1), from_network)
+    return with_scale(np.concatenate(pictures, axis=1), (from_network.near_m, from_network.far_m))

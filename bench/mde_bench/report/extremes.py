@@ -32,7 +32,7 @@ def write_sheet(shots: Sequence[Shot], from_network: FromNetwork, path: Path) ->
     parts = [_written(headings, rows[0].shape[1])]
     for shot, row in zip(shots, rows, strict=True):
         parts += [_written([(shot.title, 0)], row.shape[1]), row]
-    picture = Image.fromarray(with_scale(np.concatenate(parts), from_network))
+    picture = Image.fromarray(with_scale(np.concatenate(parts), (from_network.near_m, from_network.far_m)))
     with files.replacing(path) as draft:
         picture.save(draft)
 

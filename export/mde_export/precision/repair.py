@@ -24,11 +24,12 @@ from mde_runtime.parity import AIM, Limits
 NUM_WORST_FRAMES = 4  # that a search runs on
 # Runs on the worst frames: as many as help where the network is small, and so many that a search on a large one takes
 # half the time of judging it on 64 frames.
-FEWEST_RUNS, MOST_RUNS = 8, 48
+FEWEST_RUNS, MOST_RUNS = 8, 80
 MULTIPLY_ADDS = 5e10  # of a frame, in all runs
 NUM_FULL_TRIALS = 4  # on all frames: more than one where the worst frames did not show all that is wrong
 
 Passes = Callable[[Sequence[Block]], bool]
+ErrorOf = Callable[[Sequence[Block]], float | None]  # None: no run is left to tell
 
 
 def repaired(lowering: Lowering, model: ir.Model, failed: Trial, evidence: Evidence) -> Trial:
@@ -44,6 +45,8 @@ def repaired(lowering: Lowering, model: ir.Model, failed: Trial, evidence: Evide
         errors = lowering.local_errors(failed.kept_fp32, layers, evidence.subset(worst).pictures.frames)
         ranked = sorted(layers, key=lambda layer: -errors[layer])
         runs = Runs(lowering, failed, evidence, worst, AIM, num_runs_for(model))
+        if runs.num_left == MOST_RUNS:  # a small network
+            ranked = by_what_each_saves(ranked, runs.error_m, MOST_RUNS // 2)
         if (found := _searched(ranked, runs)) is not None:
             return found
     if len(failed.depth_m) < len(evidence.depth_m):
@@ -52,6 +55,15 @@ def repaired(lowering: Lowering, model: ir.Model, failed: Trial, evidence: Evide
         return failed
     runs = Runs(lowering, failed, evidence, worst_frames(failed, evidence), 1.0, num_runs_for(model))
     return _searched(ranked, runs) or failed
+
+
+def by_what_each_saves(ranked: Sequence[Block], error_of: ErrorOf, most: int) -> list[Block]:
+    """The blocks, the first `most` by the error that is left when each is kept alone, the others after them.
+
+    A local error does not say how much of it reaches the map; a run of each says it, where a run is cheap.
+    """
+    left = {block: error_m for block in ranked[:most] if (error_m := error_of([block])) is not None}
+    return [*sorted(left, key=lambda block: left[block]), *(block for block in ranked if block not in left)]
 
 
 @dataclass

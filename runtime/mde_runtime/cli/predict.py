@@ -3,12 +3,14 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
 from mde_runtime.backends import LISTED
-from mde_runtime.command import PATH, Command, Real, say
+from mde_runtime.colouring import Colouring, Ends
+from mde_runtime.command import PATH, Command, Real, Several, say
+from mde_runtime.contract import MAX_FAR_M
 from mde_runtime.errors import VerdictError, one_line
 from mde_runtime.inferno import Direction
 from mde_runtime.sinks import SINKS
@@ -18,6 +20,25 @@ if TYPE_CHECKING:
     from mde_runtime.predict import Written
 
 FORMATS = " ".join(f"{name}: {sink.help}." for name, sink in SINKS.items()) + " May be repeated."
+
+
+class _ColourRange(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 takes none
+    """`auto`, or near and far in metres."""
+
+    name = "auto|NEAR:FAR"
+    _ends = Several(Real(0, MAX_FAR_M), ":", "0:20")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # Any: click's own
+        """The word or the two ends. Ends the command as wrong usage for anything else."""
+        if value == "auto":
+            return value
+        near_m, far_m = self._ends.convert(value, param, ctx)
+        if near_m >= far_m:
+            self.fail(f"{value}: near lies beyond far; write the nearer depth first", param, ctx)
+        return near_m, far_m
+
+
+COLOUR_RANGE = _ColourRange()
 
 
 @click.command(cls=Command)
@@ -32,6 +53,13 @@ FORMATS = " ".join(f"{name}: {sink.help}." for name, sink in SINKS.items()) + " 
     default="near-bright",
     show_default=True,
     help="What colour, side and video draw bright.",
+)
+@click.option(
+    "--colour-range",
+    "ends_m",
+    type=COLOUR_RANGE,
+    metavar="auto|NEAR:FAR",
+    help="Depths that the colours run over, metres; auto: each picture's own.  [default: the bundle's range]",
 )
 @click.option("--focal-px", type=Real(1, 1e6), help="For ply: the focal length at the size of the bundle's frame.")
 @click.option("--resume", is_flag=True, help="Leave out frames whose results are there already.")
@@ -48,6 +76,7 @@ def main(
     out: Path,
     formats: tuple[str, ...],
     direction: Direction,
+    ends_m: Ends | Literal["auto"] | None,
     focal_px: float | None,
     resume: bool,
     backend: str,
@@ -90,7 +119,14 @@ def main(
         camera = _camera(estimate.contract, focal_px)
         teller = _Teller(estimate.contract)
         results = predict(
-            estimate, opened, out, formats, camera=camera, direction=direction, resume=resume, advance=advance
+            estimate,
+            opened,
+            out,
+            formats,
+            camera=camera,
+            colouring=Colouring(direction, ends_m or "contract"),
+            resume=resume,
+            advance=advance,
         )
         for result in results:
             if isinstance(result, Skipped):

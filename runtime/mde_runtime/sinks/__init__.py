@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mde_runtime.colouring import Colouring
 from mde_runtime.contract import Contract
 from mde_runtime.errors import UsageError
-from mde_runtime.inferno import Direction
 
 if TYPE_CHECKING:  # --help shows the table, and needs no numpy
     import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # --help shows the table, and needs no numpy
 
 @dataclass(frozen=True)
 class Sink:
-    """A row of the table: the module that has `writer(out, contract, direction)`, and the suffix of a frame's file."""
+    """A row of the table: the module that has `writer(out, contract, colouring)`, and the suffix of a frame's file."""
 
     module: str
     help: str
@@ -49,13 +49,13 @@ class Prediction:
 Write = Callable[[Prediction], Path]  # gives the file that holds the result
 
 
-def open_sink(kind: str, out: Path, contract: Contract, direction: Direction) -> AbstractContextManager[Write]:
-    """A format's writer, for the time of a `with` block; direction: of its colours.
+def open_sink(kind: str, out: Path, contract: Contract, colouring: Colouring) -> AbstractContextManager[Write]:
+    """A format's writer, for the time of a `with` block; colouring: of depth that it draws.
 
     Raises UsageError for an unknown format.
     """
     module = importlib.import_module(_row(kind).module)
-    sink: AbstractContextManager[Write] = module.writer(out, contract, direction)
+    sink: AbstractContextManager[Write] = module.writer(out, contract, colouring)
     return sink
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime.colouring import Colouring
 from mde_runtime.contract import Contract, Intrinsics
 from mde_runtime.errors import UsageError
 from mde_runtime.files import write_bytes
-from mde_runtime.inferno import Direction
 from mde_runtime.picture_placement import placement_of
 from mde_runtime.sinks import Prediction, Write, file_of
 
@@ -29,7 +29,7 @@ end_header
 
 
 @contextlib.contextmanager
-def writer(out: Path, contract: Contract, direction: Direction) -> Iterator[Write]:  # noqa: ARG001  every sink's seam
+def writer(out: Path, contract: Contract, colouring: Colouring) -> Iterator[Write]:  # noqa: ARG001  every sink's seam
     """Write `NAME.ply` below `out`, a point for each pixel whose depth lies inside the contract's range.
 
     Depth at the far end is left out: what is clipped there is farther, nobody knows how far.

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime.colouring import Colouring
 from mde_runtime.colours import coloured_with_scale
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.files import replacing
-from mde_runtime.inferno import Direction
 from mde_runtime.sinks import Prediction, Write
 
 SUFFIX = ".depth.mp4"  # beside `drive/` may lie the `drive.mp4` that its pictures were taken from
@@ -22,20 +22,21 @@ CODECS = ("libx264", "mpeg4")  # the first that this PyAV has
 
 
 @contextlib.contextmanager
-def writer(out: Path, contract: Contract, direction: Direction) -> Iterator[Write]:
+def writer(out: Path, contract: Contract, colouring: Colouring) -> Iterator[Write]:
     """Write `FILM.depth.mp4` below `out`, whole or not at all. The pictures of a film come after each other."""
     last: Path | None = None
     with contextlib.ExitStack() as stack:
         film: _Film | None = None
+        ends_m = (0.0, 1.0)
 
         def write(prediction: Prediction) -> Path:
-            nonlocal last, film
+            nonlocal last, film, ends_m
             path = out / f"{prediction.film}{SUFFIX}"
-            picture = coloured_with_scale(prediction.depth_m, contract.from_network, direction)
             if film is None or path != last:
                 stack.close()  # ends the video before
+                ends_m = colouring.ends_of(prediction.depth_m, contract.from_network)  # of all its pictures alike
                 last, film = path, stack.enter_context(_film(path, prediction.frames_per_s or PICTURES_PER_S))
-            film.add(picture, prediction.name)
+            film.add(coloured_with_scale(prediction.depth_m, ends_m, colouring.direction), prediction.name)
             return path
 
         yield write

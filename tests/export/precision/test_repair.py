@@ -2,7 +2,7 @@
 
 import pytest
 
-from mde_export.precision.repair import FEWEST_RUNS, MOST_RUNS, fewest_kept, num_runs_for
+from mde_export.precision.repair import FEWEST_RUNS, MOST_RUNS, by_what_each_saves, fewest_kept, num_runs_for
 
 BLOCKS = [("a1", "a2"), ("b1", "b2", "b3", "b4", "b5"), ("c1",), ("d1", "d2", "d3")]
 
@@ -57,3 +57,11 @@ def test_the_larger_a_network_the_fewer_runs_a_search_has(one_convolution, noise
     assert num_runs_for(network(16)) == MOST_RUNS
     assert FEWEST_RUNS < num_runs_for(network(20000)) < MOST_RUNS
     assert num_runs_for(network(100000)) == FEWEST_RUNS
+
+
+def test_a_block_whose_error_reaches_the_map_comes_before_one_that_errs_more_by_itself():
+    left = {("loud",): 0.9, ("quiet",): 0.2, ("other",): 0.5}
+    ranked = [("loud",), ("other",), ("quiet",), ("untried",)]
+    found = by_what_each_saves(ranked, lambda kept: left[kept[0]], most=3)
+    assert found == [("quiet",), ("other",), ("loud",), ("untried",)]
+    assert by_what_each_saves(ranked, lambda _kept: None, most=3) == ranked

@@ -1,0 +1,46 @@
+"""A choice of colours for depth: which end is bright, and which depths the palette runs over. Light to load."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from mde_runtime.inferno import Direction
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from mde_runtime.contract import FromNetwork
+
+Ends = tuple[float, float]
+AUTO_PERCENTILES = (2.0, 98.0)  # of a frame's own depth: what is beyond takes the colour of the end
+NARROWEST = 0.02  # of an automatic range, in depths: a wall straight ahead would show nothing but noise
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """How depth is coloured. ends_m: `contract` (a colour is one depth in all pictures), `auto` or near and far."""
+
+    direction: Direction = "near-bright"
+    ends_m: Ends | Literal["contract", "auto"] = "contract"
+
+    def ends_of(self, depth_m: "npt.NDArray[np.floating]", from_network: "FromNetwork") -> Ends:
+        """The depths of a map (H, W), metres, at the two ends of the palette."""
+        if isinstance(self.ends_m, tuple):
+            return self.ends_m
+        whole = (from_network.near_m, from_network.far_m)
+        return whole if self.ends_m == "contract" else _own_ends(depth_m, whole)
+
+
+def _own_ends(depth_m: "npt.NDArray[np.floating]", whole: Ends) -> Ends:
+    import numpy as np
+
+    seen = depth_m[np.isfinite(depth_m) & (depth_m > 0)]
+    if not seen.size:
+        return whole
+    near_m, far_m = (float(end) for end in np.percentile(seen, AUTO_PERCENTILES))
+    if far_m - near_m < NARROWEST * far_m:
+        near_m, far_m = near_m * (1 - NARROWEST), far_m * (1 + NARROWEST)
+    return near_m, far_m
+
+
+PLAIN = Colouring()
