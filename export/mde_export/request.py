@@ -6,7 +6,7 @@ from pathlib import Path
 from mde_export.choices import Accumulation, EngineChoice, GoldenFrames
 from mde_runtime import files, records
 from mde_runtime.bundle import SUFFIX
-from mde_runtime.contract import ColourOrder, Contract, Distance, Interpolation, Kind, Resize
+from mde_runtime.contract import VERSION, ColourOrder, Contract, Distance, Interpolation, Kind, Resize
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.precision import Precision
 
@@ -115,16 +115,19 @@ def _assembled(described: Described, source_size: Size, network_size: Size) -> C
     """Through JSON, so that every value is checked as one of a file is."""
     said = records.to_json(vars(described))
     near_m, far_m = said["range_m"]
-    both_ways = {"interpolation": said["interpolation"], "antialias": said["antialias"]}
+    both_ways = {"interpolation": said["interpolation"], "antialias": said["antialias"], "align_corners": False}
+    before = {"rounding": "none", "pad_px": [0, 0, 0, 0], "padding": "zero", "fill": "zero"}
     source = dict(zip(("height_px", "width_px"), source_size, strict=True))
     inside = dict(zip(("height_px", "width_px"), network_size, strict=True))
     normalisation = {"scale": PIXEL_SCALE, "mean": said["mean"], "std": said["std"]}
     content = {
+        "version": VERSION,
         "source": {**source, "colour": said["colour"], "dtype": "uint8", "layout": "NHWC"},
-        "to_network": {**inside, "multiple_of_px": 1, "resize": said["resize"], **both_ways, **normalisation},
+        "to_network": {**inside, "multiple_of_px": 1, "resize": said["resize"], **both_ways, **before, **normalisation},
         "from_network": {
             **{"kind": said["kind"], "unit": "m", "near_m": near_m, "far_m": far_m, "distance": said["distance"]},
-            **{"covers": [0, 0, *network_size], **both_ways, "scale": 1.0, "shift": 0.0},
+            **{"covers": [0, 0, *network_size], **both_ways, "inversion": "before_resize", "scale": 1.0, "shift": 0.0},
+            "canonical_focal_px": None,
         },
         "intrinsics": None,
     }

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from mde_runtime import files, records
 from mde_runtime.certificate import Certificate, read_certificate
-from mde_runtime.contract import Contract
+from mde_runtime.contract import Contract, current
 from mde_runtime.errors import BadInputError
 from mde_runtime.onnx_graph.content import facts_of
 from mde_runtime.precision import PRECISIONS, Precision
@@ -197,6 +197,7 @@ def read_bundle(path: str | Path) -> Bundle:
     Raises BadInputError that names the file and the member at fault.
     """
     path = Path(path)
+    where = f"{path}: {MANIFEST}"
     with _open_zip(path) as archive:
         _check_listing(path, archive.infolist())
         try:
@@ -204,7 +205,7 @@ def read_bundle(path: str | Path) -> Bundle:
         except DAMAGED_ZIP as error:
             raise BadInputError(f"{path}: {MANIFEST} cannot be read ({error}); copy the bundle again") from error
         sizes = {entry.filename: entry.file_size for entry in archive.infolist() if entry.filename != MANIFEST}
-    manifest = records.loads(Manifest, text, f"{path}: {MANIFEST}")
+    manifest = records.from_json(Manifest, _current(records.parse(text, where)), where)
     if manifest.schema not in READABLE_SCHEMAS:
         raise BadInputError(
             f"{path}: bundle schema {manifest.schema}, this version reads 1 to {SCHEMA}; update mde-toolchain"
@@ -227,6 +228,13 @@ def read_bundle(path: str | Path) -> Bundle:
         if certificate_name(precision) not in sizes:
             raise BadInputError(f"{path}: the {precision} graph has no certificate; export the model again")
     return bundle
+
+
+def _current(manifest: Any) -> Any:  # Any: JSON that nobody has checked yet
+    """The JSON of a manifest with a contract of any version as one with today's."""
+    if not isinstance(manifest, dict) or "contract" not in manifest:
+        return manifest
+    return {**manifest, "contract": current(manifest["contract"])}
 
 
 def write_bundle(

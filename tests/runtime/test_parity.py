@@ -16,8 +16,11 @@ TWENTY_METRES = FromNetwork(
     covers=(0, 0, 32, 32),
     interpolation="bilinear",
     antialias=False,
+    align_corners=False,
+    inversion="before_resize",
     scale=1.0,
     shift=0.0,
+    canonical_focal_px=None,
 )
 CONTRACT = Contract(
     source=SourceFrame(height_px=32, width_px=32, colour="rgb", dtype="uint8", layout="NHWC"),
@@ -28,6 +31,11 @@ CONTRACT = Contract(
         resize="stretch",
         interpolation="bilinear",
         antialias=False,
+        align_corners=False,
+        rounding="none",
+        pad_px=(0, 0, 0, 0),
+        padding="zero",
+        fill="zero",
         scale=1 / 255,
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),

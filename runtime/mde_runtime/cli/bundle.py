@@ -105,7 +105,9 @@ def _contract_lines(bundle: "Bundle") -> list[str]:
         f"{bundle.path}: {provenance.model}, from {provenance.origin} {provenance.source_sha256[:12]}{data}",
         f"frame   {source.dtype} {source.height_px}x{source.width_px} {source.colour}",
         f"network {to_network.height_px}x{to_network.width_px}, {to_network.resize}, {to_network.interpolation}"
-        f"{', antialias' if to_network.antialias else ''}",
+        f"{', antialias' if to_network.antialias else ''}{', corners aligned' if to_network.align_corners else ''}"
+        f"{', rounded to levels' if to_network.rounding == 'uint8' else ''}"
+        f"{f', padded by {to_network.pad_px} px ({to_network.padding})' if any(to_network.pad_px) else ''}",
         f"depth   {from_network.distance}, {from_network.near_m:g} to {from_network.far_m:g} m, "
         f"from {from_network.kind} x {from_network.scale:g} + {from_network.shift:g}",
         f"made by {', '.join(f'{tool} {version}' for tool, version in provenance.tools.items()) or 'unknown tools'}",
