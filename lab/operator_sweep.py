@@ -64,6 +64,7 @@ CONTRACT = Contract(
         interpolation="bilinear",
         antialias=False,
         align_corners=False,
+        via_input=True,
         inversion="before_resize",
         scale=1.0,
         shift=0.0,

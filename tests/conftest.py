@@ -59,6 +59,7 @@ def tiny_contract() -> Contract:
             interpolation="bilinear",
             antialias=False,
             align_corners=False,
+            via_input=True,
             inversion="before_resize",
             scale=1.0,
             shift=0.0,

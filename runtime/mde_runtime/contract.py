@@ -120,6 +120,7 @@ class FromNetwork:
     interpolation: Interpolation
     antialias: bool
     align_corners: bool
+    via_input: bool  # first to the size of the part of the input that the map covers, then to the frame's; else at once
     inversion: Inversion
     scale: float
     shift: float
@@ -199,6 +200,12 @@ class Contract:
                         f"contract: {side} px pads to {side + -side % to_network.multiple_of_px} px "
                         f"(a multiple of {to_network.multiple_of_px}), not to {inside} px; write that"
                     )
+        whole = (0, 0, to_network.height_px, to_network.width_px)
+        if not self.from_network.via_input and (to_network.resize != "stretch" or self.from_network.covers != whole):
+            raise BadInputError(
+                "contract.from_network.via_input: false is for a frame stretched over the whole input and a map of all "
+                "of it; write true"
+            )
         _, _, bottom, right = self.from_network.covers
         if bottom > to_network.height_px or right > to_network.width_px:
             raise BadInputError(
@@ -255,7 +262,12 @@ SINCE_2: dict[str, dict[str, Any]] = {  # Any: JSON
         "padding": "zero",
         "fill": "zero",
     },
-    "from_network": {"align_corners": False, "inversion": "before_resize", "canonical_focal_px": None},
+    "from_network": {
+        "align_corners": False,
+        "via_input": True,
+        "inversion": "before_resize",
+        "canonical_focal_px": None,
+    },
 }
 
 

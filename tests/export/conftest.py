@@ -62,6 +62,7 @@ def make_contract(**changes):
         interpolation="bilinear",
         antialias=False,
         align_corners=False,
+        via_input=True,
         inversion="before_resize",
         scale=1.0,
         shift=0.0,

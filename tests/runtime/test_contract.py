@@ -36,6 +36,7 @@ SEED_A = Contract(
         interpolation="bilinear",
         antialias=True,
         align_corners=False,
+        via_input=True,
         inversion="before_resize",
         scale=1.0,
         shift=0.0,
@@ -64,7 +65,7 @@ def of_version_1(contract: Contract) -> dict:
     del content["version"]
     for key in ("align_corners", "rounding", "pad_px", "padding", "fill"):
         del content["to_network"][key]
-    for key in ("align_corners", "inversion", "canonical_focal_px"):
+    for key in ("align_corners", "via_input", "inversion", "canonical_focal_px"):
         del content["from_network"][key]
     return content
 
@@ -131,6 +132,10 @@ def test_the_padding_of_the_frame_is_not_seen_as_frame():
         (lambda: with_to_network(pad_px=(144, 0, 0, 0), padding="reflect"), "144 px cannot be reflected from 144 px"),
         (lambda: with_to_network(padding=256.0), "padding: 256 is no level of a frame"),
         (lambda: with_to_network(fill=-1.0), "fill: -1 is no level of a frame"),
+        (
+            lambda: with_from_network(via_input=False, covers=(0, 0, 112, 224)),
+            "via_input: false is for a frame stretched",
+        ),
         (lambda: with_from_network(canonical_focal_px=0.0), "0 is not greater than 0 px"),
         (lambda: Intrinsics(fx_px=0.0, fy_px=1.0, cx_px=0.0, cy_px=0.0), "greater than 0 px"),
     ],

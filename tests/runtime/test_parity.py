@@ -17,6 +17,7 @@ TWENTY_METRES = FromNetwork(
     interpolation="bilinear",
     antialias=False,
     align_corners=False,
+    via_input=True,
     inversion="before_resize",
     scale=1.0,
     shift=0.0,

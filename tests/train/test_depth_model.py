@@ -41,7 +41,7 @@ def contract(resize="stretch", source=(8, 8), network=(8, 8), covers=None, antia
         "far_m": 255.0,
         "canonical_focal_px": None,
     } | changes
-    expected = {"align_corners": False, "inversion": "before_resize"} | expected
+    expected = {"align_corners": False, "inversion": "before_resize", "via_input": True} | expected
     from_network = FromNetwork(
         unit="m", distance="z", covers=covers or (0, 0, *network), interpolation="bilinear", antialias=False, **expected
     )

@@ -115,9 +115,10 @@ def on_frame(maps_N1hw: Tensor, contract: Contract) -> Tensor:
 
 def to_source_size(maps_N1hw: Tensor, contract: Contract) -> tuple[Tensor, Tensor]:
     """The network's map at the frame's own size, (N, 1, H, W), and which pixels it has seen, bool (H, W)."""
-    source, to_network = contract.source, contract.from_network
+    source, from_network = contract.source, contract.from_network
     pad_top, pad_left, _, _ = contract.to_network.pad_px
-    padded = _resize(on_frame(maps_N1hw, contract), *contract.padded_size, to_network)
+    placed_N1hw = on_frame(maps_N1hw, contract) if from_network.via_input else maps_N1hw
+    padded = _resize(placed_N1hw, *contract.padded_size, from_network)
     maps_N1HW = padded[..., pad_top : pad_top + source.height_px, pad_left : pad_left + source.width_px]
     seen_HW = torch.zeros(source.height_px, source.width_px, dtype=torch.bool, device=maps_N1hw.device)
     seen_HW[contract.seen] = True

@@ -62,7 +62,9 @@ def pad_frame(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
     if not any(to_network.pad_px):
         return pixels
     if to_network.padding == "zero":
-        mean = ops.constant(np.array(to_network.mean, np.float32).reshape(1, 3, 1, 1) / np.float32(to_network.scale), "mean")
+        mean = ops.constant(
+            np.array(to_network.mean, np.float32).reshape(1, 3, 1, 1) / np.float32(to_network.scale), "mean"
+        )
         centred = ops("Sub", [pixels, mean], "centre")
         return ops("Add", [pad(ops, centred, rows, columns, "constant", "pad_frame"), mean], "uncentre")
     if isinstance(to_network.padding, str):
@@ -150,22 +152,27 @@ def to_metres(ops: Ops, quantity: ir.Value, from_network: FromNetwork) -> ir.Val
 def to_source_size(ops: Ops, depth: ir.Value, map_size: Size, contract: Contract) -> ir.Value:
     """The map to the frame's own size.
 
-    First to the size of the part of the network's input that it covers, then cut to the padded frame (where that goes
-    on beyond the map, its border value goes on), then to the padded frame's size, whose padding is cut off. Steps that
-    change nothing are left out: where the frame was only padded, a cut is all that remains.
+    With via_input first to the size of the part of the network's input that it covers, and cut to the padded frame
+    (where that goes on beyond the map, its border value goes on); then to the padded frame's size, whose padding is cut
+    off. Steps that change nothing are left out: where the frame was only padded, a cut is all that remains.
     """
-    to_network, placed = contract.from_network, contract.placement
-    top, left, bottom, right = to_network.covers
+    padded, (pad_top, pad_left, pad_bottom, pad_right) = contract.padded_size, contract.to_network.pad_px
+    if contract.from_network.via_input:
+        depth, map_size = _on_padded_frame(ops, depth, map_size, contract)
+    depth = resize(ops, depth, map_size, padded, contract.from_network, "resize_to_frame")
+    return cut(ops, depth, padded, (-pad_top, -pad_bottom), (-pad_left, -pad_right), "cut_padding")
+
+
+def _on_padded_frame(ops: Ops, depth: ir.Value, map_size: Size, contract: Contract) -> tuple[ir.Value, Size]:
+    """The map of what the padded frame became in the network's input, and its size."""
+    from_network, placed = contract.from_network, contract.placement
+    top, left, bottom, right = from_network.covers
     covered = (bottom - top, right - left)
-    depth = resize(ops, depth, map_size, covered, to_network, "resize_to_input")
+    depth = resize(ops, depth, map_size, covered, from_network, "resize_to_input")
     rows = (top - placed.top_px, placed.top_px + placed.height_px - bottom)
     columns = (left - placed.left_px, placed.left_px + placed.width_px - right)
     depth = cut(ops, depth, covered, rows, columns, "cut_to_frame")
-    depth = pad(ops, depth, rows, columns, "edge", "go_on_to_frame")
-    size_in, padded = (placed.height_px, placed.width_px), contract.padded_size
-    depth = resize(ops, depth, size_in, padded, to_network, "resize_to_frame")
-    pad_top, pad_left, pad_bottom, pad_right = contract.to_network.pad_px
-    return cut(ops, depth, padded, (-pad_top, -pad_bottom), (-pad_left, -pad_right), "cut_padding")
+    return pad(ops, depth, rows, columns, "edge", "go_on_to_frame"), (placed.height_px, placed.width_px)
 
 
 def clip(ops: Ops, depth: ir.Value, from_network: FromNetwork) -> ir.Value:

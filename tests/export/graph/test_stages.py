@@ -59,6 +59,7 @@ POLICIES = {  # of a 12x20 frame
         "fill": 114.0,
     },
     "inverted after the resize": {"kind": "inverse_depth", "inversion": "after_resize"},
+    "at once": {"via_input": False},
     "a map smaller than the frame": {"covers": (1, 1, 7, 15)},
 }
 RUNTIMES = {"onnxruntime": run_on_onnxruntime, "openvino": run_on_openvino}
@@ -115,6 +116,7 @@ def contracts(draw: st.DrawFn) -> Contract:
         interpolation=draw(interpolations),
         antialias=back_antialias,
         align_corners=back_align_corners,
+        via_input=jut > 0 or policy != "stretch" or draw(st.booleans()),
         inversion=draw(st.sampled_from(["before_resize", "after_resize"])),
         scale=draw(st.sampled_from([1.0, 0.7])),
         shift=draw(st.sampled_from([0.0, 0.25])),

@@ -61,6 +61,7 @@ def padded_contract(height_px: int, width_px: int, mean: Colour, std: Colour, ra
             interpolation="bilinear",
             antialias=False,
             align_corners=False,
+            via_input=True,
             inversion="before_resize",
             scale=1.0,
             shift=0.0,

@@ -49,6 +49,7 @@ def contract(height_px: int, width_px: int) -> Contract:
             interpolation="bilinear",
             antialias=True,
             align_corners=False,
+            via_input=True,
             inversion="before_resize",
             scale=1.0,
             shift=0.0,

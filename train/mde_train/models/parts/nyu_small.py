@@ -38,6 +38,7 @@ def small_contract(height_px: int, width_px: int, mean: Colour, std: Colour) -> 
             interpolation="bilinear",
             antialias=True,
             align_corners=False,
+            via_input=True,
             inversion="before_resize",
             scale=1.0,
             shift=0.0,
