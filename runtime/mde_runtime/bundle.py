@@ -51,6 +51,15 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Publication:
+    """Where a network was published, and under which licence."""
+
+    repository: str  # its name on the hub, or its folder's
+    revision: str | None  # the commit; None: a folder that does not say
+    licence: str | None  # as the publisher's model card names it; None: it does not
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where the model came from: enough to make it again, and no path, time or machine."""
 
@@ -60,6 +69,7 @@ class Provenance:
     data_sha256: str | None  # of the data set it was trained on, where the checkpoint knows
     recipe: Any  # the training recipe as its room wrote it: read by that room alone, so any JSON here
     tools: dict[str, str]  # name to version of what made the graphs
+    publication: Publication | None = None  # of a network that somebody published
 
 
 @dataclass(frozen=True)
@@ -231,10 +241,13 @@ def read_bundle(path: str | Path) -> Bundle:
 
 
 def _current(manifest: Any) -> Any:  # Any: JSON that nobody has checked yet
-    """The JSON of a manifest with a contract of any version as one with today's."""
+    """The JSON of a manifest that an earlier version wrote as that of today's."""
     if not isinstance(manifest, dict) or "contract" not in manifest:
         return manifest
-    return {**manifest, "contract": current(manifest["contract"])}
+    raised = {**manifest, "contract": current(manifest["contract"])}
+    if isinstance(raised.get("provenance"), dict):
+        raised["provenance"] = {"publication": None, **raised["provenance"]}
+    return raised
 
 
 def write_bundle(
