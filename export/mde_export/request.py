@@ -4,11 +4,14 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from mde_export.choices import Accumulation, EngineChoice, GoldenFrames
+from mde_export.source_size import source_size_of
 from mde_runtime import files, records
 from mde_runtime.bundle import SUFFIX
 from mde_runtime.contract import VERSION, ColourOrder, Contract, Distance, Interpolation, Kind, Resize
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.precision import Precision
+
+PUBLISHED = "hf:"  # what a published network's name begins with
 
 Batch = tuple[int, int, int]
 Size = tuple[int, int]  # height, width; px
@@ -42,7 +45,7 @@ class Described:
 class Request:
     """An export. None is what was not asked for."""
 
-    model: str  # a file, or `package.module:build`
+    model: str  # a file, `package.module:build`, or a published network: `hf:FOLDER`, `hf:ORG/NAME@REVISION`
     out: Path | None = None  # None: beside the model, with its stem
     precisions: tuple[Precision, ...] = ()  # beside FP32, and beside those that a bundle already holds
     frames: Path | None = None  # a data set or a folder of pictures to judge with
@@ -60,18 +63,27 @@ class Request:
     engine: EngineChoice = "auto"
     golden: GoldenFrames = "heldout"  # the frames that go into the bundle; synth: rendered, private data
     emit: Path | None = None  # a folder for the plain graphs, the contract and the engine
+    emit_core: Path | None = None  # a folder for the bare network and its inputs, for vendors' compilers
     keep_rejected: Path | None = None  # a folder for a graph that fails, and a report on it
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the model is a published network, `hf:FOLDER` or `hf:ORG/NAME`."""
+        return self.model.startswith(PUBLISHED) and not Path(self.model).exists()
 
     @property
     def is_module(self) -> bool:
         """Whether the model is a Python function and not a file."""
-        return ":" in self.model and not Path(self.model).exists()
+        return ":" in self.model and not self.is_published and not Path(self.model).exists()
 
     @property
     def bundle(self) -> Path:
         """Where the bundle goes."""
         if self.out is not None:
             return self.out
+        if self.is_published:
+            name, _, _revision = self.model.removeprefix(PUBLISHED).partition("@")
+            return Path(f"{Path(name).resolve().name}{SUFFIX}")
         if self.is_module:
             return Path(f"{self.model.partition(':')[0].rpartition('.')[2]}{SUFFIX}")
         return Path(self.model).with_suffix(SUFFIX)
@@ -100,15 +112,15 @@ def contract_of(request: Request, graph_size: Size | None) -> Contract:
             raise UsageError(f"{request.model}: --contract says it all; leave {', '.join(too_many)} out")
         return _read(request.contract)
     network_size = described.network_size or graph_size
-    needed = {"source_size": request.source_size, **vars(described), "network_size": network_size}
+    needed = {**vars(described), "network_size": network_size}
     if missing := [_flag(name) for name, value in needed.items() if value is None]:
         raise UsageError(
             f"{request.model}: does not say by itself what it expects and gives; say {', '.join(missing)}, or all of "
             "it with --contract FILE (docs/formats.md)"
         )
-    assert request.source_size is not None
     assert network_size is not None
-    return _assembled(described, request.source_size, network_size)
+    source_size, _ = source_size_of(request.source_size, request.frames)
+    return _assembled(described, source_size, network_size)
 
 
 def _assembled(described: Described, source_size: Size, network_size: Size) -> Contract:
@@ -126,7 +138,14 @@ def _assembled(described: Described, source_size: Size, network_size: Size) -> C
         "to_network": {**inside, "multiple_of_px": 1, "resize": said["resize"], **both_ways, **before, **normalisation},
         "from_network": {
             **{"kind": said["kind"], "unit": "m", "near_m": near_m, "far_m": far_m, "distance": said["distance"]},
-            **{"covers": [0, 0, *network_size], **both_ways, "inversion": "before_resize", "scale": 1.0, "shift": 0.0},
+            **{
+                "covers": [0, 0, *network_size],
+                **both_ways,
+                "via_input": True,
+                "inversion": "before_resize",
+                "scale": 1.0,
+                "shift": 0.0,
+            },
             "canonical_focal_px": None,
         },
         "intrinsics": None,
