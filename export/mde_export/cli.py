@@ -8,6 +8,7 @@ import click
 
 from mde_export.choices import Accumulation, EngineChoice, GoldenFrames
 from mde_export.precision.target_table import TARGETS
+from mde_export.presets import PRESETS
 from mde_runtime.command import PATH, Command, Real, Several, Whole, say
 from mde_runtime.contract import MAX_FAR_M, MAX_SIDE_PX, ColourOrder, Distance, Interpolation, Kind, Resize
 from mde_runtime.engines.build import MAX_BATCH
@@ -98,6 +99,12 @@ def contract_flags(run: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--contract", type=PATH, metavar="FILE", help="What the network expects and gives, as contract.json.")
 @contract_flags
+@click.option(
+    "--preset",
+    type=click.Choice(tuple(PRESETS)),
+    help="The contract of a public network that comes as ONNX; flags change it. "
+    + " ".join(f"{name}: {preset.help}." for name, preset in PRESETS.items()),
+)
 @click.option("--weights", type=PATH, metavar="FILE", help="Weights for package.module:build.")
 @click.option("--output", metavar="NAME|INDEX", help="Which output of the network is the map, where it has several.")
 @click.option(
@@ -107,6 +114,9 @@ def contract_flags(run: Callable[..., None]) -> Callable[..., None]:
     help="The camera's frames, px. Else the commonest size of --frames, or 480x640.",
 )
 @click.option("--scale", type=Real(), help="Multiply the network's quantity: fitted to your camera.")
+@click.option(
+    "--focal-px", type=Real(0), help="Your camera's, at the frame's size: for networks that are metric for one alone."
+)
 @click.option("--shift", type=Real(), help="Add to the network's quantity, after --scale.")
 @click.option(
     "--measured",

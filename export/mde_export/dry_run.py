@@ -1,5 +1,6 @@
 """The plan of an export: model, frames and measured points are read, nothing is run or written."""
 
+from mde_export.camera.focal_length import contract_for_camera
 from mde_export.camera.points import points_of
 from mde_export.frames import RENDERED, given_pictures
 from mde_export.graph.stages import check_metric
@@ -15,7 +16,7 @@ def plan(request: Request) -> str:
     source = open_source(request)
     precisions = precisions_of(source, request)
     check_written(request, precisions)
-    contract = request.calibrated(source.contract)
+    contract = contract_for_camera(request.calibrated(source.contract), request)
     frame, inside, from_network = contract.source, contract.to_network, contract.from_network
     fit = ""
     if request.measured is None:

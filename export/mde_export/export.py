@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 import mde_runtime
 from mde_export.camera.fit import Fit
+from mde_export.camera.focal_length import for_camera
 from mde_export.camera.points import calibrated
 from mde_export.core import core_contents
 from mde_export.engine import BuiltEngine, build_for
@@ -57,6 +58,7 @@ def export(request: Request, step: Step) -> Exported:
         source = open_source(request)
     check_written(request, precisions_of(source, request))
     source, fit = calibrated(source, request, step)
+    source = for_camera(source, request)
     evidence = _evidence(source, request, step)
     model, trials = _trials(source, evidence, request, step)
     engine, trials = build_for(request.engine, trials, model, evidence, request.batch or (1, 1, 1), step)

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from mde_export.choices import Accumulation, EngineChoice, GoldenFrames
+from mde_export.presets import PRESETS, Preset
 from mde_export.source_size import source_size_of
 from mde_runtime import files, records
 from mde_runtime.bundle import SUFFIX
@@ -36,9 +38,14 @@ class Described:
     distance: Distance | None = None
 
     @property
+    def names(self) -> list[str]:
+        """The fields that were given."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
+
+    @property
     def said(self) -> list[str]:
         """The flags that were given."""
-        return [_flag(field.name) for field in fields(self) if getattr(self, field.name) is not None]
+        return [_flag(name) for name in self.names]
 
 
 @dataclass(frozen=True)
@@ -51,11 +58,13 @@ class Request:
     frames: Path | None = None  # a data set or a folder of pictures to judge with
     contract: Path | None = None  # for a model that brings none
     described: Described = field(default_factory=Described)  # the same, flag by flag
+    preset: str | None = None  # a key of `presets.PRESETS`: what neither graph nor flags say
     weights: Path | None = None  # for a module
     output: str | None = None  # which output of an ONNX graph or a module is the map: its name or index
     source_size: Size | None = None  # another size of the camera's frame
     scale: float | None = None  # of the network's quantity, fitted to a camera
     shift: float | None = None
+    focal_px: float | None = None  # of the camera at the source size, for a network that is metric for one alone
     measured: Path | None = None  # distances to fit scale and shift to: a CSV file, or a data set with depth
     batch: Batch | None = None  # frames at once: fewest, usual, most; None: one
     target: str | None = None  # a key of `targets.TARGETS`; None: what all of them read
@@ -108,10 +117,14 @@ def contract_of(request: Request, graph_size: Size | None) -> Contract:
     """
     described = request.described
     if request.contract is not None:
-        if too_many := [*described.said, *(["--source-size"] if request.source_size else [])]:
+        given = {"--source-size": request.source_size, "--preset": request.preset}
+        if too_many := [*described.said, *(flag for flag, value in given.items() if value)]:
             raise UsageError(f"{request.model}: --contract says it all; leave {', '.join(too_many)} out")
         return _read(request.contract)
-    network_size = described.network_size or graph_size
+    preset = PRESETS[request.preset] if request.preset else None
+    if preset:
+        described = Described(**{**preset.described, **{name: getattr(described, name) for name in described.names}})
+    network_size = described.network_size or graph_size or (preset.network_size if preset else None)
     needed = {**vars(described), "network_size": network_size}
     if missing := [_flag(name) for name, value in needed.items() if value is None]:
         raise UsageError(
@@ -120,10 +133,10 @@ def contract_of(request: Request, graph_size: Size | None) -> Contract:
         )
     assert network_size is not None
     source_size, _ = source_size_of(request.source_size, request.frames)
-    return _assembled(described, source_size, network_size)
+    return _assembled(described, source_size, network_size, preset)
 
 
-def _assembled(described: Described, source_size: Size, network_size: Size) -> Contract:
+def _assembled(described: Described, source_size: Size, network_size: Size, preset: Preset | None) -> Contract:
     """Through JSON, so that every value is checked as one of a file is."""
     said = records.to_json(vars(described))
     near_m, far_m = said["range_m"]
@@ -132,7 +145,7 @@ def _assembled(described: Described, source_size: Size, network_size: Size) -> C
     source = dict(zip(("height_px", "width_px"), source_size, strict=True))
     inside = dict(zip(("height_px", "width_px"), network_size, strict=True))
     normalisation = {"scale": PIXEL_SCALE, "mean": said["mean"], "std": said["std"]}
-    content = {
+    content: dict[str, Any] = {  # Any: JSON
         "version": VERSION,
         "source": {**source, "colour": said["colour"], "dtype": "uint8", "layout": "NHWC"},
         "to_network": {**inside, "multiple_of_px": 1, "resize": said["resize"], **both_ways, **before, **normalisation},
@@ -150,6 +163,11 @@ def _assembled(described: Described, source_size: Size, network_size: Size) -> C
         },
         "intrinsics": None,
     }
+    if preset:
+        content["to_network"] |= preset.into
+        content["from_network"] |= preset.out_of
+        if preset.canonical_focal_px:
+            content["from_network"]["canonical_focal_px"] = preset.canonical_focal_px(source_size, network_size)
     return records.from_json(Contract, content, "contract")
 
 

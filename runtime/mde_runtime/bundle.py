@@ -220,6 +220,10 @@ def read_bundle(path: str | Path) -> Bundle:
         raise BadInputError(
             f"{path}: bundle schema {manifest.schema}, this version reads 1 to {SCHEMA}; update mde-toolchain"
         )
+    if manifest.contract.from_network.canonical_focal_px is not None:
+        raise BadInputError(
+            f"{path}: its depth is metric for one focal length alone; export it for your camera with --focal-px"
+        )
     if missing := sorted(set(manifest.members) - set(sizes)):
         raise BadInputError(f"{path}: the member {missing[0]} is missing; copy the bundle again")
     if extra := sorted(set(sizes) - set(manifest.members)):

@@ -9,6 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from mde_export.judge.evidence import Depth, Frames, Pictures
+from mde_export.presets import PRESETS
 from mde_export.request import Request
 from mde_export.source_size import source_size_of
 from mde_export.sources.pytorch_file import refuse_other_files
@@ -33,7 +34,7 @@ class Kind:
 
 CHECKPOINT = Kind(
     "mde_export.sources.checkpoint",
-    refuses=("contract", "weights", "output", "source_size"),
+    refuses=("contract", "preset", "weights", "output", "source_size"),
     brings_contract=True,
     extras="export,train",
 )
@@ -42,7 +43,7 @@ MODULE = Kind(
 )  # package.module:build
 HUGGING_FACE = Kind(  # hf:FOLDER, hf:ORG/NAME
     "mde_export.sources.hugging_face",
-    refuses=("contract", "weights", "output"),
+    refuses=("contract", "preset", "weights", "output"),
     brings_contract=True,
     leaves_open=("--colour", "--kind", "--range", "--distance"),
     knows_frames=False,
@@ -50,7 +51,9 @@ HUGGING_FACE = Kind(  # hf:FOLDER, hf:ORG/NAME
 )
 SUFFIXES = {  # of files; any other is a checkpoint
     ".onnx": Kind("mde_export.sources.onnx_file", refuses=("weights",), knows_frames=False),
-    ".mde": Kind("mde_export.sources.bundle", refuses=("contract", "weights", "output", "batch"), brings_contract=True),
+    ".mde": Kind(
+        "mde_export.sources.bundle", refuses=("contract", "preset", "weights", "output", "batch"), brings_contract=True
+    ),
 }
 
 
@@ -109,6 +112,8 @@ def open_source(request: Request) -> Source:
             f"'mde-toolchain[{kind.extras}]'"
         ) from error
     source: Source = module.open_source(request)
+    if request.preset is not None and PRESETS[request.preset].differs:
+        source = replace(source, notes=(f"{request.preset}: {PRESETS[request.preset].differs}", *source.notes))
     if not kind.knows_frames and request.contract is None and request.source_size is None:
         _, note = source_size_of(None, request.frames)
         source = replace(source, notes=(note, *source.notes))
