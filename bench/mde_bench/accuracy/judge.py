@@ -123,8 +123,8 @@ def judge_depth(folder: Path, data: Path, split: str | None, protocol: str) -> F
 
     Raises BadInputError where a frame's is missing, or is no depth.
     """
-    accumulator, frames = open_protocol(protocol), held_out(data, split)
-    digest = hashlib.sha256()
+    protocol, frames = protocol_for(data, protocol), held_out(data, split)
+    accumulator, digest = open_protocol(protocol), hashlib.sha256()
     with progress("judging", len(frames)) as advance:
         for sample in frames:
             depth_m = depth_of_frame(folder, sample.name)
