@@ -17,10 +17,9 @@ from pathlib import Path
 import click
 
 from lab.public_networks.table import as_markdown
-from mde_runtime.command import PATH, Group
+from mde_runtime.command import PATH, Group, Several, Whole
 
 SIZES = ((120, 160), (97, 211), (203, 95), (144, 256), (128, 128))
-LISTED_SIZE = (480, 640)  # what most cameras give; the real networks take minutes each
 LIST = Path(__file__).with_name("networks.toml")
 OUT = click.option("--out", type=PATH, required=True, help="The JSON lines to add to.")
 
@@ -46,11 +45,18 @@ def small(out: Path, only: tuple[str, ...]) -> int:
 @main.command()
 @OUT
 @LISTED
-def listed(out: Path, networks: Path) -> int:
+@click.option(
+    "--size",
+    type=Several(Whole(1), "x", "480x640"),
+    default="480x640",  # what most cameras give; the real networks take minutes each
+    show_default=True,
+    help="Of the frames, height x width, px.",
+)
+def listed(out: Path, networks: Path, size: tuple[int, int]) -> int:
     """The networks of a list, from the hub."""
     from lab.public_networks.listed import read_list
 
-    jobs = [(entry.name, LISTED_SIZE) for entry in read_list(networks)]
+    jobs = [(entry.name, size) for entry in read_list(networks)]
     return _all(out, "one-listed", jobs, "--list", str(networks))
 
 

@@ -34,7 +34,7 @@ def test_a_listed_network_comes_from_the_hub_and_goes_to_the_table(tmp_path):
         "[[network]]\nname = 'missing'\nrepository = 'org/none'\n"
     )
     with served(save_small("glpn", tmp_path / "glpn"), tmp_path / "home") as hub:
-        measured = run("listed", "--list", networks, "--out", lines, cwd=ROOT, **hub)
+        measured = run("listed", "--list", networks, "--size", "96x128", "--out", lines, cwd=ROOT, **hub)
     assert measured.returncode == 1, measured.stderr
     made, missing = map(json.loads, lines.read_text().splitlines())
     assert made["keeps_the_law"], made
@@ -42,7 +42,7 @@ def test_a_listed_network_comes_from_the_hub_and_goes_to_the_table(tmp_path):
     assert "no such repository on the hub" in missing["why"]
     table = run("table", lines, cwd=ROOT)
     assert table.returncode == 1
-    assert table.stdout.count("| tiny | 480x640 |") == 1
+    assert table.stdout.count("| tiny | 96x128 |") == 1
 
 
 def test_a_row_that_breaks_the_law_says_so():
