@@ -1,4 +1,4 @@
-"""What a published network's files do not say is asked for, and what a contract cannot say is refused."""
+"""Refusals of published networks: questions for what their files do not say, and for what no contract can."""
 
 import json
 from dataclasses import replace
