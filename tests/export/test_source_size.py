@@ -10,7 +10,7 @@ from mde_export.frames import rendered_frames
 from mde_export.source_size import source_size_of
 from mde_runtime.errors import BadInputError
 from mde_train.data.synth.frames import make_frame
-from mde_train.data.synth.scene import View
+from mde_train.data.synth.scene import Lens
 
 
 @contextlib.contextmanager
@@ -59,7 +59,7 @@ def test_frames_are_rendered_at_the_contracts_size_and_in_its_colours(contract):
 
 
 def test_a_scene_has_the_same_depth_in_the_middle_whatever_its_pixels():
-    small, large = (make_frame(3, 5, View.wide(height, width)) for height, width in ((48, 64), (96, 128)))
+    small, large = (make_frame(3, 5, Lens(height, width, width / 2)) for height, width in ((48, 64), (96, 128)))
     assert large.frame.shape == (96, 128, 3)
     # four rays of the large one lie around one of the small: their mean is near it where no edge lies between
     around = large.depth_m.reshape(48, 2, 64, 2).mean(axis=(1, 3))
