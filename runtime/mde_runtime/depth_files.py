@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mde_runtime.bundle import DAMAGED_ARRAYS
 from mde_runtime.contract import MAX_SIDE_PX
 from mde_runtime.errors import BadInputError
 from mde_runtime.files import check_regular
+from mde_runtime.sources.pictures import DAMAGED_PICTURE
 
 Depth = npt.NDArray[np.float32]
 
@@ -26,25 +28,27 @@ def depth_of_frame(folder: Path, name: str) -> Depth:
         )
     path = found[0]
     check_regular(path)
-    depth_m = _from_npy(path) if path.suffix == ".npy" else _from_png(path)
-    if depth_m.ndim != 2 or not depth_m.size or max(depth_m.shape) > MAX_SIDE_PX:
-        raise BadInputError(f"{path}: is {depth_m.shape}, not a map of height and width; save one frame's map alone")
-    return depth_m
+    return _from_npy(path) if path.suffix == ".npy" else _from_png(path)
+
+
+def _check_map(path: Path, shape: tuple[int, ...]) -> None:
+    """Before memory is taken for it."""
+    if len(shape) != 2 or 0 in shape or max(shape) > MAX_SIDE_PX:
+        raise BadInputError(f"{path}: is {shape}, not a map of height and width; save one frame's map alone")
 
 
 def _from_npy(path: Path) -> Depth:
     """Metres. Axes of length 1 are what frameworks put around a map."""
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except DAMAGED_ARRAYS as error:
         raise BadInputError(f"{path}: no .npy of numbers ({error}); save it again with numpy.save") from error
     if not isinstance(values, np.ndarray) or not np.issubdtype(values.dtype, np.floating):
         kind = values.dtype if isinstance(values, np.ndarray) else "an archive"
         raise BadInputError(f"{path}: holds {kind}, and metres are floating-point numbers; divide first, then save")
-    rows_columns = tuple(side for side in values.shape if side != 1) if values.ndim > 2 else values.shape
-    if len(rows_columns) != 2:
-        raise BadInputError(f"{path}: is {values.shape}, not a map of height and width; save one frame's map alone")
-    return np.array(values, np.float32).reshape(rows_columns)
+    sides = tuple(side for side in values.shape if side != 1) if values.ndim > 2 else values.shape
+    _check_map(path, sides)
+    return np.array(values, np.float32).reshape(sides)
 
 
 def _from_png(path: Path) -> Depth:
@@ -55,8 +59,9 @@ def _from_png(path: Path) -> Depth:
                 raise BadInputError(
                     f"{path}: a PNG of mode {image.mode}, and millimetres are 16 bits of grey; write those, or npy"
                 )
+            _check_map(path, (image.height, image.width))
             millimetres = np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except DAMAGED_PICTURE as error:
         raise BadInputError(f"{path}: not a PNG that can be read ({error}); write it again") from error
     depth_m: Depth = millimetres.astype(np.float32) / np.float32(1000)
     return depth_m
