@@ -1,5 +1,6 @@
 """Presets: contracts of public networks that come as ONNX, and the focal length that one is metric for."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,12 @@ def test_inverse_depth_is_divided_by_what_metres_are_multiplied_by(contract):
     canonical = contract(kind="inverse_depth", canonical_focal_px=250.0, shift=0.5)
     mine = contract_for_camera(canonical, Request("a.onnx", focal_px=500.0)).from_network
     assert (mine.scale, mine.shift, mine.far_m) == (0.5, 0.25, 40.0)
+
+
+def test_the_logarithm_of_depth_is_moved_by_the_gains(contract):
+    canonical = contract(kind="log_depth", canonical_focal_px=250.0, shift=0.5)
+    mine = contract_for_camera(canonical, Request("a.onnx", focal_px=500.0)).from_network
+    assert (mine.scale, mine.shift, mine.far_m) == (1.0, pytest.approx(0.5 + math.log(2)), 40.0)
 
 
 def test_the_intrinsics_of_a_contract_are_a_focal_length(contract):

@@ -1,5 +1,6 @@
 """A network whose map is metric for one focal length, for a camera of another: metres = map * focal / canonical."""
 
+import math
 from dataclasses import replace
 
 from mde_export.request import Request
@@ -38,12 +39,16 @@ def contract_for_camera(contract: Contract, request: Request) -> Contract:
 def _with_gain(contract: Contract, gain: float) -> Contract:
     """Metres times gain: in the network's quantity, and in the range."""
     old = contract.from_network
-    factor = gain if old.kind == "metric_depth" else 1 / gain
+    if old.kind == "log_depth":
+        scale, shift = old.scale, old.shift + math.log(gain)
+    else:
+        factor = gain if old.kind == "metric_depth" else 1 / gain
+        scale, shift = old.scale * factor, old.shift * factor
     from_network = replace(
         old,
         canonical_focal_px=None,
-        scale=old.scale * factor,
-        shift=old.shift * factor,
+        scale=scale,
+        shift=shift,
         near_m=old.near_m * gain,
         far_m=old.far_m * gain,
     )
