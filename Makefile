@@ -4,7 +4,7 @@
 PYTHON ?= python3
 ROOMS := .:runtime:train:export:bench
 
-.PHONY: help demo test fuzz gpu-check setup
+.PHONY: help demo test fuzz gpu-check public-networks setup
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make fuzz        mutants of sound files for every reader; MINUTES=10, SEED=0, ONLY=bundle"
 	@echo "make gpu-check   the tests and the bench that need an NVIDIA GPU; ONLY=tests|bench|bundle|train|robustness for a"
 	@echo "                 part, PLAN=1 for what it would do, REHEARSE=1 for the same path on a CPU; see lab/README.md"
+	@echo "make public-networks  small networks of every public family against their publishers' pipelines: a table"
 	@echo "make setup       .venv alone"
 
 setup:
@@ -27,6 +28,10 @@ test: setup
 fuzz: setup
 	@PYTHONPATH=$(ROOMS) .venv/bin/python -m lab.fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(ONLY),--only $(ONLY))
+
+public-networks: setup
+	@PYTHONPATH=$(ROOMS) .venv/bin/python -m lab.public_networks small --out $(or $(OUT),public-networks.jsonl)
+	@PYTHONPATH=$(ROOMS) .venv/bin/python -m lab.public_networks table $(or $(OUT),public-networks.jsonl)
 
 # Runs on what the machine has (a Jetson's TensorRT belongs to its system Python), so it sets nothing up.
 gpu-check:

@@ -155,7 +155,13 @@ def run(
 
 
 @main.command()
-@click.argument("model", type=PATH)
+@click.argument("model", type=PATH, required=False)
+@click.option(
+    "--depth",
+    type=PATH,
+    metavar="DIR",
+    help="In place of MODEL: depth of every frame, FRAME.npy (m) or FRAME.png (16 bits, mm), from any engine.",
+)
 @DATA
 @SPLIT
 @PROTOCOL
@@ -169,7 +175,8 @@ def run(
 @click.option("--json", "json_path", type=OUTPUT, help="Write the figures as JSON.")
 @click.option("--picture", type=OUTPUT, help="Show the best, median and worst frames beside their truth (png, jpg).")
 def accuracy(
-    model: Path,
+    model: Path | None,
+    depth: Path | None,
     data: Path,
     split: str | None,
     protocol: str,
@@ -178,22 +185,31 @@ def accuracy(
     json_path: Path | None,
     picture: Path | None,
 ) -> None:
-    """Judge MODEL, a checkpoint or a bundle, against the ground truth of every frame of a split.
+    """Judge MODEL, a checkpoint or a bundle, or the depth in a folder, against the ground truth of a whole split.
 
     Figures of two protocols cannot be compared.
 
     \b
     mde-bench accuracy model.mde --data data --picture worst.png
     mde-bench accuracy model.ckpt --data data --protocol seed-raw
+    mde-bench accuracy --depth from-my-engine/ --data data
     """
-    from mde_bench.accuracy.judge import judge_file
+    from mde_bench.accuracy.judge import judge_depth, judge_file
     from mde_bench.report.extremes import check_format, write_sheet
     from mde_runtime import files, records
 
     if picture:
         check_format(picture)
     show = functools.partial(write_sheet, path=picture) if picture else None
-    judged = judge_file(model, data, split, protocol, backend, precision, show)
+    if (model is None) == (depth is None):
+        raise click.UsageError("name one thing to judge: MODEL, or a folder with --depth")
+    if model is not None:
+        judged = judge_file(model, data, split, protocol, backend, precision, show)
+    else:
+        assert depth is not None
+        if picture or (backend, precision) != ("auto", "auto"):
+            raise click.UsageError("--depth is judged as it is; leave --backend, --precision and --picture out")
+        judged = judge_depth(depth, data, split, protocol)
     if json_path:
         files.write_text(json_path, records.dumps(judged))
     judged_on = f"{judged.num_frames} frames of {judged.split!r}, protocol {judged.figures.protocol}"

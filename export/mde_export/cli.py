@@ -8,6 +8,7 @@ import click
 
 from mde_export.choices import Accumulation, EngineChoice, GoldenFrames
 from mde_export.precision.target_table import TARGETS
+from mde_export.presets import PRESETS
 from mde_runtime.command import PATH, Command, Real, Several, Whole, say
 from mde_runtime.contract import MAX_FAR_M, MAX_SIDE_PX, ColourOrder, Distance, Interpolation, Kind, Resize
 from mde_runtime.engines.build import MAX_BATCH
@@ -90,13 +91,32 @@ def contract_flags(run: Callable[..., None]) -> Callable[..., None]:
 @click.option("-o", "--out", type=PATH, help="The bundle to write.  [default: MODEL's name with .mde]")
 @click.option("--fp16", is_flag=True, help="Add an FP16 graph: half the size, for GPUs.")
 @click.option("--int8", is_flag=True, help="Add an INT8 graph: a quarter of the size, less accurate; see its figure.")
-@click.option("--frames", type=PATH, metavar="DIR", help="Judge on these: a data set or pictures, 64 or more.")
+@click.option(
+    "--frames",
+    type=PATH,
+    metavar="DIR",
+    help="Judge on these: a data set or pictures, 64 or more. Else rendered scenes.",
+)
 @click.option("--contract", type=PATH, metavar="FILE", help="What the network expects and gives, as contract.json.")
 @contract_flags
+@click.option(
+    "--preset",
+    type=click.Choice(tuple(PRESETS)),
+    help="The contract of a public network that comes as ONNX; flags change it. "
+    + " ".join(f"{name}: {preset.help}." for name, preset in PRESETS.items()),
+)
 @click.option("--weights", type=PATH, metavar="FILE", help="Weights for package.module:build.")
 @click.option("--output", metavar="NAME|INDEX", help="Which output of the network is the map, where it has several.")
-@click.option("--source-size", type=SIZE, metavar="HxW", help="For camera frames of another size, px.")
+@click.option(
+    "--source-size",
+    type=SIZE,
+    metavar="HxW",
+    help="The camera's frames, px. Else the commonest size of --frames, or 480x640.",
+)
 @click.option("--scale", type=Real(), help="Multiply the network's quantity: fitted to your camera.")
+@click.option(
+    "--focal-px", type=Real(0), help="Your camera's, at the frame's size: for networks that are metric for one alone."
+)
 @click.option("--shift", type=Real(), help="Add to the network's quantity, after --scale.")
 @click.option(
     "--measured",
@@ -139,6 +159,12 @@ def contract_flags(run: Callable[..., None]) -> Callable[..., None]:
     help="Frames that the bundle carries to verify devices; synth: rendered, so that private data stays private.",
 )
 @click.option("--emit", type=PATH, metavar="DIR", help="Write the plain .onnx, contract.json and .engine here, too.")
+@click.option(
+    "--emit-core",
+    type=PATH,
+    metavar="DIR",
+    help="Write the bare FP32 network, contract.json and its inputs for the frames here: for a vendor's compiler.",
+)
 @click.option("--keep-rejected", type=PATH, metavar="DIR", help="Where a graph that fails goes, with a report by node.")
 @click.option("--explain", is_flag=True, help="Show nodes, casts, multiply-adds and bytes before and after.")
 @click.option("--dry-run", is_flag=True, help="Read model, frames and measured points, and say what would be done.")
@@ -153,9 +179,9 @@ def main(
 ) -> None:
     """Make a bundle of MODEL: graphs that take the camera's frame and give metres, with certificates.
 
-    MODEL is a checkpoint of mde-train; an ONNX file with --contract and --frames; a bundle, to add a precision or for
-    another camera; or package.module:build with --weights, --contract and --frames for any PyTorch network. The flags
-    from --network-size to --distance, with --source-size, say what a contract.json would.
+    MODEL is a checkpoint of mde-train; hf:ORG/NAME or hf:FOLDER, a network published on Hugging Face; an ONNX file with
+    --contract; a bundle, to add a precision or for another camera; or package.module:build with --weights and
+    --contract for any PyTorch network. The flags from --network-size to --distance say what a contract.json would.
 
     Every graph is measured against the original model before it is written: with T = 0.05 % of the depth range (1 cm
     over 20 m) the worst frame's RMSE is at most T, of INT8 at most 40 T. Where FP16 misses that, the layers that cost
@@ -164,6 +190,7 @@ def main(
     \b
     mde-export runs/street/model.ckpt --fp16
     mde-export model.ckpt --fp16 --engine tensorrt-rtx --emit plain/
+    mde-export hf:depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf --fp16
     mde-export midas.onnx --contract midas.json --frames pictures/ --scale 0.02 --shift 0.05
     mde-export model.mde --measured points.csv -o mycamera.mde
     mde-export model.mde --source-size 480x640 --frames pictures/ -o vga.mde

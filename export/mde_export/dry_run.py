@@ -1,7 +1,8 @@
 """The plan of an export: model, frames and measured points are read, nothing is run or written."""
 
+from mde_export.camera.focal_length import contract_for_camera
 from mde_export.camera.points import points_of
-from mde_export.frames import pictures_of
+from mde_export.frames import RENDERED, given_pictures
 from mde_export.graph.stages import check_metric
 from mde_export.outputs import check_written
 from mde_export.precision.target_table import TARGETS
@@ -15,7 +16,7 @@ def plan(request: Request) -> str:
     source = open_source(request)
     precisions = precisions_of(source, request)
     check_written(request, precisions)
-    contract = request.calibrated(source.contract)
+    contract = contract_for_camera(request.calibrated(source.contract), request)
     frame, inside, from_network = contract.source, contract.to_network, contract.from_network
     fit = ""
     if request.measured is None:
@@ -23,7 +24,7 @@ def plan(request: Request) -> str:
     else:
         num_points = sum(len(metres) for *_, metres in points_of(request.measured, request, source.contract))
         fit = f"scale and shift to {num_points} distances of {request.measured}"
-    pictures = pictures_of(source, request)
+    given = given_pictures(source, request)
     limits = {name: Limits.of(name, from_network).rmse_worst_m for name in precisions}
     batch = "1" if request.batch is None else "{} to {}, usually {}".format(*[request.batch[i] for i in (0, 2, 1)])
     lines = {
@@ -34,9 +35,10 @@ def plan(request: Request) -> str:
             f"{from_network.near_m:g} to {from_network.far_m:g} m from {from_network.kind} x {from_network.scale:g} "
             f"+ {from_network.shift:g}"
         ),
+        "assumed": "; ".join(source.notes),
         "fit": fit,
         "reference": source.reference,
-        "frames": pictures.in_words,
+        "frames": given.in_words if given else RENDERED,
         "graphs": ", ".join(f"{name} (worst frame within {limit * 100:g} cm)" for name, limit in limits.items()),
         "target": f"{request.target}: {TARGETS[request.target].library}" if request.target else "",
         "engine": request.engine,

@@ -10,7 +10,9 @@ import onnx_ir as ir
 
 import mde_runtime
 from mde_export.camera.fit import Fit
+from mde_export.camera.focal_length import for_camera
 from mde_export.camera.points import calibrated
+from mde_export.core import core_contents
 from mde_export.engine import BuiltEngine, build_for
 from mde_export.explain import GraphFigures, figures_of
 from mde_export.failure import keep_rejected, verdict
@@ -19,7 +21,7 @@ from mde_export.graph.canonical import from_bytes, stripped, to_bytes
 from mde_export.graph.graft import graft, ungraft
 from mde_export.judge.certify import Trial, attempt, certificate_of, check_batch
 from mde_export.judge.evidence import Evidence, evidence_of
-from mde_export.outputs import check_written, emitted
+from mde_export.outputs import check_written, core_files, emitted
 from mde_export.precision.int8 import signed_activations
 from mde_export.precision.lower import lowered_to_fp16, lowered_to_int8, with_half_sums
 from mde_export.precision.targets import check_target
@@ -47,7 +49,7 @@ class Exported:
     emitted: tuple[Path, ...]
     fit: Fit | None  # of scale and shift to measured distances
     figures: tuple[GraphFigures, ...]  # of the network and of every graph
-    warnings: tuple[str, ...]  # of what passed here and may fail verification elsewhere
+    warnings: tuple[str, ...]  # of what was assumed, and of what passed here and may fail verification elsewhere
 
 
 def export(request: Request, step: Step) -> Exported:
@@ -56,6 +58,7 @@ def export(request: Request, step: Step) -> Exported:
         source = open_source(request)
     check_written(request, precisions_of(source, request))
     source, fit = calibrated(source, request, step)
+    source = for_camera(source, request)
     evidence = _evidence(source, request, step)
     model, trials = _trials(source, evidence, request, step)
     engine, trials = build_for(request.engine, trials, model, evidence, request.batch or (1, 1, 1), step)
@@ -66,6 +69,7 @@ def export(request: Request, step: Step) -> Exported:
     certificates = tuple(certificate_of(trial, evidence, source.derived_from) for trial in trials)
     golden = golden_of(source, trials, evidence, request, step)
     plain = _plain(request, source.contract, trials, engine)
+    network, core = ungraft(stripped(from_bytes(trials[0].graph))), core_files(request) or ()
     with step("write the bundle"), contextlib.ExitStack() as drafts:
         write_bundle(
             drafts.enter_context(files.replacing(request.bundle)),  # the first of all, so the last to appear
@@ -77,13 +81,15 @@ def export(request: Request, step: Step) -> Exported:
         )
         for path, content in plain.items():
             drafts.enter_context(files.replacing(path)).write_bytes(content)
-    figures = figures_of(ungraft(stripped(from_bytes(trials[0].graph))), trials)
-    warnings = tuple(_warnings(trials, certificates, request.target))
-    return Exported(request.bundle, certificates, engine, tuple(plain), fit, figures, warnings)
+        for path, write in zip(core, core_contents(network, evidence), strict=bool(core)):
+            write(drafts.enter_context(files.replacing(path)))
+    figures = figures_of(network, trials)
+    warnings = (*source.notes, *_warnings(trials, certificates, request.target))
+    return Exported(request.bundle, certificates, engine, (*plain, *core), fit, figures, warnings)
 
 
 def _evidence(source: Source, request: Request, step: Step) -> Evidence:
-    pictures = pictures_of(source, request)
+    pictures = pictures_of(source, request, step)
     depth_of = source.depth_by(source.contract)
     with step(f"reference: {source.reference}", len(pictures.frames)) as advance:
         depth_m, num_nonfinite = depth_of(pictures.frames, advance)
@@ -150,7 +156,9 @@ def _warnings(trials: list[Trial], certificates: tuple[Certificate, ...], target
 
 def _provenance(source: Source) -> Provenance:
     tools = {"mde-toolchain": mde_runtime.__version__, **{name: version(name) for name in TOOLS}, **source.tools}
-    return Provenance(source.origin, source.model, source.sha256, source.data_sha256, source.recipe, tools)
+    return Provenance(
+        source.origin, source.model, source.sha256, source.data_sha256, source.recipe, tools, source.publication
+    )
 
 
 def _plain(request: Request, contract: Contract, trials: list[Trial], engine: BuiltEngine | None) -> dict[Path, bytes]:

@@ -19,6 +19,7 @@ from mde_runtime.picture_placement import Frame, frame_of
 from mde_runtime.sources import open_sources
 
 NUM_GOLDEN = 8
+RENDERED = "rendered"  # what a certificate says of such frames
 SYNTH_SEED = 0  # any will do, but the same bundle has the same bytes
 
 
@@ -40,18 +41,30 @@ def golden_of(source: Source, trials: Sequence[Trial], evidence: Evidence, reque
 
 def _rendered(source: Source, step: Step) -> Evidence:
     """Nothing of anybody's data goes into the bundle. Raises VerdictError where the model gives NaN or Inf on them."""
-    from mde_train.data.synth.frames import make_frame
-
-    with step("golden frames: rendered", MIN_FRAMES) as advance:
-        pictures = [make_frame(SYNTH_SEED, index).frame for index in range(MIN_FRAMES)]
-        frames = np.stack([frame_of(picture, source.contract) for picture in pictures])
+    frames = rendered_frames(source.contract, step)
+    with step("golden frames: reference", MIN_FRAMES) as advance:
         depth_m, num_nonfinite = source.depth_by(source.contract)(frames, advance)
     if num_nonfinite:
         raise VerdictError(
             f"{source.reference} gives {num_nonfinite} values that are NaN or Inf on the rendered golden frames; "
             "leave --golden synth out, or train on rendered scenes, too"
         )
-    return Evidence(Pictures(frames, None, "rendered"), depth_m, source.reference, source.contract)
+    return Evidence(Pictures(frames, None, RENDERED), depth_m, source.reference, source.contract)
+
+
+def rendered_frames(contract: Contract, step: Step) -> Frames:
+    """MIN_FRAMES scenes, each rendered at the contract's size, in its colour order."""
+    from mde_train.data.synth.frames import make_frame
+    from mde_train.data.synth.scene import Lens
+
+    source = contract.source
+    lens = Lens(source.height_px, source.width_px, source.width_px / 2)  # 90 degrees across, as the data set's
+    frames = []
+    with step("frames: rendered", MIN_FRAMES) as advance:
+        for index in range(MIN_FRAMES):
+            frames.append(frame_of(make_frame(SYNTH_SEED, index, lens).frame, contract))
+            advance()
+    return np.stack(frames)
 
 
 def _tried_on(evidence: Evidence, trial: Trial, advance: Callable[[], None]) -> Trial:
@@ -60,19 +73,28 @@ def _tried_on(evidence: Evidence, trial: Trial, advance: Callable[[], None]) -> 
     return trial.lowering(trial.kept_fp32, evidence) if trial.lowering else attempt("fp32", trial.graph, evidence)
 
 
-def pictures_of(source: Source, request: Request) -> Pictures:
-    """The frames of --frames, else those that the model brings. Raises UsageError where there are none.
+def given_pictures(source: Source, request: Request) -> Pictures | None:
+    """The frames of --frames, else those that the model brings; None where there are none, and some can be rendered.
 
-    Raises BadInputError where they are too few, or of another size than the contract's.
+    Raises UsageError for a bundle, which is made for a camera, whose frames there are. Raises BadInputError where they
+    are too few, or of another size than the contract's.
     """
     if request.frames is not None:
         pictures = pictures_from(request.frames, source.contract)
     elif source.pictures is not None:
         pictures = source.pictures
+    elif source.origin != "bundle":
+        return None
     else:
         raise UsageError(f"{request.model}: brings no frames to be judged on; give a folder with --frames DIR")
     pictures.check(source.contract)
     return pictures
+
+
+def pictures_of(source: Source, request: Request, step: Step) -> Pictures:
+    """The frames that are given, else rendered ones; see `given_pictures`."""
+    given = given_pictures(source, request)
+    return given or Pictures(rendered_frames(source.contract, step), None, RENDERED)
 
 
 def pictures_from(folder: Path, contract: Contract) -> Pictures:

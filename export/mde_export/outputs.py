@@ -18,6 +18,14 @@ def emitted(request: Request, precisions: Sequence[Precision]) -> list[Path]:
     return [*graphs, request.emit / "contract.json"]
 
 
+def core_files(request: Request) -> tuple[Path, Path, Path] | None:
+    """Where --emit-core puts the bare network, the contract and the network's inputs; None: nowhere."""
+    if request.emit_core is None:
+        return None
+    folder = request.emit_core
+    return folder / f"{request.bundle.stem}.core.onnx", folder / "contract.json", folder / "inputs.npy"
+
+
 def check_written(request: Request, precisions: Sequence[Precision]) -> None:
     """Raises UsageError where a file to be written is one that the export reads, a folder, or another one of them.
 
@@ -25,6 +33,11 @@ def check_written(request: Request, precisions: Sequence[Precision]) -> None:
     """
     plain = emitted(request, precisions)
     flags = {request.bundle: "-o"} | dict.fromkeys(plain, "--emit")
+    flags |= dict.fromkeys(core_files(request) or (), "--emit-core")
+    if request.emit_core is not None and request.most_at_once > 1:
+        raise UsageError("--emit-core writes a network for one frame at a time; leave --batch out")
+    if request.emit_core is not None and request.emit_core == request.emit:
+        raise UsageError(f"{request.emit}: --emit and --emit-core would both write contract.json; name two folders")
     if request.keep_rejected is not None:
         rejected = [rejected_graph(request.keep_rejected, request.bundle.stem, precision) for precision in precisions]
         flags |= dict.fromkeys(rejected, "--keep-rejected")

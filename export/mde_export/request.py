@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from mde_export.choices import Accumulation, EngineChoice, GoldenFrames
+from mde_export.presets import PRESETS, Preset
+from mde_export.source_size import source_size_of
 from mde_runtime import files, records
 from mde_runtime.bundle import SUFFIX
-from mde_runtime.contract import ColourOrder, Contract, Distance, Interpolation, Kind, Resize
+from mde_runtime.contract import VERSION, ColourOrder, Contract, Distance, Interpolation, Kind, Resize
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.precision import Precision
+
+PUBLISHED = "hf:"  # what a published network's name begins with
 
 Batch = tuple[int, int, int]
 Size = tuple[int, int]  # height, width; px
@@ -33,26 +38,33 @@ class Described:
     distance: Distance | None = None
 
     @property
+    def names(self) -> list[str]:
+        """The fields that were given."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
+
+    @property
     def said(self) -> list[str]:
         """The flags that were given."""
-        return [_flag(field.name) for field in fields(self) if getattr(self, field.name) is not None]
+        return [_flag(name) for name in self.names]
 
 
 @dataclass(frozen=True)
 class Request:
     """An export. None is what was not asked for."""
 
-    model: str  # a file, or `package.module:build`
+    model: str  # a file, `package.module:build`, or a published network: `hf:FOLDER`, `hf:ORG/NAME@REVISION`
     out: Path | None = None  # None: beside the model, with its stem
     precisions: tuple[Precision, ...] = ()  # beside FP32, and beside those that a bundle already holds
     frames: Path | None = None  # a data set or a folder of pictures to judge with
     contract: Path | None = None  # for a model that brings none
     described: Described = field(default_factory=Described)  # the same, flag by flag
+    preset: str | None = None  # a key of `presets.PRESETS`: what neither graph nor flags say
     weights: Path | None = None  # for a module
     output: str | None = None  # which output of an ONNX graph or a module is the map: its name or index
     source_size: Size | None = None  # another size of the camera's frame
     scale: float | None = None  # of the network's quantity, fitted to a camera
     shift: float | None = None
+    focal_px: float | None = None  # of the camera at the source size, for a network that is metric for one alone
     measured: Path | None = None  # distances to fit scale and shift to: a CSV file, or a data set with depth
     batch: Batch | None = None  # frames at once: fewest, usual, most; None: one
     target: str | None = None  # a key of `targets.TARGETS`; None: what all of them read
@@ -60,18 +72,27 @@ class Request:
     engine: EngineChoice = "auto"
     golden: GoldenFrames = "heldout"  # the frames that go into the bundle; synth: rendered, private data
     emit: Path | None = None  # a folder for the plain graphs, the contract and the engine
+    emit_core: Path | None = None  # a folder for the bare network and its inputs, for vendors' compilers
     keep_rejected: Path | None = None  # a folder for a graph that fails, and a report on it
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the model is a published network, `hf:FOLDER` or `hf:ORG/NAME`."""
+        return self.model.startswith(PUBLISHED) and not Path(self.model).exists()
 
     @property
     def is_module(self) -> bool:
         """Whether the model is a Python function and not a file."""
-        return ":" in self.model and not Path(self.model).exists()
+        return ":" in self.model and not self.is_published and not Path(self.model).exists()
 
     @property
     def bundle(self) -> Path:
         """Where the bundle goes."""
         if self.out is not None:
             return self.out
+        if self.is_published:
+            name, _, _revision = self.model.removeprefix(PUBLISHED).partition("@")
+            return Path(f"{Path(name).resolve().name}{SUFFIX}")
         if self.is_module:
             return Path(f"{self.model.partition(':')[0].rpartition('.')[2]}{SUFFIX}")
         return Path(self.model).with_suffix(SUFFIX)
@@ -96,38 +117,57 @@ def contract_of(request: Request, graph_size: Size | None) -> Contract:
     """
     described = request.described
     if request.contract is not None:
-        if too_many := [*described.said, *(["--source-size"] if request.source_size else [])]:
+        given = {"--source-size": request.source_size, "--preset": request.preset}
+        if too_many := [*described.said, *(flag for flag, value in given.items() if value)]:
             raise UsageError(f"{request.model}: --contract says it all; leave {', '.join(too_many)} out")
         return _read(request.contract)
-    network_size = described.network_size or graph_size
-    needed = {"source_size": request.source_size, **vars(described), "network_size": network_size}
+    preset = PRESETS[request.preset] if request.preset else None
+    if preset:
+        described = Described(**{**preset.described, **{name: getattr(described, name) for name in described.names}})
+    network_size = described.network_size or graph_size or (preset.network_size if preset else None)
+    needed = {**vars(described), "network_size": network_size}
     if missing := [_flag(name) for name, value in needed.items() if value is None]:
         raise UsageError(
             f"{request.model}: does not say by itself what it expects and gives; say {', '.join(missing)}, or all of "
             "it with --contract FILE (docs/formats.md)"
         )
-    assert request.source_size is not None
     assert network_size is not None
-    return _assembled(described, request.source_size, network_size)
+    source_size, _ = source_size_of(request.source_size, request.frames)
+    return _assembled(described, source_size, network_size, preset)
 
 
-def _assembled(described: Described, source_size: Size, network_size: Size) -> Contract:
+def _assembled(described: Described, source_size: Size, network_size: Size, preset: Preset | None) -> Contract:
     """Through JSON, so that every value is checked as one of a file is."""
     said = records.to_json(vars(described))
     near_m, far_m = said["range_m"]
-    both_ways = {"interpolation": said["interpolation"], "antialias": said["antialias"]}
+    both_ways = {"interpolation": said["interpolation"], "antialias": said["antialias"], "align_corners": False}
+    before = {"rounding": "none", "pad_px": [0, 0, 0, 0], "padding": "zero", "fill": "zero"}
     source = dict(zip(("height_px", "width_px"), source_size, strict=True))
     inside = dict(zip(("height_px", "width_px"), network_size, strict=True))
     normalisation = {"scale": PIXEL_SCALE, "mean": said["mean"], "std": said["std"]}
-    content = {
+    content: dict[str, Any] = {  # Any: JSON
+        "version": VERSION,
         "source": {**source, "colour": said["colour"], "dtype": "uint8", "layout": "NHWC"},
-        "to_network": {**inside, "multiple_of_px": 1, "resize": said["resize"], **both_ways, **normalisation},
+        "to_network": {**inside, "multiple_of_px": 1, "resize": said["resize"], **both_ways, **before, **normalisation},
         "from_network": {
             **{"kind": said["kind"], "unit": "m", "near_m": near_m, "far_m": far_m, "distance": said["distance"]},
-            **{"covers": [0, 0, *network_size], **both_ways, "scale": 1.0, "shift": 0.0},
+            **{
+                "covers": [0, 0, *network_size],
+                **both_ways,
+                "via_input": True,
+                "inversion": "before_resize",
+                "scale": 1.0,
+                "shift": 0.0,
+            },
+            "canonical_focal_px": None,
         },
         "intrinsics": None,
     }
+    if preset:
+        content["to_network"] |= preset.into
+        content["from_network"] |= preset.out_of
+        if preset.canonical_focal_px:
+            content["from_network"]["canonical_focal_px"] = preset.canonical_focal_px(source_size, network_size)
     return records.from_json(Contract, content, "contract")
 
 

@@ -38,11 +38,13 @@ def contract() -> Contract:
         source=SourceFrame(height_px=HEIGHT_PX, width_px=WIDTH_PX, colour="rgb", dtype="uint8", layout="NHWC"),
         to_network=ToNetwork(
             height_px=HEIGHT_PX, width_px=WIDTH_PX, multiple_of_px=8, resize="stretch", interpolation="bilinear",
-            antialias=False, scale=1 / 255, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0),
+            antialias=False, align_corners=False, rounding="none", pad_px=(0, 0, 0, 0), padding="zero", fill="zero",
+            scale=1 / 255, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0),
         ),
         from_network=FromNetwork(
             kind="metric_depth", unit="m", near_m=0.0, far_m=20.0, distance="z", covers=whole,
-            interpolation="bilinear", antialias=False, scale=1.0, shift=0.0,
+            interpolation="bilinear", antialias=False, align_corners=False, via_input=True, inversion="before_resize",
+            scale=1.0, shift=0.0, canonical_focal_px=None,
         ),
         intrinsics=None,
     )  # fmt: skip

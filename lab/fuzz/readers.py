@@ -115,6 +115,14 @@ def depth_picture(path: Path) -> None:
     check(found.values.max() < 1 << found.num_bits, "a level above its bits")
 
 
+def depth_of_an_engine(path: Path) -> None:
+    """A map, whatever its numbers: those that are none are counted later."""
+    from mde_runtime.depth_files import depth_of_frame
+
+    found = depth_of_frame(path.parent, path.stem)
+    check(found.ndim == 2 and found.size > 0 and found.dtype == np.float32, "no map")
+
+
 def picture(path: Path) -> None:
     """Upright RGB, as Pillow's own way gives it."""
     from mde_runtime.sources.pictures import read_picture
@@ -228,6 +236,12 @@ READERS = {
     "npy": Reader("depth.npy", lambda _: corpus.depth_arrays(), (BYTES, mutants.with_odd_npy_header), depth_array),
     "depth-png": Reader(
         "depth.png", lambda _: corpus.depth_pictures(), (BYTES, mutants.with_odd_png_chunk), depth_picture
+    ),
+    "engine-npy": Reader(
+        "golden-0.npy", lambda _: corpus.depth_arrays(), (BYTES, mutants.with_odd_npy_header), depth_of_an_engine
+    ),
+    "engine-png": Reader(
+        "golden-0.png", lambda _: corpus.depth_pictures(), (BYTES, mutants.with_odd_png_chunk), depth_of_an_engine
     ),
     "picture": Reader("frame.png", lambda _: corpus.pictures(), (BYTES, BYTES, mutants.with_odd_png_chunk), picture),
     "mat": Reader("nyu_depth_v2_labeled.mat", lambda _: corpus.mats(), (BYTES,), data_set("train"), splits_beside),

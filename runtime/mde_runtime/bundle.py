@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from mde_runtime import files, records
 from mde_runtime.certificate import Certificate, read_certificate
-from mde_runtime.contract import Contract
+from mde_runtime.contract import Contract, current
 from mde_runtime.errors import BadInputError
 from mde_runtime.onnx_graph.content import facts_of
 from mde_runtime.precision import PRECISIONS, Precision
@@ -51,6 +51,15 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Publication:
+    """Where a network was published, and under which licence."""
+
+    repository: str  # its name on the hub, or its folder's
+    revision: str | None  # the commit; None: a folder that does not say
+    licence: str | None  # as the publisher's model card names it; None: it does not
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where the model came from: enough to make it again, and no path, time or machine."""
 
@@ -60,6 +69,7 @@ class Provenance:
     data_sha256: str | None  # of the data set it was trained on, where the checkpoint knows
     recipe: Any  # the training recipe as its room wrote it: read by that room alone, so any JSON here
     tools: dict[str, str]  # name to version of what made the graphs
+    publication: Publication | None = None  # of a network that somebody published
 
 
 @dataclass(frozen=True)
@@ -197,6 +207,7 @@ def read_bundle(path: str | Path) -> Bundle:
     Raises BadInputError that names the file and the member at fault.
     """
     path = Path(path)
+    where = f"{path}: {MANIFEST}"
     with _open_zip(path) as archive:
         _check_listing(path, archive.infolist())
         try:
@@ -204,10 +215,14 @@ def read_bundle(path: str | Path) -> Bundle:
         except DAMAGED_ZIP as error:
             raise BadInputError(f"{path}: {MANIFEST} cannot be read ({error}); copy the bundle again") from error
         sizes = {entry.filename: entry.file_size for entry in archive.infolist() if entry.filename != MANIFEST}
-    manifest = records.loads(Manifest, text, f"{path}: {MANIFEST}")
+    manifest = records.from_json(Manifest, _current(records.parse(text, where)), where)
     if manifest.schema not in READABLE_SCHEMAS:
         raise BadInputError(
             f"{path}: bundle schema {manifest.schema}, this version reads 1 to {SCHEMA}; update mde-toolchain"
+        )
+    if manifest.contract.from_network.canonical_focal_px is not None:
+        raise BadInputError(
+            f"{path}: its depth is metric for one focal length alone; export it for your camera with --focal-px"
         )
     if missing := sorted(set(manifest.members) - set(sizes)):
         raise BadInputError(f"{path}: the member {missing[0]} is missing; copy the bundle again")
@@ -227,6 +242,16 @@ def read_bundle(path: str | Path) -> Bundle:
         if certificate_name(precision) not in sizes:
             raise BadInputError(f"{path}: the {precision} graph has no certificate; export the model again")
     return bundle
+
+
+def _current(manifest: Any) -> Any:  # Any: JSON that nobody has checked yet
+    """The JSON of a manifest that an earlier version wrote as that of today's."""
+    if not isinstance(manifest, dict) or "contract" not in manifest:
+        return manifest
+    raised = {**manifest, "contract": current(manifest["contract"])}
+    if isinstance(raised.get("provenance"), dict):
+        raised["provenance"] = {"publication": None, **raised["provenance"]}
+    return raised
 
 
 def write_bundle(

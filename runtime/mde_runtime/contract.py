@@ -6,11 +6,12 @@ It is checked once, at birth; after that nobody checks again. Every field is a d
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Final, Literal
 
 from mde_runtime import records
 from mde_runtime.errors import BadInputError
 
+VERSION: Final = 2  # of the format; a file without the key is of version 1
 MAX_FAR_M = 1e9  # beyond it squares of depth leave float32, and nobody measures
 MAX_LEVEL = 255  # of a frame's colours, uint8
 MAX_INPUT = 1.25 * MAX_LEVEL  # no network takes more than the camera's own levels; slack for a mean and for rounding
@@ -21,6 +22,10 @@ Interpolation = Literal["bilinear", "bicubic"]
 Resize = Literal["stretch", "letterbox", "crop", "pad"]
 Kind = Literal["metric_depth", "inverse_depth", "log_depth", "relative_inverse_depth"]
 Distance = Literal["z", "ray"]
+Padding = Literal["reflect", "edge", "zero"]
+Rounding = Literal["none", "uint8"]
+Inversion = Literal["before_resize", "after_resize"]
+Sides = tuple[int, int, int, int]  # top, left, bottom, right; px
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +46,12 @@ class SourceFrame:
 class ToNetwork:
     """What the network takes: (N, 3, height_px, width_px) float32 RGB, value = (frame * scale - mean) / std.
 
-    resize says how the frame comes to that size: `stretch` (aspect not kept), `letterbox` (aspect kept, centred,
-    the rest 0), `pad` (not resized, centred, the rest 0), `crop` (aspect kept, centred, what juts out is cut off).
-    Padding is 0 after the normalisation: what a convolution pads with, and the mean colour to the network.
+    pad_px (px of the frame) is added around it first, as `padding` says. resize says how the frame comes to the
+    network's size: `stretch` (aspect not kept), `letterbox` (aspect kept, centred, the rest filled), `pad` (not
+    resized, centred, the rest filled), `crop` (aspect kept, centred, what juts out is cut off).
+    `zero`, of padding and fill, is 0 after the normalisation: what a convolution pads with, and the mean colour to the
+    network. A number is a grey level of the frame, 0 to 255, before it.
+    rounding `uint8` rounds to whole levels after each pass of the resize, columns first; see `mde_runtime.resampling`.
     """
 
     height_px: int
@@ -52,6 +60,11 @@ class ToNetwork:
     resize: Resize
     interpolation: Interpolation
     antialias: bool
+    align_corners: bool  # the corners' centres stay at the corners, in place of the pixels' outer edges
+    rounding: Rounding
+    pad_px: Sides
+    padding: Padding | float
+    fill: Literal["zero"] | float
     scale: float
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -68,6 +81,20 @@ class ToNetwork:
                     f"contract.to_network: {side} px is no multiple of {self.multiple_of_px} px; "
                     f"the next is {side + -side % self.multiple_of_px} px"
                 )
+        _check_resize("contract.to_network", self.antialias, self.align_corners)
+        if self.rounding == "uint8" and not self.antialias:
+            raise BadInputError(
+                "contract.to_network.rounding: uint8 is known with antialias alone; write antialias true, or none"
+            )
+        if min(self.pad_px) < 0:
+            raise BadInputError(
+                f"contract.to_network.pad_px: {self.pad_px} cuts off; padding is 0 px or more on each side"
+            )
+        for name, level in (("padding", self.padding), ("fill", self.fill)):
+            if not isinstance(level, str) and not 0 <= level <= MAX_LEVEL:
+                raise BadInputError(
+                    f"contract.to_network.{name}: {level:g} is no level of a frame; write 0 to {MAX_LEVEL}"
+                )
         _check_normalisation(self.scale, self.mean, self.std)
 
 
@@ -79,6 +106,9 @@ class FromNetwork:
     1/q metres, `log_depth` is exp(q) metres, and `relative_inverse_depth` is refused until scale and shift were fitted
     to measured distances.
     covers is the part of the network's input that the output map covers (top, left, bottom, right; px).
+    inversion says whether a map of inverse depth becomes metres before it is resized to the frame, or after.
+    canonical_focal_px: None, or the focal length at the source size, px, for which the map is metric; with another
+    camera metres are map * focal_px / canonical_focal_px.
     """
 
     kind: Kind
@@ -86,11 +116,15 @@ class FromNetwork:
     near_m: float
     far_m: float
     distance: Distance
-    covers: tuple[int, int, int, int]
+    covers: Sides
     interpolation: Interpolation
     antialias: bool
+    align_corners: bool
+    via_input: bool  # first to the size of the part of the input that the map covers, then to the frame's; else at once
+    inversion: Inversion
     scale: float
     shift: float
+    canonical_focal_px: float | None
 
     def __post_init__(self) -> None:
         if not 0 <= self.near_m < self.far_m <= MAX_FAR_M:
@@ -101,6 +135,12 @@ class FromNetwork:
         top, left, bottom, right = self.covers
         if not (0 <= top < bottom and 0 <= left < right):
             raise BadInputError(f"contract.from_network.covers: {self.covers} is empty; it is top, left, bottom, right")
+        _check_resize("contract.from_network", self.antialias, self.align_corners)
+        if self.canonical_focal_px is not None and self.canonical_focal_px <= 0:
+            raise BadInputError(
+                f"contract.from_network.canonical_focal_px: {self.canonical_focal_px:g} is not greater than 0 px; "
+                "write the focal length of the training, or null"
+            )
         if self.scale == 0:
             raise BadInputError("contract.from_network.scale: 0 would give the same depth everywhere; write 1 for none")
 
@@ -143,20 +183,29 @@ class Placement:
 class Contract:
     """From the camera's frame to the network, and from the network to metres at the frame's size."""
 
+    version: Literal[2] = VERSION
     source: SourceFrame
     to_network: ToNetwork
     from_network: FromNetwork
     intrinsics: Intrinsics | None  # None: the camera is not known
 
     def __post_init__(self) -> None:
-        source, to_network = self.source, self.to_network
+        to_network = self.to_network
+        _check_reflection(self)
         if to_network.resize == "pad":
-            for side, inside in ((source.height_px, to_network.height_px), (source.width_px, to_network.width_px)):
+            inner = (to_network.height_px, to_network.width_px)
+            for side, inside in zip(self.padded_size, inner, strict=True):
                 if not side <= inside < side + to_network.multiple_of_px:
                     raise BadInputError(
                         f"contract: {side} px pads to {side + -side % to_network.multiple_of_px} px "
                         f"(a multiple of {to_network.multiple_of_px}), not to {inside} px; write that"
                     )
+        whole = (0, 0, to_network.height_px, to_network.width_px)
+        if not self.from_network.via_input and (to_network.resize != "stretch" or self.from_network.covers != whole):
+            raise BadInputError(
+                "contract.from_network.via_input: false is for a frame stretched over the whole input and a map of all "
+                "of it; write true"
+            )
         _, _, bottom, right = self.from_network.covers
         if bottom > to_network.height_px or right > to_network.width_px:
             raise BadInputError(
@@ -165,16 +214,22 @@ class Contract:
             )
 
     @property
+    def padded_size(self) -> tuple[int, int]:
+        """Height and width of the frame with pad_px around it, px: what is resized."""
+        top, left, bottom, right = self.to_network.pad_px
+        return self.source.height_px + top + bottom, self.source.width_px + left + right
+
+    @property
     def placement(self) -> Placement:
-        """Where the frame lies in the network's input."""
-        source, to_network = self.source, self.to_network
+        """Where the padded frame lies in the network's input."""
+        to_network, padded = self.to_network, self.padded_size
         height, width = to_network.height_px, to_network.width_px
         if to_network.resize == "pad":
-            height, width = source.height_px, source.width_px
+            height, width = padded
         elif to_network.resize != "stretch":
             choose = min if to_network.resize == "letterbox" else max
-            factor = choose(height / source.height_px, width / source.width_px)
-            height, width = (max(1, round(side * factor)) for side in (source.height_px, source.width_px))
+            factor = choose(height / padded[0], width / padded[1])
+            height, width = (max(1, round(side * factor)) for side in padded)
         return Placement(
             height_px=height,
             width_px=width,
@@ -185,17 +240,43 @@ class Contract:
     @property
     def seen(self) -> tuple[slice, slice]:
         """The rows and columns of the frame that the map covers. Depth is 0 m outside: the network never saw it."""
-        source, placed = self.source, self.placement
+        placed, (height_px, width_px) = self.placement, self.padded_size
         top, left, bottom, right = self.from_network.covers
-        return (
-            _covered(source.height_px, placed.height_px, top - placed.top_px, bottom - placed.top_px),
-            _covered(source.width_px, placed.width_px, left - placed.left_px, right - placed.left_px),
-        )
+        rows = _covered(height_px, placed.height_px, top - placed.top_px, bottom - placed.top_px)
+        columns = _covered(width_px, placed.width_px, left - placed.left_px, right - placed.left_px)
+        pad_top, pad_left, _, _ = self.to_network.pad_px
+        return _within(rows, pad_top, self.source.height_px), _within(columns, pad_left, self.source.width_px)
 
     @classmethod
     def loads(cls, text: str | bytes) -> "Contract":
-        """Read a `contract.json`. Raises BadInputError that names the key at fault."""
-        return records.loads(cls, text, "contract")
+        """Read a `contract.json` of any version. Raises BadInputError that names the key at fault."""
+        return records.from_json(cls, current(records.parse(text, "contract")), "contract")
+
+
+# What version 1 could not say, and meant.
+SINCE_2: dict[str, dict[str, Any]] = {  # Any: JSON
+    "to_network": {
+        "align_corners": False,
+        "rounding": "none",
+        "pad_px": [0, 0, 0, 0],
+        "padding": "zero",
+        "fill": "zero",
+    },
+    "from_network": {
+        "align_corners": False,
+        "via_input": True,
+        "inversion": "before_resize",
+        "canonical_focal_px": None,
+    },
+}
+
+
+def current(value: Any) -> Any:  # Any: JSON that nobody has checked yet
+    """The JSON of a contract of any version as that of today's. What is no contract is left to whoever reads it."""
+    if not isinstance(value, dict) or "version" in value:
+        return value
+    raised = {part: {**value[part], **fields} for part, fields in SINCE_2.items() if isinstance(value.get(part), dict)}
+    return {"version": VERSION, **value, **raised}
 
 
 def _centred(outer: int, inner: int) -> int:
@@ -207,6 +288,26 @@ def _covered(size_px: int, placed_px: int, begin_px: int, end_px: int) -> slice:
     """The pixels of a side whose centre lies in [begin, end) when the side is spread over `placed_px`."""
     centres = [(index + 0.5) * (placed_px / size_px) for index in range(size_px)]
     return slice(sum(centre < begin_px for centre in centres), size_px - sum(centre >= end_px for centre in centres))
+
+
+def _within(seen: slice, before_px: int, side_px: int) -> slice:
+    """Of a padded side's pixels those of the side itself, counted from its own first one."""
+    start, stop = (min(max(bound - before_px, 0), side_px) for bound in (seen.start, seen.stop))
+    return slice(start, stop)
+
+
+def _check_resize(where: str, antialias: bool, align_corners: bool) -> None:
+    if antialias and align_corners:
+        raise BadInputError(f"{where}: antialias and align_corners exclude each other; write false for one of them")
+
+
+def _check_reflection(contract: "Contract") -> None:
+    """A reflection without the border pixel itself is at most a side less one pixel long."""
+    source, to_network = contract.source, contract.to_network
+    longest = max(to_network.pad_px[::2]), max(to_network.pad_px[1::2])
+    for side, pad in zip((source.height_px, source.width_px), longest, strict=True):
+        if to_network.padding == "reflect" and pad >= side:
+            raise BadInputError(f"contract.to_network.pad_px: {pad} px cannot be reflected from {side} px; pad less")
 
 
 def _check_sides(where: str, height_px: int, width_px: int) -> None:

@@ -107,7 +107,7 @@ def _read(kind: Any, value: object, where: str) -> object:  # Any: a type form s
             raise BadInputError(f"{where}: {value!r} is not one of {', '.join(map(str, arguments))}; write one of them")
         return value
     if origin in (Union, types.UnionType):
-        return _read_optional(arguments, value, where)
+        return _read_union(arguments, value, where)
     if origin is tuple:
         return _read_tuple(arguments, value, where)
     if origin in (dict, Mapping):
@@ -128,10 +128,13 @@ def _read_dataclass(kind: type, value: object, where: str) -> object:
     return kind(**{name: _read(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
 
 
-def _read_optional(arguments: tuple[Any, ...], value: object, where: str) -> object:
+def _read_union(arguments: tuple[Any, ...], value: object, where: str) -> object:
+    """Null, a word, or another kind: records have no union of two others."""
     if value is None and type(None) in arguments:
         return None
-    (kind,) = (argument for argument in arguments if argument is not type(None))  # records have no other unions
+    words = [argument for argument in arguments if typing.get_origin(argument) is Literal]
+    others = [argument for argument in arguments if argument not in words and argument is not type(None)]
+    (kind,) = words if words and (isinstance(value, str) or not others) else others
     return _read(kind, value, where)
 
 

@@ -1,4 +1,4 @@
-"""Bilinear resizing as two constant matrices: out = A_rows @ map @ A_columns^T.
+"""Resizing as two constant matrices: out = A_rows @ map @ A_columns^T.
 
 The same numbers everywhere: a graph that holds the matrices gives the same result in every runtime, while the
 `antialias` attribute of ONNX Resize is ignored by OpenVINO without a word and implemented with a slightly different
@@ -10,10 +10,21 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime.contract import Interpolation
+
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+MAX_PRECISION_BITS = 22  # of a weight after the point, and
+MAX_WEIGHT = 1 << 15  # every weight as a whole number stays below: it is an int16
 
 
 def bilinear_matrix(size_in: int, size_out: int, antialias: bool) -> Float32:
+    """The (size_out, size_in) matrix that resizes one axis bilinearly; each row sums to 1."""
+    return _bilinear(size_in, size_out, antialias).astype(np.float32)
+
+
+def _bilinear(size_in: int, size_out: int, antialias: bool) -> Float64:
     """The (size_out, size_in) matrix that resizes one axis; each row sums to 1.
 
     Pixel centres are at half-integers. With antialias a triangle as wide as one output pixel (never narrower than
@@ -27,11 +38,38 @@ def bilinear_matrix(size_in: int, size_out: int, antialias: bool) -> Float32:
         centres = np.clip(centres, 0.5, size_in - 0.5)
     distance = np.abs(np.arange(size_in)[None, :] + 0.5 - centres) / support
     weights = np.clip(1.0 - distance, 0.0, None)
-    matrix: Float32 = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    matrix: Float64 = weights / weights.sum(axis=1, keepdims=True)
     return matrix
 
 
-def bicubic_matrix(size_in: int, size_out: int) -> Float32:
+def antialiased_matrix(size_in: int, size_out: int, interpolation: Interpolation) -> Float32:
+    """The (size_out, size_in) matrix that resizes one axis with antialias; each row sums to 1."""
+    return _antialiased(size_in, size_out, interpolation).astype(np.float32)
+
+
+def level_matrix(size_in: int, size_out: int, interpolation: Interpolation) -> Float32:
+    """The same with weights that are whole multiples of 2^-p: those of torchvision's antialiased resize of uint8.
+
+    p is the largest number of bits up to 22 with which the greatest weight stays below 2^15; halves round away from 0.
+    The product with whole levels, plus 0.5, rounded down and held in 0 to 255, is its result, in every level.
+    Source: PyTorch's uint8 kernel for x86-64 with AVX2, which Pillow's integer resize has shown the way.
+    """
+    weights = _antialiased(size_in, size_out, interpolation)
+    largest, bits = float(weights.max()), MAX_PRECISION_BITS
+    while np.floor(largest * 2.0**bits + 0.5) >= MAX_WEIGHT:
+        bits -= 1
+    whole = np.copysign(np.floor(np.abs(weights) * 2.0**bits + 0.5), weights)
+    matrix: Float32 = (whole / 2.0**bits).astype(np.float32)  # 16 bits at most, so exact
+    return matrix
+
+
+def _antialiased(size_in: int, size_out: int, interpolation: Interpolation) -> Float64:
+    if interpolation == "bilinear":
+        return _bilinear(size_in, size_out, antialias=True)
+    return _bicubic(size_in, size_out)
+
+
+def _bicubic(size_in: int, size_out: int) -> Float64:
     """The (size_out, size_in) matrix of the antialiased bicubic resize of one axis; each row sums to 1.
 
     Source: Keys' cubic convolution with a = -0.5, as wide as one output pixel: PyTorch's and Pillow's antialiased
@@ -43,7 +81,7 @@ def bicubic_matrix(size_in: int, size_out: int) -> Float32:
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
     weights = np.where(x < 1, near, np.where(x < 2, far, 0.0))
-    matrix: Float32 = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    matrix: Float64 = weights / weights.sum(axis=1, keepdims=True)
     return matrix
 
 

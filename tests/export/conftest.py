@@ -43,6 +43,11 @@ def make_contract(**changes):
         resize="stretch",
         interpolation="bilinear",
         antialias=False,
+        align_corners=False,
+        rounding="none",
+        pad_px=(0, 0, 0, 0),
+        padding="zero",
+        fill="zero",
         scale=1 / 255,
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
@@ -56,11 +61,20 @@ def make_contract(**changes):
         covers=(0, 0, 8, 16),
         interpolation="bilinear",
         antialias=False,
+        align_corners=False,
+        via_input=True,
+        inversion="before_resize",
         scale=1.0,
         shift=0.0,
+        canonical_focal_px=None,
     )
     parts: dict = {"source": source, "to_network": to_network, "from_network": from_network}
-    owners = {"height_px": "to_network", "width_px": "to_network", "antialias": "to_network"}
+    owners = {
+        "height_px": "to_network",
+        "width_px": "to_network",
+        "antialias": "to_network",
+        "align_corners": "to_network",
+    }
     by_part: dict = {part: {} for part in parts}
     for name, value in changes.items():
         part, _, field = name.rpartition("__")

@@ -14,12 +14,13 @@ from click.testing import CliRunner, Result
 
 from mde_export.cli import main
 from mde_export.failure import Report
+from mde_export.judge.execute import Executor
 from mde_runtime import records
 from mde_runtime.backends import open_session
 from mde_runtime.bundle import Bundle, read_bundle
 from mde_runtime.contract import Contract
 from mde_train.checkpoint import read_checkpoint
-from mde_train.depth_model import DepthModel
+from mde_train.depth_model import DepthModel, network_input
 
 
 def mde_export(*arguments: object) -> Result:
@@ -124,6 +125,34 @@ def test_emit_writes_the_plain_graphs_and_the_contract(exported, checkpoint):
     assert sorted(path.name for path in plain.iterdir()) == ["contract.json", "tiny.fp16.onnx", "tiny.fp32.onnx"]
     assert (plain / "tiny.fp16.onnx").read_bytes() == bundle.graph("fp16")
     assert Contract.loads((plain / "contract.json").read_bytes()) == bundle.contract
+
+
+def test_the_core_is_the_bare_network_with_the_inputs_that_the_stages_make(checkpoint, tmp_path):
+    folder = tmp_path / "core"
+    result = mde_export(checkpoint, "-o", tmp_path / "a.mde", "--engine", "none", "--emit-core", folder)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["a.core.onnx", "contract.json", "inputs.npy"]
+    model = read_checkpoint(checkpoint)
+    inputs = np.load(folder / "inputs.npy")
+    with torch.no_grad():
+        expected = network_input(torch.from_numpy(model.heldout_frames), model.contract)
+        expected_map = model.network(expected[:1])
+    np.testing.assert_allclose(inputs, expected.numpy(), atol=1e-6)  # float32: a product in place of a quotient
+    core = Executor((folder / "a.core.onnx").read_bytes(), literal=True)
+    (name,) = [value.name for value in onnx.load(folder / "a.core.onnx").graph.input]
+    (found,) = core.run({name: inputs[:1]}).values()
+    np.testing.assert_allclose(found, expected_map.numpy(), rtol=1e-5)  # float32: another order of sums
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [(("--batch", "1:2:4"), "leave --batch out"), (("--emit", "core"), "would both write contract.json")],
+)
+def test_a_core_that_would_be_another_or_overwritten_is_refused(checkpoint, tmp_path, monkeypatch, options, complaint):
+    monkeypatch.chdir(tmp_path)
+    result = mde_export(checkpoint, "-o", tmp_path / "a.mde", "--emit-core", "core", *options)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
 
 
 def test_stdout_holds_figures_and_files_and_stderr_the_steps(exported):

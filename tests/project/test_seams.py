@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -199,16 +200,55 @@ def test_a_schedule_of_the_learning_rate(monkeypatch):
 
 
 def test_a_source_of_export(package, monkeypatch, tmp_path):
+    from mde_export.request import Request
     from mde_export.sources import SUFFIXES, Kind, open_source
 
     module = package("other_format", "def open_source(request):\n    return f'read {request.model}'\n")
     monkeypatch.setitem(SUFFIXES, ".other", Kind(module, refuses=("weights",)))
     (tmp_path / "model.other").touch()
-    request = SimpleNamespace(model=str(tmp_path / "model.other"), is_module=False, weights=None)
+    request = Request(str(tmp_path / "model.other"))
     assert open_source(request) == f"read {tmp_path / 'model.other'}"
-    request.weights = "file"
     with pytest.raises(UsageError, match="--weights is not for this kind of model"):
-        open_source(request)
+        open_source(replace(request, weights=tmp_path / "file"))
+
+
+def test_a_family_of_published_networks(package, monkeypatch):
+    pytest.importorskip("transformers")
+    from mde_export.request import Request
+    from mde_export.sources import hugging_face
+    from mde_export.sources.hugging_face.assembled import contract_of
+
+    module = package(
+        "other_family",
+        """
+        from mde_export.sources.hugging_face.pipeline import LEVELS, FromPublisher, PredictedDepth, to_network
+
+        network = PredictedDepth
+
+        def into(processor, source):
+            return to_network(processor, (source[0] // 2, source[1] // 2), LEVELS)
+
+        def out_of(config, processor):
+            return FromPublisher(kind="metric_depth", range_m=(0.0, config.max_depth), interpolation="bilinear")
+        """,
+    )
+    monkeypatch.setitem(hugging_face.FAMILIES, "other", module)
+    settings = SimpleNamespace(resample=2, do_rescale=True, rescale_factor=1 / 255, do_normalize=False)
+    found = SimpleNamespace(processor=settings, config=SimpleNamespace(max_depth=7.0))
+    contract, notes = contract_of(Request("hf:org/net"), hugging_face.family_of("other", "hf:org/net"), found, (24, 32))
+    assert (contract.to_network.height_px, contract.to_network.width_px, contract.from_network.far_m) == (12, 16, 7.0)
+    assert notes == []
+
+
+def test_a_preset_of_a_public_network(monkeypatch):
+    from mde_export.presets import PRESETS, Preset
+    from mde_export.request import Request, contract_of
+
+    said = {"colour": "bgr", "resize": "stretch", "interpolation": "bilinear", "antialias": True, "distance": "z"}
+    said |= {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "kind": "metric_depth", "range_m": (0.0, 9.0)}
+    monkeypatch.setitem(PRESETS, "other", Preset("another", "a page", said, network_size=(8, 16)))
+    contract = contract_of(Request("a.onnx", preset="other", source_size=(12, 20)), None)
+    assert (contract.to_network.height_px, contract.source.colour, contract.from_network.far_m) == (8, "bgr", 9.0)
 
 
 def test_a_target_of_export(monkeypatch):

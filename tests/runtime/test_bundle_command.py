@@ -1,12 +1,30 @@
+import dataclasses
 import io
 import json
 import re
 import zipfile
 
 import numpy as np
+import pytest
 
 from mde_runtime import DepthEstimator
+from mde_runtime.bundle import stored_zip
 from mde_runtime.cli.bundle import main
+from mde_runtime.errors import BadInputError
+
+
+@pytest.fixture
+def with_provenance():
+    """A function that changes what a bundle's manifest says of its origin."""
+
+    def change(path, **changes):
+        with zipfile.ZipFile(path) as archive:
+            content = {name: archive.read(name) for name in archive.namelist()}
+        manifest = json.loads(content["manifest.json"])
+        manifest["provenance"] |= changes
+        path.write_bytes(stored_zip({**content, "manifest.json": json.dumps(manifest).encode()}))
+
+    return change
 
 
 def test_inspect_shows_contract_graphs_and_certificates(command, tiny_bundle):
@@ -106,3 +124,21 @@ def test_golden_frames_that_are_damaged_end_the_verification(
     ended = command(main, "verify", tiny_bundle)
     assert (ended.exit_code, len(ended.stderr.splitlines())) == (3, 1)
     assert "golden depth_m is float32 (8, 12, 32)" in ended.stderr
+
+
+def test_inspect_shows_where_a_network_was_published_and_its_licence(command, tiny_bundle, with_provenance):
+    published = {"repository": "org/net", "revision": "c0ffee", "licence": "cc-by-nc-4.0"}
+    with_provenance(tiny_bundle, publication=published)
+    assert "from    org/net at c0ffee, licence cc-by-nc-4.0" in command(main, "inspect", tiny_bundle).stdout
+    with_provenance(tiny_bundle, publication={**published, "licence": None})
+    assert "licence not stated" in command(main, "inspect", tiny_bundle).stdout
+
+
+def test_inspect_says_nothing_of_a_network_that_nobody_published(command, tiny_bundle):
+    assert "licence" not in command(main, "inspect", tiny_bundle).stdout
+
+
+def test_a_bundle_that_is_metric_for_one_focal_length_alone_is_refused(make_bundle, tiny_contract):
+    canonical = dataclasses.replace(tiny_contract.from_network, canonical_focal_px=300.0)
+    with pytest.raises(BadInputError, match="export it for your camera with --focal-px"):
+        make_bundle(contract=dataclasses.replace(tiny_contract, from_network=canonical))

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,11 @@ SEED_A = Contract(
         resize="stretch",
         interpolation="bilinear",
         antialias=True,
+        align_corners=False,
+        rounding="none",
+        pad_px=(0, 0, 0, 0),
+        padding="zero",
+        fill="zero",
         scale=1 / 255,
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
@@ -29,8 +35,12 @@ SEED_A = Contract(
         covers=(0, 0, 224, 224),
         interpolation="bilinear",
         antialias=True,
+        align_corners=False,
+        via_input=True,
+        inversion="before_resize",
         scale=1.0,
         shift=0.0,
+        canonical_focal_px=None,
     ),
     intrinsics=Intrinsics(fx_px=200.0, fy_px=200.0, cx_px=127.5, cy_px=71.5),
 )
@@ -48,6 +58,49 @@ def test_a_contract_survives_the_disk():
     assert Contract.loads(records.dumps(SEED_A)) == SEED_A
     without_camera = dataclasses.replace(SEED_A, intrinsics=None)
     assert Contract.loads(records.dumps(without_camera)) == without_camera
+
+
+def of_version_1(contract: Contract) -> dict:
+    content = records.to_json(contract)
+    del content["version"]
+    for key in ("align_corners", "rounding", "pad_px", "padding", "fill"):
+        del content["to_network"][key]
+    for key in ("align_corners", "via_input", "inversion", "canonical_focal_px"):
+        del content["from_network"][key]
+    return content
+
+
+def test_a_contract_of_version_1_means_what_it_meant():
+    assert Contract.loads(json.dumps(of_version_1(SEED_A))) == SEED_A
+
+
+def test_a_contract_that_says_version_2_has_to_say_all_of_it():
+    with pytest.raises(BadInputError, match="the key 'align_corners' is missing"):
+        Contract.loads(json.dumps({"version": 2, **of_version_1(SEED_A)}))
+
+
+def test_a_contract_of_a_later_version_is_refused():
+    with pytest.raises(BadInputError, match=r"contract\.version: 3 is not one of 2"):
+        Contract.loads(json.dumps({**records.to_json(SEED_A), "version": 3}))
+
+
+@pytest.mark.parametrize("key", ["padding", "fill"])
+def test_padding_is_a_word_or_a_level(key):
+    content = records.to_json(SEED_A)
+    content["to_network"][key] = 114
+    assert getattr(records.from_json(Contract, content, "contract").to_network, key) == 114.0
+    content["to_network"][key] = "grey"
+    with pytest.raises(BadInputError, match=f"{key}: 'grey' is not one of"):
+        records.from_json(Contract, content, "contract")
+
+
+def test_the_padding_of_the_frame_is_not_seen_as_frame():
+    padded = with_to_network(pad_px=(10, 20, 30, 40), padding="edge")
+    assert padded.padded_size == (184, 316)
+    assert padded.seen == (slice(0, 144), slice(0, 256))
+    # 112 of 224 rows hold 92 of the 184 padded ones; 10 of them are padding
+    upper = dataclasses.replace(padded, from_network=dataclasses.replace(padded.from_network, covers=(0, 0, 112, 224)))
+    assert upper.seen == (slice(0, 82), slice(0, 256))
 
 
 @pytest.mark.parametrize(
@@ -72,6 +125,18 @@ def test_a_contract_survives_the_disk():
         (lambda: with_from_network(far_m=1e200), "near < far <= 1e\\+09"),
         (lambda: with_from_network(covers=(5, 0, 5, 224)), "is empty"),
         (lambda: with_from_network(scale=0.0), "the same depth everywhere"),
+        (lambda: with_to_network(align_corners=True), "to_network: antialias and align_corners exclude each other"),
+        (lambda: with_from_network(align_corners=True), "from_network: antialias and align_corners exclude"),
+        (lambda: with_to_network(antialias=False, rounding="uint8"), "uint8 is known with antialias alone"),
+        (lambda: with_to_network(pad_px=(0, -1, 0, 0)), "cuts off"),
+        (lambda: with_to_network(pad_px=(144, 0, 0, 0), padding="reflect"), "144 px cannot be reflected from 144 px"),
+        (lambda: with_to_network(padding=256.0), "padding: 256 is no level of a frame"),
+        (lambda: with_to_network(fill=-1.0), "fill: -1 is no level of a frame"),
+        (
+            lambda: with_from_network(via_input=False, covers=(0, 0, 112, 224)),
+            "via_input: false is for a frame stretched",
+        ),
+        (lambda: with_from_network(canonical_focal_px=0.0), "0 is not greater than 0 px"),
         (lambda: Intrinsics(fx_px=0.0, fy_px=1.0, cx_px=0.0, cy_px=0.0), "greater than 0 px"),
     ],
 )

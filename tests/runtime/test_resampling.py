@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mde_runtime.resampling import bilinear_matrix, resize_maps
+from mde_runtime.resampling import bilinear_matrix, level_matrix, resize_maps
 
 torch = pytest.importorskip("torch")
 
@@ -45,3 +45,26 @@ def test_maps_of_many_sizes_leave_little_behind():
     tracemalloc.stop()
     one_matrix = 600 * 400 * 4
     assert held < 2 * one_matrix  # for all 32 sizes
+
+
+def whole_levels(levels):
+    return np.clip(np.floor(levels + 0.5), 0, 255)
+
+
+@pytest.mark.skipif(
+    not torch.backends.cpu.get_cpu_capability().startswith("AVX"), reason="PyTorch's integer kernel is AVX2's"
+)
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@settings(max_examples=40, deadline=None)
+@given(height=sides, width=sides, to_height=two_or_more, to_width=two_or_more)
+def test_levels_are_those_of_torchvisions_resize_of_uint8(interpolation, height, width, to_height, to_width):
+    picture = np.random.default_rng(height * 41 + width).integers(0, 256, (3, height, width), np.uint8)
+    theirs = torch.nn.functional.interpolate(
+        torch.from_numpy(picture)[None], (to_height, to_width), mode=interpolation, antialias=True
+    )[0].numpy()
+    ours = picture.astype(np.float64)
+    if width != to_width:
+        ours = whole_levels(ours @ level_matrix(width, to_width, interpolation).T)
+    if height != to_height:
+        ours = whole_levels(level_matrix(height, to_height, interpolation) @ ours)
+    np.testing.assert_array_equal(ours, theirs)

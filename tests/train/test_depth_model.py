@@ -24,11 +24,24 @@ def contract(resize="stretch", source=(8, 8), network=(8, 8), covers=None, antia
         resize=resize,
         interpolation="bilinear",
         antialias=antialias,
+        align_corners=False,
+        rounding="none",
+        pad_px=(0, 0, 0, 0),
+        padding="zero",
+        fill="zero",
         scale=1.0,
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
     )
-    expected = {"kind": "metric_depth", "scale": 1.0, "shift": 0.0, "near_m": 0.0, "far_m": 255.0} | changes
+    expected = {
+        "kind": "metric_depth",
+        "scale": 1.0,
+        "shift": 0.0,
+        "near_m": 0.0,
+        "far_m": 255.0,
+        "canonical_focal_px": None,
+    } | changes
+    expected = {"align_corners": False, "inversion": "before_resize", "via_input": True} | expected
     from_network = FromNetwork(
         unit="m", distance="z", covers=covers or (0, 0, *network), interpolation="bilinear", antialias=False, **expected
     )

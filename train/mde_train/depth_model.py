@@ -11,8 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mde_runtime.contract import Contract, FromNetwork, Interpolation
+from mde_runtime.contract import MAX_LEVEL, Contract, FromNetwork, Interpolation, ToNetwork
 from mde_runtime.errors import BadInputError
+from mde_runtime.resampling import level_matrix
+
+PADDING_MODES = {"reflect": "reflect", "edge": "replicate"}  # the contract's words in PyTorch's
 
 
 class DepthModel(nn.Module):
@@ -37,7 +40,11 @@ class DepthModel(nn.Module):
         from_network = self.contract.from_network
         quantity_N1hw = quantity_N1hw * from_network.scale + from_network.shift
         num_nonfinite = (~torch.isfinite(quantity_N1hw)).sum(dim=(1, 2, 3), dtype=torch.int32)
-        depth_N1HW, seen_HW = to_source_size(metres(quantity_N1hw, from_network), self.contract)
+        if from_network.inversion == "before_resize":
+            depth_N1HW, seen_HW = to_source_size(metres(quantity_N1hw, from_network), self.contract)
+        else:
+            quantity_N1HW, seen_HW = to_source_size(quantity_N1hw, self.contract)
+            depth_N1HW = metres(quantity_N1HW, from_network)
         clipped_N1HW = depth_N1HW.clamp(from_network.near_m, from_network.far_m)
         return torch.where(seen_HW, clipped_N1HW, 0.0).squeeze(1), num_nonfinite
 
@@ -48,16 +55,33 @@ def network_input(frames_NHWC: Tensor, contract: Contract) -> Tensor:
     pixels_NCHW = frames_NHWC.float().permute(0, 3, 1, 2)
     if contract.source.colour == "bgr":
         pixels_NCHW = pixels_NCHW.flip(1)
-    pixels_NCHW = _resize(
-        pixels_NCHW, placed.height_px, placed.width_px, to_network.interpolation, to_network.antialias
-    )
     mean, std = (
         torch.tensor(values, device=pixels_NCHW.device).view(1, 3, 1, 1) for values in (to_network.mean, to_network.std)
     )
-    normal_NCHW = (pixels_NCHW * to_network.scale - mean) / std
+    pixels_NCHW = _padded(pixels_NCHW, to_network, mean / to_network.scale)
+    if to_network.rounding == "uint8":
+        pixels_NCHW = _resize_levels(pixels_NCHW, placed.height_px, placed.width_px, to_network.interpolation)
+    else:
+        pixels_NCHW = _resize(pixels_NCHW, placed.height_px, placed.width_px, to_network)
     rows = (placed.top_px, to_network.height_px - placed.height_px - placed.top_px)
     columns = (placed.left_px, to_network.width_px - placed.width_px - placed.left_px)
-    return F.pad(normal_NCHW, (*columns, *rows))  # a negative pad cuts off: the crop policy
+    sides = (*columns, *rows)  # a negative pad cuts off: the crop policy
+    if to_network.fill != "zero":
+        return (F.pad(pixels_NCHW, sides, value=to_network.fill) * to_network.scale - mean) / std
+    return F.pad((pixels_NCHW * to_network.scale - mean) / std, sides)
+
+
+def _padded(pixels_NCHW: Tensor, to_network: ToNetwork, mean_level: Tensor) -> Tensor:
+    """The frame with pad_px around it. mean_level: what becomes 0 in the normalisation."""
+    top, left, bottom, right = to_network.pad_px
+    if not any(to_network.pad_px):
+        return pixels_NCHW
+    sides = (left, right, top, bottom)
+    if to_network.padding == "zero":
+        return F.pad(pixels_NCHW - mean_level, sides) + mean_level
+    if isinstance(to_network.padding, str):
+        return F.pad(pixels_NCHW, sides, mode=PADDING_MODES[to_network.padding])
+    return F.pad(pixels_NCHW, sides, value=to_network.padding)
 
 
 def metres(quantity: Tensor, from_network: FromNetwork) -> Tensor:
@@ -81,7 +105,7 @@ def on_frame(maps_N1hw: Tensor, contract: Contract) -> Tensor:
     """
     from_network, placed = contract.from_network, contract.placement
     top, left, bottom, right = from_network.covers
-    covering = _resize(maps_N1hw, bottom - top, right - left, from_network.interpolation, from_network.antialias)
+    covering = _resize(maps_N1hw, bottom - top, right - left, from_network)
     rows = (top - placed.top_px, placed.top_px + placed.height_px - bottom)
     columns = (left - placed.left_px, placed.left_px + placed.width_px - right)
     cut = F.pad(covering, tuple(min(0, side) for side in (*columns, *rows)))
@@ -92,19 +116,36 @@ def on_frame(maps_N1hw: Tensor, contract: Contract) -> Tensor:
 def to_source_size(maps_N1hw: Tensor, contract: Contract) -> tuple[Tensor, Tensor]:
     """The network's map at the frame's own size, (N, 1, H, W), and which pixels it has seen, bool (H, W)."""
     source, from_network = contract.source, contract.from_network
-    maps_N1HW = _resize(
-        on_frame(maps_N1hw, contract),
-        source.height_px,
-        source.width_px,
-        from_network.interpolation,
-        from_network.antialias,
-    )
+    pad_top, pad_left, _, _ = contract.to_network.pad_px
+    placed_N1hw = on_frame(maps_N1hw, contract) if from_network.via_input else maps_N1hw
+    padded = _resize(placed_N1hw, *contract.padded_size, from_network)
+    maps_N1HW = padded[..., pad_top : pad_top + source.height_px, pad_left : pad_left + source.width_px]
     seen_HW = torch.zeros(source.height_px, source.width_px, dtype=torch.bool, device=maps_N1hw.device)
     seen_HW[contract.seen] = True
     return maps_N1HW, seen_HW
 
 
-def _resize(maps: Tensor, height: int, width: int, interpolation: Interpolation, antialias: bool) -> Tensor:
+def _resize(maps: Tensor, height: int, width: int, how: ToNetwork | FromNetwork) -> Tensor:
     if tuple(maps.shape[-2:]) == (height, width):
         return maps
-    return F.interpolate(maps, (height, width), mode=interpolation, align_corners=False, antialias=antialias)
+    return F.interpolate(
+        maps, (height, width), mode=how.interpolation, align_corners=how.align_corners, antialias=how.antialias
+    )
+
+
+def _resize_levels(pixels_NCHW: Tensor, height: int, width: int, interpolation: Interpolation) -> Tensor:
+    """Columns, then rows, each rounded to whole levels. In float64, where no sum of them is rounded before."""
+    levels = pixels_NCHW.double()
+    if width != levels.shape[-1]:
+        levels = _whole(levels @ _levels_of(levels.shape[-1], width, interpolation, levels).T)
+    if height != levels.shape[-2]:
+        levels = _whole(_levels_of(levels.shape[-2], height, interpolation, levels) @ levels)
+    return levels.float()
+
+
+def _levels_of(size_in: int, size_out: int, interpolation: Interpolation, like: Tensor) -> Tensor:
+    return torch.from_numpy(level_matrix(size_in, size_out, interpolation)).to(like)
+
+
+def _whole(levels: Tensor) -> Tensor:
+    return (levels + 0.5).floor().clamp(0, MAX_LEVEL)

@@ -18,7 +18,9 @@ from mde_train.data.samples import Sample
 
 def shrunk_contract(contract: Contract) -> Contract:
     """The contract of frames that are kept at the network's size; the same contract where nothing gets smaller."""
-    source, placed = contract.source, contract.placement
+    source, to_network, placed = contract.source, contract.to_network, contract.placement
+    if any(to_network.pad_px) or to_network.align_corners or to_network.rounding != "none":
+        return contract
     if placed.height_px > source.height_px or placed.width_px > source.width_px:
         return contract
     small = replace(contract, source=replace(source, height_px=placed.height_px, width_px=placed.width_px))

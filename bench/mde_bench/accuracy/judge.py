@@ -1,5 +1,6 @@
 """The judge of accuracy: depth against ground truth, under a named protocol."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from mde_runtime import files, metrics
 from mde_runtime.bundle import SUFFIX
 from mde_runtime.choice import AUTO
 from mde_runtime.contract import Contract, FromNetwork
+from mde_runtime.depth_files import depth_of_frame
 from mde_runtime.errors import UsageError
 from mde_runtime.progress import progress
 from mde_runtime.protocols import open_protocol
@@ -45,7 +47,7 @@ class FileAccuracy:
     """The accuracy of one model on one split, and what it was measured on."""
 
     model: str  # file name, without its folder
-    sha256: str
+    sha256: str  # of the file, or of all depth in order
     executor: str
     split: str
     num_frames: int
@@ -113,6 +115,32 @@ def judge_file(
         figures=accumulator.result(),
         beside=beside.values() if beside else {},
         flicker_m=flicker.mean_m(),
+    )
+
+
+def judge_depth(folder: Path, data: Path, split: str | None, protocol: str) -> FileAccuracy:
+    """Judge depth that came from anywhere: a file for every frame of a split, under the frame's name.
+
+    Raises BadInputError where a frame's is missing, or is no depth.
+    """
+    protocol, frames = protocol_for(data, protocol), held_out(data, split)
+    accumulator, digest = open_protocol(protocol), hashlib.sha256()
+    with progress("judging", len(frames)) as advance:
+        for sample in frames:
+            depth_m = depth_of_frame(folder, sample.name)
+            digest.update(depth_m.tobytes())
+            accumulator.add(depth_m, sample.depth_m)
+            advance()
+    return FileAccuracy(
+        model=folder.name,
+        sha256=digest.hexdigest(),
+        executor="depth from files",
+        split=frames.split,
+        num_frames=len(frames),
+        data_sha256=frames.sha256,
+        figures=accumulator.result(),
+        beside={},
+        flicker_m=None,
     )
 
 

@@ -16,17 +16,13 @@ from mde_export.graph.stages import (
     PIXELS,
     QUANTITY,
     TO_NETWORK,
+    before_network,
     blank_unseen,
-    cast,
     check_metric,
     clip,
     count_nonfinite,
     is_stage,
-    normalise,
-    place,
-    resize_to_network,
     scale_and_shift,
-    to_colour_planes,
     to_metres,
     to_source_size,
 )
@@ -126,7 +122,7 @@ def _nothing(takes: str, gives: str, shape: tuple[int | str, ...]) -> ir.Model:
 def _graft_before(graph: ir.Graph, batch: int | str, contract: Contract) -> None:
     source, ops = contract.source, Ops(TO_NETWORK)
     frame = pixels = ir.val(FRAME, ir.DataType.UINT8, [batch, source.height_px, source.width_px, 3])
-    for stage in (cast, to_colour_planes, resize_to_network, normalise, place):
+    for stage in before_network(contract):
         pixels = stage(ops, pixels, contract)
     (network_input,) = graph.inputs
     pixels.type, pixels.shape = network_input.type, network_input.shape
@@ -140,8 +136,12 @@ def _graft_after(graph: ir.Graph, batch: int | str, map_size: Size, contract: Co
     after = Ops(FROM_NETWORK)
     quantity = scale_and_shift(after, _as_map(after, graph.outputs[0]), contract.from_network)
     num_nonfinite = count_nonfinite(after, quantity, map_size)
-    depth = to_metres(after, quantity, contract.from_network)
-    depth = to_source_size(after, depth, map_size, contract)
+    if contract.from_network.inversion == "before_resize":
+        depth = to_metres(after, quantity, contract.from_network)
+        depth = to_source_size(after, depth, map_size, contract)
+    else:
+        quantity = to_source_size(after, quantity, map_size, contract)
+        depth = to_metres(after, quantity, contract.from_network)
     depth = clip(after, depth, contract.from_network)
     depth = blank_unseen(after, depth, contract)
     depth = after("Squeeze", [depth, after.int64s([1], "map_axis")], "squeeze")

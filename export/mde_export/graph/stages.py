@@ -1,24 +1,28 @@
 """The stages around a network, in ONNX: from the camera's frame to depth in metres at the frame's size.
 
 The twin of `mde_train.depth_model`; a property test holds the two together. The order, and why:
-cast first (TensorRT takes uint8 only where the first operator is a cast), layout and colour, resize, normalise, place
-(padding is 0 to the network, as a convolution's own), the network, scale and shift in the network's own quantity, the
-count of non-finite values (before anything could hide one), its kind to metres, back to the frame's size, clip last.
+cast first (TensorRT takes uint8 only where the first operator is a cast), layout and colour, padding of the frame,
+resize, normalise, place (a fill of zero is 0 to the network, as a convolution's own; a level is normalised as well),
+the network, scale and shift in the network's own quantity, the count of non-finite values (before anything could hide
+one), its kind to metres and back to the frame's size (in the order of `inversion`), clip last.
 Nodes of the stages are named `to_network/...` and `from_network/...`; the rest is the network.
 Shapes: N frames; H, W the frame's size; h, w the network's input or map; C colours.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
 
-from mde_export.graph.geometry import Size, cut, pad, resize
+from mde_export.graph.geometry import Size, cut, pad, resize, resize_levels
 from mde_export.graph.ops import Ops
 from mde_runtime.contract import Contract, FromNetwork
 from mde_runtime.errors import BadInputError
 
 FRAME, DEPTH, NUM_NONFINITE, QUANTITY = "frame", "depth_m", "num_nonfinite", "quantity"
+Stage = Callable[[Ops, ir.Value, Contract], ir.Value]
+
 PIXELS, MAP = "pixels", "map"  # between the stages, where they stand alone
 TO_NETWORK, FROM_NETWORK = "to_network", "from_network"
 
@@ -50,11 +54,31 @@ def to_colour_planes(ops: Ops, pixels_NHWC: ir.Value, contract: Contract) -> ir.
     return ops("Gather", [planes, ops.int64s([2, 1, 0], "rgb_of_bgr")], "swap_red_and_blue", {"axis": 1})
 
 
+def pad_frame(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
+    """Put pad_px around the frame, before it is resized."""
+    to_network = contract.to_network
+    top, left, bottom, right = to_network.pad_px
+    rows, columns = (top, bottom), (left, right)
+    if not any(to_network.pad_px):
+        return pixels
+    if to_network.padding == "zero":
+        mean = ops.constant(
+            np.array(to_network.mean, np.float32).reshape(1, 3, 1, 1) / np.float32(to_network.scale), "mean"
+        )
+        centred = ops("Sub", [pixels, mean], "centre")
+        return ops("Add", [pad(ops, centred, rows, columns, "constant", "pad_frame"), mean], "uncentre")
+    if isinstance(to_network.padding, str):
+        return pad(ops, pixels, rows, columns, to_network.padding, "pad_frame")
+    return pad(ops, pixels, rows, columns, "constant", "pad_frame", to_network.padding)
+
+
 def resize_to_network(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
-    """The frame to the size at which it lies in the network's input."""
-    source, to_network, placed = contract.source, contract.to_network, contract.placement
-    size_in, size_out = (source.height_px, source.width_px), (placed.height_px, placed.width_px)
-    return resize(ops, pixels, size_in, size_out, to_network.interpolation, to_network.antialias, "resize")
+    """The padded frame to the size at which it lies in the network's input."""
+    to_network, placed = contract.to_network, contract.placement
+    size_in, size_out = contract.padded_size, (placed.height_px, placed.width_px)
+    if to_network.rounding == "uint8":
+        return resize_levels(ops, pixels, size_in, size_out, to_network.interpolation, "resize")
+    return resize(ops, pixels, size_in, size_out, to_network, "resize")
 
 
 def normalise(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
@@ -70,12 +94,19 @@ def normalise(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
 
 
 def place(ops: Ops, pixels: ir.Value, contract: Contract) -> ir.Value:
-    """Put the frame where it lies in the network's input: zeros around it, or what juts out cut off."""
+    """Put the frame where it lies in the network's input: filled around it, or what juts out cut off."""
     to_network, placed = contract.to_network, contract.placement
     rows = (placed.top_px, to_network.height_px - placed.height_px - placed.top_px)
     columns = (placed.left_px, to_network.width_px - placed.width_px - placed.left_px)
     inside = cut(ops, pixels, (placed.height_px, placed.width_px), rows, columns, "cut")
-    return pad(ops, inside, rows, columns, "constant", "pad")
+    level = None if isinstance(to_network.fill, str) else to_network.fill
+    return pad(ops, inside, rows, columns, "constant", "pad", level)
+
+
+def before_network(contract: Contract) -> tuple[Stage, ...]:
+    """The stages before a network, in order. A fill that is a level is normalised with the rest, and zero is not."""
+    last = (normalise, place) if contract.to_network.fill == "zero" else (place, normalise)
+    return (cast, to_colour_planes, pad_frame, resize_to_network, *last)
 
 
 def scale_and_shift(ops: Ops, quantity: ir.Value, from_network: FromNetwork) -> ir.Value:
@@ -121,20 +152,27 @@ def to_metres(ops: Ops, quantity: ir.Value, from_network: FromNetwork) -> ir.Val
 def to_source_size(ops: Ops, depth: ir.Value, map_size: Size, contract: Contract) -> ir.Value:
     """The map to the frame's own size.
 
-    First to the size of the part of the network's input that it covers, then cut to the frame (where the frame goes on
-    beyond the map, its border value goes on), then to the frame's size. Steps that change nothing are left out: where
-    the frame was only padded, a cut is all that remains.
+    With via_input first to the size of the part of the network's input that it covers, and cut to the padded frame
+    (where that goes on beyond the map, its border value goes on); then to the padded frame's size, whose padding is cut
+    off. Steps that change nothing are left out: where the frame was only padded, a cut is all that remains.
     """
-    source, from_network, placed = contract.source, contract.from_network, contract.placement
+    padded, (pad_top, pad_left, pad_bottom, pad_right) = contract.padded_size, contract.to_network.pad_px
+    if contract.from_network.via_input:
+        depth, map_size = _on_padded_frame(ops, depth, map_size, contract)
+    depth = resize(ops, depth, map_size, padded, contract.from_network, "resize_to_frame")
+    return cut(ops, depth, padded, (-pad_top, -pad_bottom), (-pad_left, -pad_right), "cut_padding")
+
+
+def _on_padded_frame(ops: Ops, depth: ir.Value, map_size: Size, contract: Contract) -> tuple[ir.Value, Size]:
+    """The map of what the padded frame became in the network's input, and its size."""
+    from_network, placed = contract.from_network, contract.placement
     top, left, bottom, right = from_network.covers
     covered = (bottom - top, right - left)
-    depth = resize(ops, depth, map_size, covered, from_network.interpolation, from_network.antialias, "resize_to_input")
+    depth = resize(ops, depth, map_size, covered, from_network, "resize_to_input")
     rows = (top - placed.top_px, placed.top_px + placed.height_px - bottom)
     columns = (left - placed.left_px, placed.left_px + placed.width_px - right)
     depth = cut(ops, depth, covered, rows, columns, "cut_to_frame")
-    depth = pad(ops, depth, rows, columns, "edge", "go_on_to_frame")
-    size_in, size_out = (placed.height_px, placed.width_px), (source.height_px, source.width_px)
-    return resize(ops, depth, size_in, size_out, from_network.interpolation, from_network.antialias, "resize_to_frame")
+    return pad(ops, depth, rows, columns, "edge", "go_on_to_frame"), (placed.height_px, placed.width_px)
 
 
 def clip(ops: Ops, depth: ir.Value, from_network: FromNetwork) -> ir.Value:

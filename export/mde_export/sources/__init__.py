@@ -2,15 +2,18 @@
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
 from mde_export.judge.evidence import Depth, Frames, Pictures
+from mde_export.presets import PRESETS
 from mde_export.request import Request
+from mde_export.source_size import source_size_of
 from mde_export.sources.pytorch_file import refuse_other_files
+from mde_runtime.bundle import Publication
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_runtime.parity import Parity
@@ -24,19 +27,33 @@ class Kind:
     module: str
     refuses: tuple[str, ...]
     brings_contract: bool = False  # so that the flags of a contract are refused as well
+    leaves_open: tuple[str, ...] = ()  # of those flags the ones that it takes all the same
+    knows_frames: bool = True  # else the size of a camera's frames is that of --frames, or assumed
     extras: str = "export"  # that read it
 
 
 CHECKPOINT = Kind(
     "mde_export.sources.checkpoint",
-    refuses=("contract", "weights", "output", "source_size"),
+    refuses=("contract", "preset", "weights", "output", "source_size"),
     brings_contract=True,
     extras="export,train",
 )
-MODULE = Kind("mde_export.sources.module", refuses=(), extras="export,train")  # package.module:build
+MODULE = Kind(
+    "mde_export.sources.module", refuses=(), knows_frames=False, extras="export,train"
+)  # package.module:build
+HUGGING_FACE = Kind(  # hf:FOLDER, hf:ORG/NAME
+    "mde_export.sources.hugging_face",
+    refuses=("contract", "preset", "weights", "output"),
+    brings_contract=True,
+    leaves_open=("--colour", "--kind", "--range", "--distance"),
+    knows_frames=False,
+    extras="export,train,hf",
+)
 SUFFIXES = {  # of files; any other is a checkpoint
-    ".onnx": Kind("mde_export.sources.onnx_file", refuses=("weights",)),
-    ".mde": Kind("mde_export.sources.bundle", refuses=("contract", "weights", "output", "batch"), brings_contract=True),
+    ".onnx": Kind("mde_export.sources.onnx_file", refuses=("weights",), knows_frames=False),
+    ".mde": Kind(
+        "mde_export.sources.bundle", refuses=("contract", "preset", "weights", "output", "batch"), brings_contract=True
+    ),
 }
 
 
@@ -47,7 +64,7 @@ DepthOf = Callable[[Frames, Callable[[], None]], tuple[Depth, int]]  # frames to
 class Source:
     """A model to export: its network in ONNX, and itself as the reference that every graph is measured against."""
 
-    origin: str  # checkpoint, onnx, module or bundle
+    origin: str  # checkpoint, onnx, module, hugging_face or bundle
     model: str  # its name
     sha256: str  # of the file
     data_sha256: str | None
@@ -61,6 +78,8 @@ class Source:
     precisions: tuple[Precision, ...] = ()  # beside FP32, that it already has
     # Why the FP32 graph is another, on a frame, and what to do; None: unknown.
     first_difference: Callable[[Frames], str] | None = None
+    publication: Publication | None = None  # of a network that somebody published
+    notes: tuple[str, ...] = ()  # for a person: what of the contract is assumed
     derived_from: Parity | None = None  # of the first FP32 graph that the reference comes from, to the original model
 
 
@@ -75,14 +94,14 @@ def open_source(request: Request) -> Source:
     Raises MachineError where a library that reads it is not installed.
     """
     path = Path(request.model)
-    kind = MODULE if request.is_module else SUFFIXES.get(path.suffix.lower(), CHECKPOINT)
-    if not request.is_module and not path.is_file():
+    kind = _kind_of(request)
+    if kind not in (MODULE, HUGGING_FACE) and not path.is_file():
         raise BadInputError(f"{path}: no such file; name a checkpoint, an ONNX file or a bundle")
     if kind == CHECKPOINT:
         refuse_other_files(path)
     said = [f"--{flag.replace('_', '-')}" for flag in kind.refuses if getattr(request, flag) is not None]
     if kind.brings_contract:
-        said += request.described.said
+        said += [flag for flag in request.described.said if flag not in kind.leaves_open]
     if said:
         raise UsageError(f"{request.model}: {said[0]} is not for this kind of model; leave it out")
     try:
@@ -93,4 +112,15 @@ def open_source(request: Request) -> Source:
             f"'mde-toolchain[{kind.extras}]'"
         ) from error
     source: Source = module.open_source(request)
+    if request.preset is not None and PRESETS[request.preset].differs:
+        source = replace(source, notes=(f"{request.preset}: {PRESETS[request.preset].differs}", *source.notes))
+    if not kind.knows_frames and request.contract is None and request.source_size is None:
+        _, note = source_size_of(None, request.frames)
+        source = replace(source, notes=(note, *source.notes))
     return source
+
+
+def _kind_of(request: Request) -> Kind:
+    if request.is_published:
+        return HUGGING_FACE
+    return MODULE if request.is_module else SUFFIXES.get(Path(request.model).suffix.lower(), CHECKPOINT)

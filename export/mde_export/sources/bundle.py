@@ -46,6 +46,7 @@ def open_source(request: Request) -> Source:
             Executor(graph if asked == bundle.contract else to_bytes(graft(network, asked)), literal=True).depth
         ),
         tools=provenance.tools,
+        publication=provenance.publication,
         precisions=tuple(precision for precision in bundle.precisions if precision != "fp32"),
         derived_from=certificate.derived_from or certificate.parity,
     )

@@ -10,11 +10,15 @@ from mde_runtime.cli.engine import engine
 from mde_runtime.cli.tables import table
 from mde_runtime.command import PATH, Group, say
 from mde_runtime.errors import VerdictError, one_line
+from mde_runtime.precision import PRECISIONS
 
 if TYPE_CHECKING:
-    from mde_runtime.bundle import Bundle
+    from mde_runtime.bundle import Bundle, Publication
+    from mde_runtime.parity import Parity
+    from mde_runtime.precision import Precision
     from mde_runtime.verify import NotHere, Verification
 
+FIGURES = ("worst RMSE", "p99.9", "bias", "worst SSIM")
 JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON, for a program.")
 
 
@@ -66,15 +70,32 @@ def inspect(bundle: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("bundle", type=PATH)
+@click.option(
+    "--depth",
+    type=PATH,
+    metavar="DIR",
+    help="Judge this depth of the golden frames instead: golden-0.npy (m) or golden-0.png (16 bits, mm), and so on.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="fp16",
+    show_default=True,
+    help="With --depth: whose limits to judge by. FP32 and FP16 have the same.",
+)
 @JSON
-def verify(bundle: Path, as_json: bool) -> int:
+def verify(bundle: Path, depth: Path | None, precision: "Precision", as_json: bool) -> int:
     """Run the golden frames through every backend and precision of this machine, and keep the records.
 
-    The exit code is 1 when a precision is left with no verified backend.
+    With --depth nothing runs: the depth that another engine gave of the pictures of `mde-bundle golden` is judged.
+    The exit code is 1 when a precision is left with no verified backend, or that depth is off.
 
     \b
     mde-bundle verify model.mde
+    mde-bundle verify model.mde --depth from-my-engine/
     """
+    if depth is not None:
+        return _verify_depth(bundle, depth, precision, as_json)
     from mde_runtime import records
     from mde_runtime.bundle import read_bundle
     from mde_runtime.cache import take_ignored
@@ -87,7 +108,7 @@ def verify(bundle: Path, as_json: bool) -> int:
     if as_json:
         click.echo(records.dumps(rows), nl=False)
     else:
-        header = ("backend", "precision", "verdict", "worst RMSE", "p99.9", "bias", "worst SSIM", "executor or reason")
+        header = ("backend", "precision", "verdict", *FIGURES, "executor or reason")
         click.echo(table(header, _verification_rows(rows)))
     for line in take_ignored():
         say(line)
@@ -97,19 +118,62 @@ def verify(bundle: Path, as_json: bool) -> int:
     return VerdictError.exit_code if left else 0
 
 
+@main.command()
+@click.argument("bundle", type=PATH)
+@click.option("-o", "--out", type=PATH, required=True, metavar="DIR", help="Where the pictures go.")
+def golden(bundle: Path, out: Path) -> None:
+    """Write the golden frames as PNG, for an engine that you have: feed them to it, then `verify --depth` its depth.
+
+    \b
+    mde-bundle golden model.mde -o frames/
+    """
+    from mde_runtime.bundle import read_bundle
+    from mde_runtime.golden_frames import write_golden
+
+    for path in write_golden(read_bundle(bundle), out):
+        click.echo(path)
+
+
+def _verify_depth(bundle: Path, depth: Path, precision: "Precision", as_json: bool) -> int:
+    from mde_runtime import records
+    from mde_runtime.bundle import read_bundle
+    from mde_runtime.golden_frames import judge_depth
+
+    verdict = judge_depth(read_bundle(bundle), depth, precision)
+    if as_json:
+        click.echo(records.dumps(verdict), nl=False)
+    else:
+        row = _figures(verdict.parity)
+        reasons = "; ".join(verdict.breaches) or f"within the limits of {precision}"
+        header = ("depth", "verdict", *FIGURES, "reason")
+        click.echo(table(header, [(str(depth), "FAILED" if verdict.breaches else "passed", *row, reasons)]))
+    return VerdictError.exit_code if verdict.breaches else 0
+
+
 def _contract_lines(bundle: "Bundle") -> list[str]:
     contract, provenance = bundle.contract, bundle.manifest.provenance
     source, to_network, from_network = contract.source, contract.to_network, contract.from_network
     data = f", data {provenance.data_sha256[:12]}" if provenance.data_sha256 else ""
     return [
         f"{bundle.path}: {provenance.model}, from {provenance.origin} {provenance.source_sha256[:12]}{data}",
+        *_published_lines(provenance.publication),
         f"frame   {source.dtype} {source.height_px}x{source.width_px} {source.colour}",
         f"network {to_network.height_px}x{to_network.width_px}, {to_network.resize}, {to_network.interpolation}"
-        f"{', antialias' if to_network.antialias else ''}",
+        f"{', antialias' if to_network.antialias else ''}{', corners aligned' if to_network.align_corners else ''}"
+        f"{', rounded to levels' if to_network.rounding == 'uint8' else ''}"
+        f"{f', padded by {to_network.pad_px} px ({to_network.padding})' if any(to_network.pad_px) else ''}",
         f"depth   {from_network.distance}, {from_network.near_m:g} to {from_network.far_m:g} m, "
         f"from {from_network.kind} x {from_network.scale:g} + {from_network.shift:g}",
         f"made by {', '.join(f'{tool} {version}' for tool, version in provenance.tools.items()) or 'unknown tools'}",
     ]
+
+
+def _published_lines(publication: "Publication | None") -> list[str]:
+    if publication is None:
+        return []
+    revision = f" at {publication.revision}" if publication.revision else ""
+    licence = publication.licence or "not stated: ask its publisher"
+    return [f"from    {publication.repository}{revision}, licence {licence}"]
 
 
 def _verification_rows(rows: "list[Verification | NotHere]") -> list[tuple[str, ...]]:
@@ -130,14 +194,20 @@ def _verification_rows(rows: "list[Verification | NotHere]") -> list[tuple[str, 
 
 
 def _verification_row(row: "Verification") -> tuple[str, ...]:
-    parity = row.parity
     return (
         row.backend,
         row.in_words,
         "passed" if row.passed else "FAILED",
+        *_figures(row.parity),
+        "; ".join([row.executor, *row.breaches]),
+    )
+
+
+def _figures(parity: "Parity") -> tuple[str, ...]:
+    """What stands under `FIGURES`."""
+    return (
         f"{parity.rmse_worst_m * 100:.3f} cm",
         f"{parity.p999_m * 100:.3f} cm",
         f"{parity.bias_m * 100:+.3f} cm",
         f"{parity.ssim_worst:.5f}",
-        "; ".join([row.executor, *row.breaches]),
     )

@@ -123,3 +123,38 @@ def test_a_picture_of_no_known_format_is_refused_before_judging(tiny_bundle, tin
     assert result.exit_code == 2
     assert "give one of these endings" in result.stderr
     assert "judging" not in result.stderr
+
+
+def depth_in_files(tiny_data, folder, off_m=0.0):
+    """What an engine gave for every frame of val: the truth, off by so many metres."""
+    folder.mkdir()
+    for path in (tiny_data / "depth" / "val").iterdir():
+        np.save(folder / path.name, np.load(path) + np.float32(off_m))
+    return folder
+
+
+def test_depth_from_anywhere_is_judged_against_the_truth_of_every_frame(tiny_data, tmp_path):
+    depth = depth_in_files(tiny_data, tmp_path / "depth", off_m=0.25)
+    result = bench(
+        "accuracy", "--depth", depth, "--data", tiny_data, "--protocol", "kitti", "--json", tmp_path / "a.json"
+    )
+    assert result.exit_code == 0, result.output
+    judged = json.loads((tmp_path / "a.json").read_text())
+    assert (judged["model"], judged["executor"], judged["num_frames"]) == ("depth", "depth from files", 8)
+    assert judged["figures"]["values"]["rmse_m"] == pytest.approx(0.25, abs=1e-4)  # float32 sums
+
+
+def test_a_frame_without_depth_is_named(tiny_data, tmp_path):
+    depth = depth_in_files(tiny_data, tmp_path / "depth")
+    (depth / "5.npy").unlink()
+    result = bench("accuracy", "--depth", depth, "--data", tiny_data)
+    assert result.exit_code == 3
+    assert "no depth for the frame 5" in result.stderr
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_one_thing_is_judged_at_a_time(tiny_bundle, tiny_data, tmp_path, both):
+    depth = depth_in_files(tiny_data, tmp_path / "depth")
+    result = bench("accuracy", *([tiny_bundle, "--depth", depth] if both else []), "--data", tiny_data)
+    assert result.exit_code == 2
+    assert "MODEL, or a folder with --depth" in result.stderr

@@ -39,6 +39,27 @@ POLICIES = {  # of a 12x20 frame
     "crop": {"resize": "crop", "height_px": 8, "width_px": 8, "covers": (0, 0, 8, 8)},
     "inverse depth": {"kind": "inverse_depth", "from_network__scale": 0.5, "shift": 0.1, "mean": (0.5, 0.5, 0.5)},
     "log depth": {"kind": "log_depth", "from_network__scale": 2.0, "shift": 0.4},
+    "align_corners": {"align_corners": True, "from_network__align_corners": True},
+    "bicubic with align_corners": {
+        "to_network__interpolation": "bicubic",
+        "from_network__interpolation": "bicubic",
+        "align_corners": True,
+        "from_network__align_corners": True,
+    },
+    "rounded to levels": {"antialias": True, "rounding": "uint8"},
+    "reflected": {"pad_px": (3, 4, 3, 4), "padding": "reflect"},
+    "edges go on": {"pad_px": (3, 4, 3, 4), "padding": "edge"},
+    "padded by zero": {"pad_px": (3, 4, 3, 4), "padding": "zero", "mean": (0.5, 0.4, 0.3)},
+    "padded by a level": {"pad_px": (3, 4, 3, 4), "padding": 114.0},
+    "filled by a level": {
+        "resize": "letterbox",
+        "height_px": 16,
+        "width_px": 16,
+        "covers": (0, 0, 16, 16),
+        "fill": 114.0,
+    },
+    "inverted after the resize": {"kind": "inverse_depth", "inversion": "after_resize"},
+    "at once": {"via_input": False},
     "a map smaller than the frame": {"covers": (1, 1, 7, 15)},
 }
 RUNTIMES = {"onnxruntime": run_on_onnxruntime, "openvino": run_on_openvino}
@@ -47,6 +68,12 @@ RUNTIMES = {"onnxruntime": run_on_onnxruntime, "openvino": run_on_openvino}
 @st.composite
 def contracts(draw: st.DrawFn) -> Contract:
     interpolations = st.sampled_from(["bilinear", "bicubic"])
+    sampling = st.sampled_from(
+        [(False, False, "none"), (True, False, "none"), (False, True, "none"), (True, False, "uint8")]
+    )
+    antialias, align_corners, rounding = draw(sampling)
+    padding_px = st.sampled_from([(0, 0, 0, 0), (3, 2, 4, 8)])
+    pad_px = top, left, bottom, right = draw(padding_px)
     multiple = draw(st.sampled_from([1, 4, 14]))
     source = SourceFrame(
         height_px=draw(st.integers(9, 60)),
@@ -57,7 +84,8 @@ def contracts(draw: st.DrawFn) -> Contract:
     )
     policy = draw(st.sampled_from(["stretch", "letterbox", "pad", "crop"]))
     if policy == "pad":
-        height, width = (side + -side % multiple for side in (source.height_px, source.width_px))
+        padded = (source.height_px + top + bottom, source.width_px + left + right)
+        height, width = (side + -side % multiple for side in padded)
     else:
         height, width = (multiple * draw(st.integers(-(-8 // multiple), 48 // multiple)) for _ in "hw")
     to_network = ToNetwork(
@@ -66,11 +94,17 @@ def contracts(draw: st.DrawFn) -> Contract:
         multiple_of_px=multiple,
         resize=policy,
         interpolation=draw(interpolations),
-        antialias=draw(st.booleans()),
+        antialias=antialias,
+        align_corners=align_corners,
+        rounding=rounding,
+        pad_px=pad_px,
+        padding=draw(st.sampled_from(["reflect", "edge", "zero", 114.0])),
+        fill=draw(st.sampled_from(["zero", 114.0])),
         scale=1 / 255,
         mean=draw(st.sampled_from([(0.0, 0.0, 0.0), (0.485, 0.456, 0.406)])),
         std=draw(st.sampled_from([(1.0, 1.0, 1.0), (0.229, 0.224, 0.225)])),
     )
+    back_antialias, back_align_corners, _ = draw(sampling)
     jut = draw(st.integers(0, 2))  # the map may leave out a border
     from_network = FromNetwork(
         kind=draw(st.sampled_from(["metric_depth", "inverse_depth", "log_depth"])),
@@ -80,9 +114,13 @@ def contracts(draw: st.DrawFn) -> Contract:
         distance="z",
         covers=(jut, 0, height, width - jut),
         interpolation=draw(interpolations),
-        antialias=draw(st.booleans()),
+        antialias=back_antialias,
+        align_corners=back_align_corners,
+        via_input=jut > 0 or policy != "stretch" or draw(st.booleans()),
+        inversion=draw(st.sampled_from(["before_resize", "after_resize"])),
         scale=draw(st.sampled_from([1.0, 0.7])),
         shift=draw(st.sampled_from([0.0, 0.25])),
+        canonical_focal_px=None,
     )
     return Contract(source=source, to_network=to_network, from_network=from_network, intrinsics=None)
 

@@ -1,0 +1,81 @@
+"""Contracts of public networks that come as ONNX files, each after its publisher's own code. `--preset NAME`.
+
+A preset says what the flags would, and what no flag can; flags say otherwise where they are given. Light: --help lists
+them. What of a publisher's pipeline no contract can say stands in `differs`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Size = tuple[int, int]  # height, width; px
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+NO_MEAN, NO_STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A row of the table."""
+
+    help: str
+    source: str  # where its publisher does it
+    described: Mapping[str, Any]  # fields of a request's `Described`. Any: their values
+    network_size: Size | None = None  # for a file that leaves its sides open
+    into: Mapping[str, Any] = field(default_factory=dict)  # keys of to_network in JSON; Any: JSON
+    out_of: Mapping[str, Any] = field(default_factory=dict)  # the same of from_network
+    canonical_focal_px: Callable[[Size, Size], float] | None = None  # by the sizes of frame and network
+    differs: str = ""
+
+
+def _stretched(interpolation: str, mean: tuple[float, ...], std: tuple[float, ...], **changes: Any) -> dict[str, Any]:
+    """RGB frames, stretched without antialias; z-depth."""
+    described = {"colour": "rgb", "resize": "stretch", "interpolation": interpolation, "antialias": False}
+    return {**described, "mean": mean, "std": std, "distance": "z", **changes}
+
+
+def _depth_anything(what: str, **changes: Any) -> Preset:
+    return Preset(
+        f"Depth Anything V2 {what}",
+        "github.com/fabio-sim/Depth-Anything-ONNX, dynamo.py, infer",
+        _stretched("bicubic", IMAGENET_MEAN, IMAGENET_STD, **changes),
+        network_size=(518, 518),
+        out_of={"via_input": False, "inversion": "after_resize"},
+    )
+
+
+def _metric3d_focal_px(frame: Size, network: Size) -> float:
+    """1000 px at the network's size, which the frame reaches with its aspect kept."""
+    return 1000.0 / min(inside / side for inside, side in zip(network, frame, strict=True))
+
+
+PRESETS = {
+    "depth-anything-v2": _depth_anything("relative", kind="relative_inverse_depth"),
+    "depth-anything-v2-indoor": _depth_anything("metric, to 20 m", kind="metric_depth", range_m=(0.0, 20.0)),
+    "depth-anything-v2-outdoor": _depth_anything("metric, to 80 m", kind="metric_depth", range_m=(0.0, 80.0)),
+    "metric3d": Preset(
+        "Metric3D v2, ViT; needs --focal-px and --range",
+        "github.com/YvanYin/Metric3D, onnx/test.onnx.py",
+        {**_stretched("bilinear", NO_MEAN, NO_STD, kind="metric_depth"), "resize": "letterbox"},
+        network_size=(616, 1064),
+        into={"scale": 1.0, "fill": 116.28},
+        canonical_focal_px=_metric3d_focal_px,
+        differs="its border has the mean of each colour (123.675, 116.28, 103.53), here one grey level; OpenCV rounds",
+    ),
+    "monodepth2": Preset(
+        "monodepth2's disp 0, 0.1 to 100 m up to a scale of your camera",
+        "github.com/nianticlabs/monodepth2, test_simple.py and disp_to_depth",
+        {**_stretched("bilinear", NO_MEAN, NO_STD, kind="inverse_depth", range_m=(0.1, 100.0)), "antialias": True},
+        into={"rounding": "uint8"},
+        out_of={"via_input": False, "antialias": False, "inversion": "after_resize", "scale": 9.99, "shift": 0.01},
+        differs="Pillow's Lanczos on the way in, here bilinear with antialias",
+    ),
+    "zipdepth": Preset(
+        "ZipDepth, relative",
+        "github.com/fabiotosi92/ZipDepth, zipdepth/inference/predictor.py",
+        _stretched("bilinear", NO_MEAN, NO_STD, kind="relative_inverse_depth"),
+        network_size=(384, 384),
+        out_of={"via_input": False, "align_corners": True, "inversion": "after_resize"},
+        differs="OpenCV rounds to levels on the way in; its own size rule keeps the aspect: trace it so",
+    ),
+}

@@ -1,0 +1,81 @@
+"""A folder's network, configuration and processor, read by transformers: safetensors alone, and none of its code."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+
+from mde_export.sources.hugging_face.pipeline import Configuration, Processor
+from mde_runtime.errors import BadInputError, reason_of
+
+PROCESSOR = "preprocessor_config.json"
+# Scaled dot product attention of strided queries cannot be captured (BEiT's), and the arithmetic is the same.
+ATTENTION = "eager"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publisher's folder holds."""
+
+    config: Configuration
+    processor: Processor
+    model: nn.Module
+
+
+def config_of(folder: Path, where: str) -> Configuration:
+    """The configuration. Raises BadInputError for one that transformers cannot read."""
+    with _reading(where, "its config.json"):
+        return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def published(folder: Path, config: Configuration, where: str) -> Published:
+    """The processor that AutoImageProcessor picks, and the network in FP32.
+
+    Raises BadInputError where a file is missing or damaged, or the weights are not all there.
+    """
+    if not (folder / PROCESSOR).is_file():
+        raise BadInputError(f"{where}: holds no {PROCESSOR}, so its pre-processing is not known; copy all of it")
+    with _reading(where, f"its {PROCESSOR}"):
+        processor = transformers.AutoImageProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    with _reading(where, "its network"):
+        model, report = transformers.AutoModelForDepthEstimation.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            attn_implementation=ATTENTION,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    _check_complete(report, where)
+    return Published(config, processor, model.eval())
+
+
+def _check_complete(report: dict[str, Any], where: str) -> None:
+    """transformers fills what is missing with chance, and says so in a warning."""
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise BadInputError(
+            f"{where}: the weight {missing[0]} is missing ({len(missing)} in all); is it a depth network? copy it again"
+        )
+
+
+@contextlib.contextmanager
+def _reading(where: str, what: str) -> Iterator[None]:
+    """transformers without its talk, and its errors as one line."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # stdout holds our results
+            yield
+    except Exception as error:  # whatever a file of somebody's makes transformers raise
+        raise BadInputError(f"{where}: {what} cannot be read ({type(error).__name__}: {reason_of(error)})") from error
