@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx.parser
 import pytest
 
 from mde_runtime import BadInputError, DepthEstimator, MachineError, UsageError
@@ -118,6 +119,15 @@ def test_bytes_that_are_no_graph_are_one_line(backend, graph):
     with pytest.raises(refusal, match=words) as caught:
         open_session(backend, graph)
     assert "\n" not in str(caught.value)
+
+
+def test_a_graph_that_takes_no_frame_is_one_line(backend, tiny_frames):
+    if BACKENDS[backend].variant in ENGINES:
+        pytest.skip("an engine is built from a graph, and of this one none can be")
+    text = """<ir_version: 10, opset_import: ["": 20]>
+        constant () => (float[1] depth_m) { depth_m = Constant <value_floats = [1.0]> () }"""
+    with pytest.raises(BadInputError, match=r"; (export|feed|make) "):
+        open_session(backend, onnx.parser.parse_model(text).SerializeToString()).run({"frame": tiny_frames[:1]})
 
 
 @pytest.mark.parametrize("feeds", [{"image": (1, 24, 32, 3)}, {"frame": (1, 24, 31, 3)}])

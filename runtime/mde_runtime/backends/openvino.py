@@ -88,6 +88,8 @@ class OpenVinoSession:
         self._request, self._outputs = compiled.create_infer_request(), compiled.outputs
         self._request_into = compiled.create_infer_request()  # keeps the caller's arrays as its outputs after a run
         self._names = [output.get_any_name() for output in self._outputs]
+        if not compiled.inputs:
+            raise BadInputError("the graph takes no frame: it has no input; export the model again")
         batch = compiled.inputs[0].get_partial_shape()[0]
         self.max_batch = batch.get_length() if batch.is_static else None
         hint = NAMES[compiled.get_property("INFERENCE_PRECISION_HINT").type_name]

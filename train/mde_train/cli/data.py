@@ -85,10 +85,10 @@ def check(data: Path, write_layout: bool, as_json: bool) -> None:  # noqa: D103 
         say(f"wrote {guessed.write_declaration(data)}")
     report = check_data(data)
     click.echo(records.dumps(report) if as_json else _report_as_text(report), nl=not as_json)
-    for line in advice(data, report):
-        say(line)
     if report.num_damaged:
         raise BadInputError(f"{data}: {report.num_damaged} damaged frames; copy them anew, or remove them")
+    for line in advice(data, report):
+        say(line)
 
 
 @main.command()
