@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from mde_export.choices import Accumulation, EngineChoice, GoldenFrames
 from mde_export.precision.target_table import TARGETS
-from mde_export.presets import PRESETS
+from mde_export.request.choices import Accumulation, EngineChoice, GoldenFrames
+from mde_export.request.presets import PRESETS
 from mde_runtime.command import PATH, Command, Real, Several, Whole, say
 from mde_runtime.contract import MAX_FAR_M, MAX_SIDE_PX, ColourOrder, Distance, Interpolation, Kind, Resize
 from mde_runtime.engines.build import MAX_BATCH
@@ -197,7 +197,7 @@ def main(
     """
     try:
         from mde_export.export import export
-        from mde_export.request import Described, Request
+        from mde_export.request.request import Described, Request
         from mde_export.steps import steps
     except ImportError as error:
         raise MachineError(

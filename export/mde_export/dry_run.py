@@ -6,7 +6,7 @@ from mde_export.frames import RENDERED, given_pictures
 from mde_export.graph.stages import check_metric
 from mde_export.outputs import check_written
 from mde_export.precision.target_table import TARGETS
-from mde_export.request import Request
+from mde_export.request.request import Request
 from mde_export.sources import open_source, precisions_of
 from mde_runtime.parity import Limits
 

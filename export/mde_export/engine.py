@@ -7,11 +7,11 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from mde_export.choices import EngineChoice
 from mde_export.graph.stages import is_stage
 from mde_export.judge.certify import Trial
 from mde_export.judge.evidence import Evidence
 from mde_export.precision.islands import REFUSED, names_in
+from mde_export.request.choices import EngineChoice
 from mde_export.steps import Step
 from mde_runtime.certificate import Island
 from mde_runtime.engines.build import BuildOptions, RefusedError, build_engine

@@ -25,7 +25,7 @@ from mde_export.outputs import check_written, core_files, emitted
 from mde_export.precision.int8 import signed_activations
 from mde_export.precision.lower import lowered_to_fp16, lowered_to_int8, with_half_sums
 from mde_export.precision.targets import check_target
-from mde_export.request import Request
+from mde_export.request.request import Request
 from mde_export.sources import Source, open_source, precisions_of
 from mde_export.steps import Step
 from mde_runtime import files, records

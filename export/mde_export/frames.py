@@ -8,7 +8,7 @@ import numpy as np
 
 from mde_export.judge.certify import Trial, attempt
 from mde_export.judge.evidence import MIN_FRAMES, Evidence, Frames, Pictures
-from mde_export.request import Request, Size
+from mde_export.request.request import Request, Size
 from mde_export.sources import Source
 from mde_export.steps import Step
 from mde_runtime.bundle import Golden

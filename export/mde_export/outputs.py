@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mde_export.failure import rejected_graph
-from mde_export.request import Request
+from mde_export.request.request import Request
 from mde_runtime import files
 from mde_runtime.errors import UsageError
 from mde_runtime.precision import Precision

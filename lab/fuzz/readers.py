@@ -167,7 +167,7 @@ def weights(path: Path) -> None:
 def measured_points(path: Path) -> None:
     """Points inside their pictures."""
     from mde_export.camera.points import points_of
-    from mde_export.request import Request
+    from mde_export.request.request import Request
 
     for _, rows, columns, metres in points_of(path, Request(model="none"), corpus.contract()):
         check(rows.min() >= 0 and columns.min() >= 0 and np.isfinite(metres).all(), "a point outside")

@@ -77,7 +77,7 @@ def one_small(name: str, height_px: int, width_px: int) -> None:
     """Measure one, in this process."""
     from lab.public_networks.measuring import measure
     from lab.public_networks.small import SMALL, save_small
-    from mde_export.request import Request
+    from mde_export.request.request import Request
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = save_small(name, Path(scratch) / name)

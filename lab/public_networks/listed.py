@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from mde_export.request import PUBLISHED, Request, Size
+from mde_export.request.request import PUBLISHED, Request, Size
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -10,7 +10,7 @@ import numpy as np
 
 from lab.public_networks.law import compared, random_picture, worst
 from mde_export.export import export
-from mde_export.request import Request
+from mde_export.request.request import Request
 from mde_export.steps import steps
 from mde_runtime import DepthEstimator
 from mde_runtime.bundle import read_bundle

@@ -96,6 +96,14 @@ class Bundle:
     def __init__(self, path: Path, manifest: Manifest):
         self.path, self.manifest = path, manifest
 
+    def __repr__(self) -> str:
+        source, to = self.contract.source, self.contract.from_network
+        holds = ", ".join(self.precisions)
+        return (
+            f"<Bundle {self.path.name}: {self.manifest.provenance.model}, {source.height_px}x{source.width_px} px, "
+            f"{to.near_m:g} to {to.far_m:g} m, {holds}>"
+        )
+
     @property
     def contract(self) -> Contract:
         """What the model expects and gives."""

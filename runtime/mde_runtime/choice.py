@@ -9,10 +9,9 @@ from mde_runtime.backends import BACKENDS, LISTED, Graph, Session, open_session
 from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_ranking, take_ignored
 from mde_runtime.errors import BadInputError, MachineError, UsageError, VerdictError, one_line
-from mde_runtime.precision import PRECISIONS, Precision
+from mde_runtime.precision import AUTO, PRECISIONS, Precision
 from mde_runtime.verify import Verification
 
-AUTO = "auto"
 # INT8 costs accuracy, so it is taken only when asked for. A CPU runs a half graph in FP32 and pays for the casts.
 AUTO_PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "cuda": ("fp16", "fp32"),

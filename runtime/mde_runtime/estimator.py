@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from mde_runtime.backends import Arrays, DeviceSession, Lane, PipelinedSession, Session
 from mde_runtime.bundle import read_bundle
-from mde_runtime.choice import AUTO, Choice, choose
+from mde_runtime.choice import Choice, choose
 from mde_runtime.colour_orders import convert
 from mde_runtime.contract import Contract
 from mde_runtime.cuda.device_arrays import pointer_of
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.forks import Home, Turn
 from mde_runtime.pipeline import overlapped
+from mde_runtime.precision import AUTO
 from mde_runtime.prefetch import Ahead, reading_ahead
 
 Frame = npt.NDArray[np.uint8]

@@ -4,3 +4,4 @@ from typing import Literal
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+AUTO = "auto"  # in place of a precision or a backend: the choice is ours

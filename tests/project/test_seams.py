@@ -200,7 +200,7 @@ def test_a_schedule_of_the_learning_rate(monkeypatch):
 
 
 def test_a_source_of_export(package, monkeypatch, tmp_path):
-    from mde_export.request import Request
+    from mde_export.request.request import Request
     from mde_export.sources import SUFFIXES, Kind, open_source
 
     module = package("other_format", "def open_source(request):\n    return f'read {request.model}'\n")
@@ -214,7 +214,7 @@ def test_a_source_of_export(package, monkeypatch, tmp_path):
 
 def test_a_family_of_published_networks(package, monkeypatch):
     pytest.importorskip("transformers")
-    from mde_export.request import Request
+    from mde_export.request.request import Request
     from mde_export.sources import hugging_face
     from mde_export.sources.hugging_face.assembled import contract_of
 
@@ -241,8 +241,8 @@ def test_a_family_of_published_networks(package, monkeypatch):
 
 
 def test_a_preset_of_a_public_network(monkeypatch):
-    from mde_export.presets import PRESETS, Preset
-    from mde_export.request import Request, contract_of
+    from mde_export.request.presets import PRESETS, Preset
+    from mde_export.request.request import Request, contract_of
 
     said = {"colour": "bgr", "resize": "stretch", "interpolation": "bilinear", "antialias": True, "distance": "z"}
     said |= {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "kind": "metric_depth", "range_m": (0.0, 9.0)}

@@ -72,7 +72,9 @@ def test_an_estimator_shows_its_size_and_what_runs(estimate):
 
 
 def test_a_bundle_is_read_by_its_name_as_text(tiny_bundle):
-    assert read_bundle(str(tiny_bundle)).path == tiny_bundle
+    bundle = read_bundle(str(tiny_bundle))
+    assert bundle.path == tiny_bundle
+    assert repr(bundle) == f"<Bundle tiny.mde: {bundle.manifest.provenance.model}, 24x32 px, 0 to 20 m, fp32, fp16>"
 
 
 def test_the_package_lists_its_estimator():

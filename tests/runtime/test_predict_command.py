@@ -89,7 +89,7 @@ def test_an_unreadable_frame_is_named_skipped_and_counted(command, tiny_bundle, 
     ended = command(main, tiny_bundle, tmp_path / "in", "-o", tmp_path / "out")
     assert ended.exit_code == 1
     assert f"left out: {cut}: not a picture" in ended.stderr
-    assert f"1 frames written to {tmp_path / 'out'}, 1 left out" in ended.stderr
+    assert f"1 frame written to {tmp_path / 'out'}, 1 left out" in ended.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.npy"]
 
 
@@ -300,7 +300,7 @@ def test_two_frames_of_one_name_are_refused_before_anything_is_written(
         ((".",), 3, "no picture in this folder"),
         (("frame.txt",), 3, "no picture or video, and no folder"),
         ((), 2, "Missing argument"),
-        (("frame.png", "--format", "tiff"), 2, "no format 'tiff'; there are npy"),
+        (("frame.png", "--format", "tiff"), 2, "'tiff' is not one of 'npy'"),
         (("frame.png", "--backend", "warp"), 2, "no backend 'warp'"),
     ],
 )

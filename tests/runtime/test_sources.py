@@ -307,5 +307,5 @@ def test_what_libraries_write_to_stderr_stays_with_them(tiny_bundle, tmp_path):
     ended = subprocess.run(call, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     lines = [line for line in ended.stderr.splitlines() if not line.startswith("not here: ")]
-    starts = ("onnxruntime-cpu", "openvino", "left out: ", "1 frames written to ", "pictures are resized")
+    starts = ("onnxruntime-cpu", "openvino", "left out: ", "1 frame written to ", "pictures are resized")
     assert all(line.startswith(starts) for line in lines), ended.stderr

@@ -53,7 +53,6 @@ def begin(
     _check_new(run)
     if weights != "none" and "weights" in recipe.model_options:
         raise UsageError("weights are given by --weights and by --set model_options.weights; give one of them")
-    recipe = with_protocol(recipe, protocol_of(data_root))
     torch.manual_seed(recipe.seed)
     network = build_model(recipe.model, **recipe.model_options, **({} if weights == "none" else {"weights": weights}))
     if not init and {weights, recipe.model_options.get("weights", "none")} == {"none"}:
@@ -65,6 +64,7 @@ def begin(
             say(f"{init.name}: its keys begin with {prefix!r}, which was taken off")
     if is_trial:
         recipe = replace(recipe, epochs=1, evaluate_every_epochs=1, picture_every_steps=1)
+    recipe = with_protocol(recipe, protocol_of(data_root))
     data = load_data(data_root, recipe, most=2 * recipe.batch_size if is_trial else None)
     training = _training(recipe, network, data)
     with _alone_in(run):

@@ -17,10 +17,10 @@ from mde_bench.machine.conditions import num_idle_cores
 from mde_bench.timing.candidates import Subject
 from mde_runtime import files, metrics
 from mde_runtime.bundle import SUFFIX
-from mde_runtime.choice import AUTO
 from mde_runtime.contract import Contract, FromNetwork
 from mde_runtime.depth_files import depth_of_frame
 from mde_runtime.errors import UsageError
+from mde_runtime.precision import AUTO
 from mde_runtime.progress import progress
 from mde_runtime.protocols import open_protocol
 from mde_runtime.protocols.figures import Figures

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from mde_export.request import Request
+from mde_export.request.request import Request
 from mde_export.sources import Source
 from mde_runtime.contract import Contract
 from mde_runtime.errors import UsageError

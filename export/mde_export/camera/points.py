@@ -16,7 +16,7 @@ from mde_export.graph.graft import graft_quantity
 from mde_export.graph.stages import FRAME, QUANTITY, unseen_sides
 from mde_export.judge.evidence import Frames
 from mde_export.judge.execute import Executor
-from mde_export.request import Request
+from mde_export.request.request import Request
 from mde_export.sources import Source
 from mde_export.steps import Step
 from mde_runtime.contract import Contract

@@ -10,11 +10,11 @@ errs on the strict side.
 import numpy as np
 import onnx_ir as ir
 
-from mde_export.choices import Accumulation
 from mde_export.precision.accumulation import sum_in_half
 from mde_export.precision.half import FLOAT, HALF
 from mde_export.precision.operators import EXACT
 from mde_export.precision.parts import take_apart
+from mde_export.request.choices import Accumulation
 
 
 def emulated(half: ir.Model, accumulation: Accumulation = "float") -> ir.Model:

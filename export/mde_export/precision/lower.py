@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from mde_export.choices import Accumulation
 from mde_export.graph.canonical import from_bytes, to_bytes
 from mde_export.graph.stages import is_stage
 from mde_export.judge.certify import Trial, attempt
@@ -22,6 +21,7 @@ from mde_export.precision.probes import probing_frames
 from mde_export.precision.ranges import beyond_half, ranges
 from mde_export.precision.repair import repaired, worst_frames
 from mde_export.precision.targets import kept_for
+from mde_export.request.choices import Accumulation
 from mde_export.steps import Step
 from mde_runtime.certificate import Island
 from mde_runtime.errors import VerdictError

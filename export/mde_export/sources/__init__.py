@@ -9,9 +9,9 @@ from typing import Any
 import onnx_ir as ir
 
 from mde_export.judge.evidence import Depth, Frames, Pictures
-from mde_export.presets import PRESETS
-from mde_export.request import Request
-from mde_export.source_size import source_size_of
+from mde_export.request.presets import PRESETS
+from mde_export.request.request import Request
+from mde_export.request.source_size import source_size_of
 from mde_export.sources.pytorch_file import refuse_other_files
 from mde_runtime.bundle import Publication
 from mde_runtime.contract import Contract

@@ -9,7 +9,7 @@ from mde_export.graph.canonical import from_bytes, refusing_damage, stripped, to
 from mde_export.graph.graft import graft, ungraft
 from mde_export.judge.evidence import Pictures
 from mde_export.judge.execute import LITERALLY, Executor
-from mde_export.request import Request, Size
+from mde_export.request.request import Request, Size
 from mde_export.sources import Source
 from mde_runtime.bundle import read_bundle
 from mde_runtime.contract import Contract, Intrinsics

@@ -10,7 +10,7 @@ import torch
 
 from mde_export.judge.evidence import Depth, Frames, Pictures
 from mde_export.judge.execute import depth_of_all
-from mde_export.request import Request
+from mde_export.request.request import Request
 from mde_export.sources import DepthOf, Source
 from mde_export.sources.first_difference import first_difference
 from mde_export.sources.from_torch import onnx_from_torch

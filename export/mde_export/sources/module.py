@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from mde_export.judge.evidence import Depth, Frames
-from mde_export.request import Request, contract_of
+from mde_export.request.request import Request, contract_of
 from mde_export.sources import DepthOf, Source
 from mde_export.sources.checkpoint import depth_of
 from mde_export.sources.first_difference import first_difference

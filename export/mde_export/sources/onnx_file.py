@@ -10,7 +10,7 @@ import onnx
 
 from mde_export.graph.canonical import refusing_damage
 from mde_export.graph.load_onnx import load_onnx
-from mde_export.request import Request, Size, contract_of
+from mde_export.request.request import Request, Size, contract_of
 from mde_export.sources import Source
 from mde_export.sources.first_node import first_node
 from mde_export.sources.foreign import network_from_onnx

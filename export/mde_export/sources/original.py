@@ -18,7 +18,7 @@ from mde_export.graph.ops import Ops
 from mde_export.graph.stages import DEPTH, FRAME, MAP, NUM_NONFINITE, PIXELS
 from mde_export.judge.evidence import Depth, Frames
 from mde_export.judge.execute import LITERALLY, Executor, depth_of_all
-from mde_export.request import Size
+from mde_export.request.request import Size
 from mde_export.sources import DepthOf
 from mde_export.sources.image_input import ImageInput
 from mde_export.sources.map_shape import checked_reading

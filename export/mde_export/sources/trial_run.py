@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from mde_export.request import Size
+from mde_export.request.request import Size
 from mde_export.sources.users_code import in_words, users_code
 from mde_runtime.errors import BadInputError
 

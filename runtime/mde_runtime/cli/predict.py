@@ -13,6 +13,7 @@ from mde_runtime.command import PATH, Command, Real, Several, say
 from mde_runtime.contract import MAX_FAR_M
 from mde_runtime.errors import VerdictError, one_line
 from mde_runtime.inferno import Direction
+from mde_runtime.precision import AUTO, PRECISIONS
 from mde_runtime.sinks import SINKS
 
 if TYPE_CHECKING:
@@ -45,7 +46,15 @@ COLOUR_RANGE = _ColourRange()
 @click.argument("bundle", type=PATH)
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option("-o", "--out", type=PATH, required=True, help="Folder for the results; made where it is missing.")
-@click.option("--format", "formats", multiple=True, default=("npy",), show_default=True, help=FORMATS)
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(tuple(SINKS)),
+    multiple=True,
+    default=("npy",),
+    show_default=True,
+    help=FORMATS,
+)
 @click.option(
     "--colours",
     "direction",
@@ -69,7 +78,13 @@ COLOUR_RANGE = _ColourRange()
     show_default=True,
     help=f"auto: the first verified here, in mde-bench's order, else a fixed one; or {', '.join(LISTED)}.",
 )
-@click.option("--precision", default="auto", show_default=True, help="auto, fp32, fp16 or int8.")
+@click.option(
+    "--precision",
+    type=click.Choice((AUTO, *PRECISIONS)),
+    default=AUTO,
+    show_default=True,
+    help="auto: the fastest that was verified here.",
+)
 def main(
     bundle: Path,
     sources: tuple[str, ...],
@@ -139,7 +154,7 @@ def main(
                 teller.tell(result)
     there = f", {num_kept} were there already" if num_kept else ""
     left_out = f", {num_skipped} left out" if num_skipped else ""
-    say(f"{num_written} frames written to {out}{there}{left_out}")
+    say(f"{num_written} {'frame' if num_written == 1 else 'frames'} written to {out}{there}{left_out}")
     return VerdictError.exit_code if num_skipped else 0
 
 

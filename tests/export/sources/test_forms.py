@@ -11,7 +11,7 @@ import pytest
 from mde_export.graph.canonical import from_bytes, to_bytes
 from mde_export.graph.graft import graft, ungraft
 from mde_export.judge.execute import Executor
-from mde_export.request import Request
+from mde_export.request.request import Request
 from mde_export.sources import Source, open_source
 from mde_export.sources.first_node import first_node
 from mde_export.sources.foreign import network_from_onnx

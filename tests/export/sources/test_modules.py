@@ -16,7 +16,7 @@ from torch import nn
 from mde_export.cli import main
 from mde_export.graph.canonical import to_bytes
 from mde_export.judge.execute import Executor
-from mde_export.request import Request
+from mde_export.request.request import Request
 from mde_export.sources import Source, open_source
 from mde_runtime import records
 from mde_runtime.errors import BadInputError
@@ -317,7 +317,8 @@ def build():
 
 def test_their_module_may_import_torchvision_where_its_operators_do_not_load(opened):
     code = (
-        "from pathlib import Path; from mde_export.request import Request; from mde_export.sources import open_source\n"
+        "from pathlib import Path; from mde_export.request.request import Request\n"
+        "from mde_export.sources import open_source\n"
         "open_source(Request('somenet:build', weights=Path('somenet.pth'), contract=Path('contract.json')))"
     )
     with pytest.raises(BadInputError):  # writes the module

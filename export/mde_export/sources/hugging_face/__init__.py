@@ -11,8 +11,8 @@ from types import ModuleType
 
 import torch
 
-from mde_export.request import Request
-from mde_export.source_size import source_size_of
+from mde_export.request.request import Request
+from mde_export.request.source_size import source_size_of
 from mde_export.sources import Source
 from mde_export.sources.checkpoint import depth_of
 from mde_export.sources.first_difference import first_difference

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from mde_export.request import Request, Size
+from mde_export.request.request import Request, Size
 from mde_export.sources.hugging_face.loading import Published
 from mde_export.sources.hugging_face.pipeline import FromPublisher
 from mde_runtime.contract import Contract, FromNetwork, Kind, SourceFrame

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from mde_export.request import Size
+from mde_export.request.request import Size
 from mde_export.sources.hugging_face.pipeline import (
     Configuration,
     FromPublisher,

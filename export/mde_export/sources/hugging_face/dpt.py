@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from mde_export.request import Size
+from mde_export.request.request import Size
 from mde_export.sources.hugging_face.pipeline import (
     LEVELS,
     Configuration,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mde_export.request import Size
+from mde_export.request.request import Size
 from mde_runtime.contract import Interpolation, Inversion, Kind, Padding, Rounding, Sides, ToNetwork
 from mde_runtime.errors import BadInputError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub import errors
 
-from mde_export.request import PUBLISHED
+from mde_export.request.request import PUBLISHED
 from mde_runtime import files
 from mde_runtime.bundle import Publication
 from mde_runtime.errors import BadInputError, MachineError, UsageError, reason_of

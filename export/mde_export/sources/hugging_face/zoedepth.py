@@ -4,7 +4,7 @@ import math
 
 from torch import nn
 
-from mde_export.request import Size
+from mde_export.request.request import Size
 from mde_export.sources.hugging_face.pipeline import (
     Configuration,
     FromPublisher,

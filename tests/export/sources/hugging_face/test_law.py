@@ -11,7 +11,7 @@ from lab.public_networks.small import SMALL, save_small
 from mde_export.graph.canonical import stripped, to_bytes
 from mde_export.graph.graft import graft
 from mde_export.judge.execute import Executor
-from mde_export.request import Request
+from mde_export.request.request import Request
 from mde_export.sources import open_source
 
 SIZES = {"depth_anything-metric": (97, 211), "glpn": (101, 75), "zoedepth": (203, 95)}  # odd ones; else a plain one

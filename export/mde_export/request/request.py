@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from mde_export.choices import Accumulation, EngineChoice, GoldenFrames
-from mde_export.presets import PRESETS, Preset
-from mde_export.source_size import source_size_of
+from mde_export.request.choices import Accumulation, EngineChoice, GoldenFrames
+from mde_export.request.presets import PRESETS, Preset
+from mde_export.request.source_size import source_size_of
 from mde_runtime import files, records
 from mde_runtime.bundle import SUFFIX
 from mde_runtime.contract import VERSION, ColourOrder, Contract, Distance, Interpolation, Kind, Resize

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mde_export.camera.focal_length import contract_for_camera
-from mde_export.presets import PRESETS
-from mde_export.request import Described, Request, contract_of
+from mde_export.request.presets import PRESETS
+from mde_export.request.request import Described, Request, contract_of
 from mde_runtime.contract import Intrinsics
 from mde_runtime.errors import UsageError
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mde_export.frames import rendered_frames
-from mde_export.source_size import source_size_of
+from mde_export.request.source_size import source_size_of
 from mde_runtime.errors import BadInputError
 from mde_train.data.synth.frames import make_frame
 from mde_train.data.synth.scene import Lens
