@@ -85,7 +85,9 @@ def read_small(path: Path) -> bytes:
     with path.open("rb") as file:
         content = file.read(MAX_SMALL_BYTES + 1)
     if len(content) > MAX_SMALL_BYTES:
-        raise BadInputError(f"{path}: has more than {MAX_SMALL_BYTES} bytes, so it is another file than belongs here")
+        raise BadInputError(
+            f"{path}: has more than {MAX_SMALL_BYTES} bytes; it is another file than belongs here, give the right one"
+        )
     return content
 
 

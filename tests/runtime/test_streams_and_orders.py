@@ -138,7 +138,7 @@ def as_order(frame: np.ndarray, order: str) -> np.ndarray:
         "rgba": np.concatenate([frame, alpha], axis=-1),
         "bgra": np.concatenate([frame[..., ::-1], alpha], axis=-1),
         "grey": np.rint(frame.mean(axis=-1)).astype(np.uint8),
-    }[order]
+    }[order.replace("gray", "grey")]
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -118,13 +118,14 @@ class Runs:
 
 def _searched(ranked: Sequence[Block], runs: Runs) -> Trial | None:
     kept = fewest_kept(ranked, runs.passes)
-    for _ in range(NUM_FULL_TRIALS - 1):
+    for attempt in range(NUM_FULL_TRIALS - 1):
         if kept is None:
             return None
         trial = runs.judged(kept)
         if runs.keeps_to_share(trial):
             return _with_costs(trial, kept, runs)
-        kept = fewest_kept(ranked, runs.passes) if runs.has_other_frames(trial) else _more(kept, ranked)
+        searches_again = attempt == 0 and runs.has_other_frames(trial)  # once: each search may find other worst frames
+        kept = fewest_kept(ranked, runs.passes) if searches_again else _more(kept, ranked)
     trial = runs.judged(ranked)
     return trial if runs.keeps_to_share(trial) else None
 

@@ -254,7 +254,7 @@ def in_half(keeps_io: bool):
 @pytest.mark.parametrize("keeps_io", [True, False])
 def test_a_half_file_is_widened_and_that_is_said(saved, mde_export, tmp_path, keeps_io):
     nodes, weights, kind = in_half(keeps_io)
-    ended = mde_export(saved(nodes, weights, kind=kind), "--fp16")
+    ended = mde_export(saved(nodes, weights, kind=kind))
     assert ended.exit_code == 0, ended.stderr
     assert "net.onnx widened from FP16 to FP32" in ended.stderr
     bundle = read_bundle(tmp_path / "net.mde")

@@ -61,7 +61,7 @@ def _check_scale(request: Request, kind: Kind) -> None:
     if request.scale is None or request.shift is None:
         raise UsageError(
             f"{request.model}: gives relative inverse depth, which is metres only with a scale and a shift of your "
-            "camera: fit them with --measured FILE, or give both, --scale and --shift: 1 / metres = scale x map + shift"
+            "camera; fit them with --measured FILE, or give both, --scale and --shift: 1 / metres = scale x map + shift"
         )
 
 

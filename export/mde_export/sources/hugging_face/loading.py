@@ -78,4 +78,6 @@ def _reading(where: str, what: str) -> Iterator[None]:
         with contextlib.redirect_stdout(sys.stderr):  # stdout holds our results
             yield
     except Exception as error:  # whatever a file of somebody's makes transformers raise
-        raise BadInputError(f"{where}: {what} cannot be read ({type(error).__name__}: {reason_of(error)})") from error
+        raise BadInputError(
+            f"{where}: {what} cannot be read ({type(error).__name__}: {reason_of(error)}); download it again"
+        ) from error
