@@ -43,7 +43,7 @@ DEFAULT_PARTS = ("tests", "bench")  # the others take what has to be given
 @click.option("--wheels", type=PATH, help="A folder of wheels to use in this run, beside what is installed.")
 @click.option("--out", type=PATH, default=Path("out/gpu-check"), show_default=True, help="Folder for all results.")
 @click.option("--rehearse", is_flag=True, help="On a CPU, as small as can be: whether everything is in place.")
-@click.option("--plan", is_flag=True, help="Say what would be done and how long that is reckoned to take, and end.")
+@click.option("--plan", is_flag=True, help="Say what would be done and about how long it takes, and end.")
 def main(
     only: str | None,
     minutes: float,

@@ -105,7 +105,7 @@ class Setting:
         )
 
     def seconds_of(self, network: str) -> float:
-        """What measuring a network is reckoned to take; its ways open side by side."""
+        """The estimated time of measuring a network; its ways open side by side."""
         one_s = self.rounds.num_rounds * self.rounds.block_s + 3 * self.rounds.block_s + self.trace_s
         num_measured = sum(len(self.ways_of(network, batch)) for batch in self.batches)
         return max(way.open_s for way in self.ways_of(network)) + num_measured * one_s
