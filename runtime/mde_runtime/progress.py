@@ -22,7 +22,8 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[]
         def advance() -> None:
             nonlocal num_done
             num_done += 1
-            line(f"{num_done} of {total}" if total else str(num_done))
+            is_within = total is not None and num_done <= total  # work that repeats goes beyond what was planned
+            line(f"{num_done} of {total}" if is_within else str(num_done))
 
         yield advance
         return
