@@ -1,5 +1,7 @@
 """Judge a network on held-out frames by a named protocol: the same stages, the same figures as the bench."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import nn
@@ -10,7 +12,7 @@ from mde_runtime.protocols import open_protocol
 from mde_runtime.protocols.figures import Figures
 from mde_train.data import FrameArrays
 from mde_train.depth_model import DepthModel
-from mde_train.recipe import Recipe
+from mde_train.recipe import BestBy, Recipe
 
 BATCH_SIZE = 16
 
@@ -25,6 +27,11 @@ def check_judgeable(frames: FrameArrays, recipe: Recipe, span_m: float) -> None:
         raise UsageError(
             f"best_by {recipe.best_by!r}: protocol {recipe.protocol} gives no {missing.pop()}; --set best_by=-rmse_m"
         )
+
+
+def score_of(values: Mapping[str, float], best_by: BestBy) -> float:
+    """What the best checkpoint has the largest of; values: the figures of an evaluation."""
+    return -values["rmse_m"] + (values["ssim"] if best_by == "ssim - rmse_m" else 0.0)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from mde_runtime.progress import progress, progress_of_time
 from mde_train.checkpoint import Checkpoint, without_frames, write_checkpoint
 from mde_train.curves import Curves
 from mde_train.depth_model import metres, on_frame
-from mde_train.evaluation import evaluate
+from mde_train.evaluation import evaluate, score_of
 from mde_train.pictures import panel
 from mde_train.training import Training
 from mde_train.training_data import Batch, Data
@@ -78,7 +78,7 @@ class Observer:
         figures = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
         epoch = training.step / training.steps_per_epoch
         say(f"step {training.step}, epoch {epoch:.1f}, {training.elapsed_s / 60:.1f} min: {figures}")
-        score = -values["rmse_m"] + (values["ssim"] if recipe.best_by == "ssim - rmse_m" else 0.0)
+        score = score_of(values, recipe.best_by)
         training.num_worse += 1
         if score > training.best_score:
             training.best_score, training.num_worse = score, 0

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from mde_runtime.protocols import open_protocol
 from mde_train.data import FrameArrays
+from mde_train.evaluation import score_of
 from mde_train.recipe import Recipe
 from mde_train.training_data import Data
 
@@ -22,7 +23,7 @@ def summary(run: Path, recipe: Recipe, data: Data) -> list[str]:
     next_line = f"next: mde-export {shlex.quote(str(run / 'best.ckpt'))} --fp16 -o {shlex.quote(f'{run.name}.mde')}"
     if not evaluations:
         return [next_line]
-    best = max(evaluations, key=lambda step: _score(evaluations[step], recipe))
+    best = max(evaluations, key=lambda step: score_of(evaluations[step], recipe.best_by))
     steps_per_epoch = max(1, len(data.train.names) // recipe.batch_size)
     guess = mean_image_figures(data, recipe.protocol)
     epoch, epochs = best / steps_per_epoch, max(evaluations) / steps_per_epoch
@@ -64,10 +65,6 @@ def _evaluations(curves: Path) -> dict[int, dict[str, float]]:
                 if row["name"].startswith(JUDGED):
                     found.setdefault(int(row["step"]), {})[row["name"].removeprefix(JUDGED)] = float(row["value"])
     return found
-
-
-def _score(values: dict[str, float], recipe: Recipe) -> float:
-    return -values["rmse_m"] + (values["ssim"] if recipe.best_by == "ssim - rmse_m" else 0.0)
 
 
 def _in_words(values: dict[str, float]) -> str:
