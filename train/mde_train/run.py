@@ -174,7 +174,7 @@ class Finished:
     """A run that is over."""
 
     run: Path
-    recipe: Recipe
+    training: Training
     data: Data
 
     @property
@@ -184,13 +184,13 @@ class Finished:
 
     def summary(self) -> list[str]:
         """The end of the run in lines for a person."""
-        return summary(self.run, self.recipe, self.data)
+        return summary(self.run, self.training.recipe, self.data, self.training.steps_per_epoch)
 
 
 def _fit(training: Training, data: Data, run: Path, machines: Machines) -> Finished:
     if not training.is_finished:
         train(training, data, run, machines)
-    return Finished(run, training.recipe, data)
+    return Finished(run, training, data)
 
 
 def _check_all_train(model: str, network: nn.Module) -> None:

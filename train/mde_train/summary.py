@@ -17,14 +17,13 @@ SHOWN = ("rmse_m", "ssim", "abs_rel", "delta1")
 JUDGED = "val_"  # begins the names of an evaluation's figures in curves.csv
 
 
-def summary(run: Path, recipe: Recipe, data: Data) -> list[str]:
+def summary(run: Path, recipe: Recipe, data: Data, steps_per_epoch: int) -> list[str]:
     """Lines for a person. Raises nothing for a run without an evaluation: it has no figures."""
     evaluations = _evaluations(run / "curves.csv")
     next_line = f"next: mde-export {shlex.quote(str(run / 'best.ckpt'))} --fp16 -o {shlex.quote(f'{run.name}.mde')}"
     if not evaluations:
         return [next_line]
     best = max(evaluations, key=lambda step: score_of(evaluations[step], recipe.best_by))
-    steps_per_epoch = max(1, len(data.train.names) // recipe.batch_size)
     guess = mean_image_figures(data, recipe.protocol)
     epoch, epochs = best / steps_per_epoch, max(evaluations) / steps_per_epoch
     return [
