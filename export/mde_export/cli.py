@@ -1,16 +1,14 @@
 """mde-export: a model in, a bundle with certificates out, or a clear refusal."""
 
-import functools
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from mde_export.precision.target_table import TARGETS
 from mde_export.request.choices import Accumulation, EngineChoice, GoldenFrames
+from mde_export.request.contract_options import DESCRIBED, SIZE, contract_options
 from mde_export.request.presets import PRESETS
 from mde_runtime.command import PATH, Command, Real, Several, Whole, say
-from mde_runtime.contract import MAX_FAR_M, MAX_SIDE_PX, ColourOrder, Distance, Interpolation, Kind, Resize
 from mde_runtime.engines.build import MAX_BATCH
 from mde_runtime.errors import MachineError
 
@@ -23,10 +21,7 @@ if TYPE_CHECKING:
 # Dense Tensor Cores over plain FP32: 16 on an A100 (312 and 19.5 TFLOP/s in NVIDIA's data sheet), less on most others.
 MOST_TIMES_FASTER = 16
 
-SIZE = Several(Whole(1, MAX_SIDE_PX), "x", "480x640")  # height, width; px
 BATCH = Several(Whole(1, MAX_BATCH), ":", "1:4:16")  # fewest, usual, most frames at once
-COLOURS = Several(Real(), ",", "0.5,0.5,0.5")  # red, green, blue
-RANGE = Several(Real(0, MAX_FAR_M), ":", "0:20")  # near, far; m
 
 
 def _in_order(
@@ -37,56 +32,18 @@ def _in_order(
     return value
 
 
-# In place of a contract.json. `pad` is left out: it needs the multiples of a side, which only the file can say.
-CONTRACT_FLAGS = (
-    click.option("--network-size", type=SIZE, metavar="HxW", help="In place of --contract: the network's input, px."),
-    click.option("--colour", type=click.Choice(get_args(ColourOrder)), help="The same: channel order of the frames."),
-    click.option(
-        "--resize",
-        type=click.Choice([name for name in get_args(Resize) if name != "pad"]),
-        help="The same: how frames come to the network's size.",
+GROUPS = {
+    "Bundle": ("out", "fp16", "int8", "frames", "golden"),
+    "Network, where MODEL does not describe it": (
+        *("weights", "output", *DESCRIBED, "settings", "preset", "contract"),
     ),
-    click.option(
-        "--interpolation", type=click.Choice(get_args(Interpolation)), help="The same: to the network and back."
-    ),
-    click.option(
-        "--antialias/--no-antialias", default=None, help="The same: whether resizing averages when it shrinks."
-    ),
-    click.option("--mean", type=COLOURS, metavar="R,G,B", help="The same: mean of colours from 0 to 1."),
-    click.option("--std", type=COLOURS, metavar="R,G,B", help="The same: standard deviation of colours from 0 to 1."),
-    click.option("--kind", type=click.Choice(get_args(Kind)), help="The same: what the map holds."),
-    click.option("--range", "range_m", type=RANGE, metavar="NEAR:FAR", help="The same: depths to clip to, metres."),
-    click.option(
-        "--distance",
-        type=click.Choice(get_args(Distance)),
-        help="The same: along the optical axis, or along the pixel's ray.",
-    ),
-)
-DESCRIBED = (
-    "network_size",
-    "colour",
-    "resize",
-    "interpolation",
-    "antialias",
-    "mean",
-    "std",
-    "kind",
-    "range_m",
-    "distance",
-)
+    "Camera": ("source_size", "measured", "scale", "shift", "focal_px"),
+    "Device": ("target", "engine", "batch", "accumulation"),
+    "Other files": ("emit", "emit_core", "keep_rejected"),
+}
 
 
-def contract_flags(run: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say a contract, as one argument: `described`, by name."""
-
-    @functools.wraps(run)
-    def gathered(**given: object) -> None:
-        run(described={name: given.pop(name) for name in DESCRIBED}, **given)
-
-    return functools.reduce(lambda command, option: option(command), reversed(CONTRACT_FLAGS), gathered)
-
-
-@click.command(cls=Command)
+@click.command(cls=Command, groups=GROUPS)
 @click.argument("model")
 @click.option("-o", "--out", type=PATH, help="The bundle to write.  [default: MODEL's name with .mde]")
 @click.option("--fp16", is_flag=True, help="Add an FP16 graph: half the size, for GPUs.")
@@ -98,7 +55,14 @@ def contract_flags(run: Callable[..., None]) -> Callable[..., None]:
     help="Judge on these: a data set or pictures, 64 or more. Else rendered scenes.",
 )
 @click.option("--contract", type=PATH, metavar="FILE", help="What the network expects and gives, as contract.json.")
-@contract_flags
+@contract_options
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any other key of the contract, such as from_network.antialias=true or to_network.rounding=uint8.",
+)
 @click.option(
     "--preset",
     type=click.Choice(tuple(PRESETS)),
@@ -179,9 +143,10 @@ def main(
 ) -> None:
     """Make a bundle of MODEL: graphs that take the camera's frame and give metres, with certificates.
 
-    MODEL is a checkpoint of mde-train; hf:ORG/NAME or hf:FOLDER, a network published on Hugging Face; an ONNX file with
-    --contract; a bundle, to add a precision or for another camera; or package.module:build with --weights and
-    --contract for any PyTorch network. The flags from --network-size to --distance say what a contract.json would.
+    MODEL is a checkpoint of mde-train; hf:ORG/NAME or hf:FOLDER, a network published on Hugging Face; an ONNX file; a
+    bundle, to add a precision or for another camera; or package.module:build with --weights, any PyTorch network. An
+    ONNX file and a PyTorch network need a contract: most of it is read from the file and from --frames or assumed,
+    which is said; the rest is asked for by option. --emit writes the contract that it comes to.
 
     Every graph is measured against the original model before it is written: with T = 0.05 % of the depth range (1 cm
     over 20 m) the worst frame's RMSE is at most T, of INT8 at most 40 T. Where FP16 misses that, the layers that cost
@@ -191,13 +156,16 @@ def main(
     mde-export runs/street/model.ckpt --fp16
     mde-export model.ckpt --fp16 --engine tensorrt-rtx --emit plain/
     mde-export hf:depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf --fp16
+    mde-export net:build --weights net.pth --frames pictures/ --network-size 192x256 --resize stretch --mean imagenet
+        --kind metric_depth --range 0:10
     mde-export midas.onnx --contract midas.json --frames pictures/ --scale 0.02 --shift 0.05
     mde-export model.mde --measured points.csv -o mycamera.mde
     mde-export model.mde --source-size 480x640 --frames pictures/ -o vga.mde
     """
     try:
         from mde_export.export import export
-        from mde_export.request.request import Described, Request
+        from mde_export.request.described import Described
+        from mde_export.request.request import Request
         from mde_export.steps import steps
     except ImportError as error:
         raise MachineError(

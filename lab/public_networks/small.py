@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mde_export.request.request import Described
+from mde_export.request.described import Described
 from mde_train.torchvision_ops import import_torchvision
 
 import_torchvision()  # before transformers, which imports no depth network without

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -180,13 +180,30 @@ def _version_option() -> click.Option:
 
 
 class Command(_Ends, click.Command):
-    """A click command that ends in one line and an exit code of `mde_runtime.errors`."""
+    """A click command that ends in one line and an exit code of `mde_runtime.errors`.
 
-    def __init__(self, *args: Any, **extra: Any):  # Any: click's own signature
+    groups: headings of the help, each with the names of the parameters below it; all others are `Options`.
+    """
+
+    def __init__(self, *args: Any, groups: Mapping[str, Sequence[str]] | None = None, **extra: Any):  # Any: click's own
         super().__init__(*args, **extra)
+        self.groups = dict(groups or {})
         self.context_settings.setdefault("help_option_names", HELP)
         debug = click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
         self.params += [debug, _version_option()]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options below their headings."""
+        heading_of = {name: heading for heading, names in self.groups.items() for name in names}
+        rows: dict[str, list[tuple[str, str]]] = {heading: [] for heading in (*self.groups, "Options")}
+        for param in self.get_params(ctx):
+            row = param.get_help_record(ctx)
+            if row is not None and isinstance(param, click.Option):  # an argument's row came with click 8.5
+                rows[heading_of.get(str(param.name), "Options")].append(row)
+        for heading, listed in rows.items():
+            if listed:
+                with formatter.section(heading):
+                    formatter.write_dl(listed)
 
 
 class Group(_Ends, click.Group):

@@ -128,9 +128,10 @@ class FromNetwork:
 
     def __post_init__(self) -> None:
         if not 0 <= self.near_m < self.far_m <= MAX_FAR_M:
+            swapped = f"; did you mean {self.far_m:g} to {self.near_m:g} m?" if self.near_m > self.far_m >= 0 else ""
             raise BadInputError(
                 f"contract.from_network: near {self.near_m} m and far {self.far_m} m are no range; "
-                f"0 <= near < far <= {MAX_FAR_M:g}"
+                f"0 <= near < far <= {MAX_FAR_M:g}{swapped}"
             )
         top, left, bottom, right = self.covers
         if not (0 <= top < bottom and 0 <= left < right):
@@ -322,8 +323,13 @@ def _check_normalisation(scale: float, mean: Sequence[float], std: Sequence[floa
     Means and standard deviations are written in colour levels as often as from 0 to 1; taken for the other, they leave
     the network with next to no picture or with one that is far too strong, and every comparison agrees with it.
     """
-    if min(std) <= 0 or scale <= 0:
-        raise BadInputError("contract.to_network: scale and std must be greater than 0; write those of the training")
+    if scale <= 0:
+        raise BadInputError(f"contract.to_network.scale: {scale:g} is not greater than 0; write that of the training")
+    if min(std) <= 0:
+        raise BadInputError(
+            f"contract.to_network.std: {_listed(std)} has to be greater than 0; write 1,1,1 where the training divides "
+            "by nothing"
+        )
     brightest = MAX_LEVEL * scale
     # Legitimate ones lie within the range or near it: (frame - 128) / 256, or a mean that puts all above 0.
     if min(mean) < -brightest or max(mean) > 2 * brightest:

@@ -314,3 +314,9 @@ def test_ctrl_c_leaves_nothing_behind_whenever_it_comes(make_checkpoint, tmp_pat
         pressed.cancel()
     assert result.exit_code == 130
     assert result.stderr.endswith("mde-export: interrupted\n")
+
+
+def test_every_option_that_is_grouped_in_the_help_exists():
+    names = [name for group in main.groups.values() for name in group]
+    assert sorted(names) == sorted(set(names))
+    assert set(names) <= {param.name for param in main.params}

@@ -241,13 +241,14 @@ def test_a_family_of_published_networks(package, monkeypatch):
 
 
 def test_a_preset_of_a_public_network(monkeypatch):
+    from mde_export.request.contract_by_options import contract_of
     from mde_export.request.presets import PRESETS, Preset
-    from mde_export.request.request import Request, contract_of
+    from mde_export.request.request import Request
 
     said = {"colour": "bgr", "resize": "stretch", "interpolation": "bilinear", "antialias": True, "distance": "z"}
     said |= {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "kind": "metric_depth", "range_m": (0.0, 9.0)}
     monkeypatch.setitem(PRESETS, "other", Preset("another", "a page", said, network_size=(8, 16)))
-    contract = contract_of(Request("a.onnx", preset="other", source_size=(12, 20)), None)
+    contract, _ = contract_of(Request("a.onnx", preset="other", source_size=(12, 20)), None)
     assert (contract.to_network.height_px, contract.source.colour, contract.from_network.far_m) == (8, "bgr", 9.0)
 
 

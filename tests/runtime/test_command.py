@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from mde_runtime.command import Command, Group
 from mde_runtime.errors import BadInputError, MachineError, MeasurementError, UsageError, VerdictError
@@ -97,6 +98,22 @@ def test_debug_adds_the_traceback(command):
 
 def test_an_unknown_option_is_wrong_usage(command):
     assert command(command_that(lambda: None), "--nonsense").exit_code == 2
+
+
+def test_options_stand_below_the_headings_of_their_groups():
+    @click.command(cls=Command, groups={"Camera": ("focal_px",)})
+    @click.argument("model")
+    @click.option("--focal-px", help="Its focal length.")
+    @click.option("--other", help="Something else.")
+    def main(**_options: object) -> None:
+        """Do it."""
+
+    shown = CliRunner().invoke(main, ["--help"]).stdout
+    camera, options = shown.partition("Camera:")[2].split("Options:")
+    assert "--focal-px" in camera
+    assert "--other" in options
+    assert "--debug" in options
+    assert shown.count("--focal-px") == 1
 
 
 def test_the_commands_of_a_group_end_alike(command):

@@ -1,6 +1,5 @@
 """A recipe says how a model is trained. Frozen data: shown by `--show`, changed by `--set`, kept in the checkpoint."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from mde_runtime import records
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.numbers import MOST_REAL, MOST_WHOLE, shown
 from mde_runtime.protocols import AUTO
+from mde_runtime.settings import apply
 from mde_train.schedules import SCHEDULES
 
 BestBy = Literal["ssim - rmse_m", "-rmse_m", "auto"]
@@ -131,16 +131,7 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     Raises UsageError for a key that does not exist, BadInputError for a value of the wrong type or out of its range.
     """
     changed = records.to_json(recipe)
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        *path, last = key.strip().split(".")
-        place = changed
-        for part in path:
-            place = place.get(part) if isinstance(place, dict) else None
-        if not equals or not isinstance(place, dict) or (last not in place and path != ["model_options"]):
-            keys = ", ".join(place) if isinstance(place, dict) else ", ".join(changed)
-            raise UsageError(f"--set {shown(setting)}: give KEY=VALUE with a KEY out of {keys}")
-        place[last] = _value(setting, text.strip())
+    apply(changed, settings, growing=("model_options",))
     return records.from_json(Recipe, changed, "recipe")
 
 
@@ -161,20 +152,3 @@ def with_length(recipe: Recipe, settings: Sequence[str]) -> Recipe:
             keys = ", ".join(LENGTH)
             raise UsageError(f"--set {shown(setting)}: a run that goes on can be made longer or shorter, by {keys}")
     return with_settings(recipe, settings)
-
-
-def _value(setting: str, text: str) -> object:
-    """JSON where it is JSON, else text. Raises UsageError for what no file could hold again."""
-    try:
-        text.encode()
-        json.loads(text)
-    except UnicodeEncodeError as error:
-        raise UsageError(f"--set {shown(setting)}: not UTF-8; give names that are") from error
-    except ValueError:
-        return text
-    except RecursionError:
-        pass  # told below
-    try:
-        return records.parse(text, "its value")
-    except BadInputError as error:
-        raise UsageError(f"--set {shown(setting)}: {error}") from error

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Size = tuple[int, int]  # height, width; px
+from mde_export.request.normalisations import NORMALISATIONS
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-NO_MEAN, NO_STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+Size = tuple[int, int]  # height, width; px
 
 
 @dataclass(frozen=True)
@@ -28,17 +27,18 @@ class Preset:
     differs: str = ""
 
 
-def _stretched(interpolation: str, mean: tuple[float, ...], std: tuple[float, ...], **changes: Any) -> dict[str, Any]:
+def _stretched(interpolation: str, normalisation: str, **changes: Any) -> dict[str, Any]:
     """RGB frames, stretched without antialias; z-depth."""
     described = {"colour": "rgb", "resize": "stretch", "interpolation": interpolation, "antialias": False}
-    return {**described, "mean": mean, "std": std, "distance": "z", **changes}
+    named = NORMALISATIONS[normalisation]
+    return {**described, "mean": named.mean, "std": named.std, "distance": "z", **changes}
 
 
 def _depth_anything(what: str, **changes: Any) -> Preset:
     return Preset(
         f"Depth Anything V2 {what}",
         "github.com/fabio-sim/Depth-Anything-ONNX, dynamo.py, infer",
-        _stretched("bicubic", IMAGENET_MEAN, IMAGENET_STD, **changes),
+        _stretched("bicubic", "imagenet", **changes),
         network_size=(518, 518),
         out_of={"via_input": False, "inversion": "after_resize"},
     )
@@ -56,7 +56,7 @@ PRESETS = {
     "metric3d": Preset(
         "Metric3D v2, ViT; needs --focal-px and --range",
         "github.com/YvanYin/Metric3D, onnx/test.onnx.py",
-        {**_stretched("bilinear", NO_MEAN, NO_STD, kind="metric_depth"), "resize": "letterbox"},
+        {**_stretched("bilinear", "none", kind="metric_depth"), "resize": "letterbox"},
         network_size=(616, 1064),
         into={"scale": 1.0, "fill": 116.28},
         canonical_focal_px=_metric3d_focal_px,
@@ -65,7 +65,7 @@ PRESETS = {
     "monodepth2": Preset(
         "monodepth2's disp 0, 0.1 to 100 m up to a scale of your camera",
         "github.com/nianticlabs/monodepth2, test_simple.py and disp_to_depth",
-        {**_stretched("bilinear", NO_MEAN, NO_STD, kind="inverse_depth", range_m=(0.1, 100.0)), "antialias": True},
+        {**_stretched("bilinear", "none", kind="inverse_depth", range_m=(0.1, 100.0)), "antialias": True},
         into={"rounding": "uint8"},
         out_of={"via_input": False, "antialias": False, "inversion": "after_resize", "scale": 9.99, "shift": 0.01},
         differs="Pillow's Lanczos on the way in, here bilinear with antialias",
@@ -73,7 +73,7 @@ PRESETS = {
     "zipdepth": Preset(
         "ZipDepth, relative",
         "github.com/fabiotosi92/ZipDepth, zipdepth/inference/predictor.py",
-        _stretched("bilinear", NO_MEAN, NO_STD, kind="relative_inverse_depth"),
+        _stretched("bilinear", "none", kind="relative_inverse_depth"),
         network_size=(384, 384),
         out_of={"via_input": False, "align_corners": True, "inversion": "after_resize"},
         differs="OpenCV rounds to levels on the way in; its own size rule keeps the aspect: trace it so",

@@ -102,6 +102,7 @@ def open_source(request: Request) -> Source:
     said = [f"--{flag.replace('_', '-')}" for flag in kind.refuses if getattr(request, flag) is not None]
     if kind.brings_contract:
         said += [flag for flag in request.described.said if flag not in kind.leaves_open]
+        said += ["--set"] if request.settings else []
     if said:
         raise UsageError(f"{request.model}: {said[0]} is not for this kind of model; leave it out")
     try:

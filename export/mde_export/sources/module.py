@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from mde_export.judge.evidence import Depth, Frames
-from mde_export.request.request import Request, contract_of
+from mde_export.request.contract_by_options import contract_of
+from mde_export.request.request import Request
 from mde_export.sources import DepthOf, Source
 from mde_export.sources.checkpoint import depth_of
 from mde_export.sources.first_difference import first_difference
@@ -34,7 +35,7 @@ def open_source(request: Request) -> Source:
     """Build the network, fill it and find its map. Raises UsageError where weights or contract are not given."""
     if request.weights is None:
         raise UsageError(f"{request.model}: its weights are not known; give --weights FILE")
-    contract = contract_of(request, None)
+    contract, assumed = contract_of(request, None)
     built = _build(request.model).eval().float()  # before the weights come, which keep what half would round
     prefix = load_weights(built, request.weights)
     answer = answer_of(built, (contract.to_network.height_px, contract.to_network.width_px), request.model)
@@ -48,6 +49,7 @@ def open_source(request: Request) -> Source:
         contract=contract,
         network=lambda: onnx_from_torch(network, contract, request.most_at_once),
         pictures=None,
+        notes=tuple(assumed),
         reference=_in_words(request.model, output, prefix),
         depth_by=lambda contract: _of_users_code(depth_of(DepthModel(network, contract)), request.model),
         tools={name: version(name) for name in ("torch", "onnxscript")},

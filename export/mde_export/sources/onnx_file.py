@@ -10,7 +10,8 @@ import onnx
 
 from mde_export.graph.canonical import refusing_damage
 from mde_export.graph.load_onnx import load_onnx
-from mde_export.request.request import Request, Size, contract_of
+from mde_export.request.contract_by_options import contract_of
+from mde_export.request.request import Request, Size
 from mde_export.sources import Source
 from mde_export.sources.first_node import first_node
 from mde_export.sources.foreign import network_from_onnx
@@ -28,7 +29,7 @@ def open_source(request: Request) -> Source:
         _name_domain_plainly(proto)
         _check(proto)
         proto, is_widened = float_network(proto, str(path))
-    contract = contract_of(request, _size_of(proto))
+    contract, assumed = contract_of(request, _size_of(proto))
     network, original = network_from_onnx(proto, contract, request.output, request.most_at_once > 1, str(path))
     name = f"{path.name} widened from FP16 to FP32" if is_widened else f"{path.name} as given"
     return Source(
@@ -40,6 +41,7 @@ def open_source(request: Request) -> Source:
         contract=contract,
         network=lambda: network,
         pictures=None,
+        notes=tuple(assumed),
         reference=f"{name}, in {original.in_words}",
         depth_by=original.depth_by,
         tools={"onnxscript": version("onnxscript")},

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from mde_export.camera.focal_length import contract_for_camera
+from mde_export.request.contract_by_options import contract_of
+from mde_export.request.described import Described
 from mde_export.request.presets import PRESETS
-from mde_export.request.request import Described, Request, contract_of
+from mde_export.request.request import Request
 from mde_runtime.contract import Intrinsics
 from mde_runtime.errors import UsageError
 
@@ -22,14 +24,14 @@ def by_preset(name, **changes):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_makes_a_contract_and_names_its_source(name):
-    contract = contract_of(by_preset(name), NETWORK)
+    contract, _ = contract_of(by_preset(name), NETWORK)
     assert (contract.to_network.height_px, contract.to_network.width_px) == NETWORK
     assert PRESETS[name].source.startswith("github.com/")
 
 
 def test_a_flag_says_otherwise_than_the_preset():
-    ours = contract_of(by_preset("depth-anything-v2-indoor", described=Described(range_m=(0.5, 8.0))), NETWORK)
-    theirs = contract_of(by_preset("depth-anything-v2-indoor", described=Described()), NETWORK)
+    ours, _ = contract_of(by_preset("depth-anything-v2-indoor", described=Described(range_m=(0.5, 8.0))), NETWORK)
+    theirs, _ = contract_of(by_preset("depth-anything-v2-indoor", described=Described()), NETWORK)
     assert (ours.from_network.near_m, ours.from_network.far_m) == (0.5, 8.0)
     assert (theirs.from_network.near_m, theirs.from_network.far_m) == (0.0, 20.0)
 
@@ -46,7 +48,7 @@ def test_a_preset_beside_a_contract_is_refused():
 
 def test_a_focal_length_scales_metres_and_range_and_leaves_no_canonical_one():
     request = by_preset("metric3d", focal_px=500.0)
-    contract = contract_of(request, NETWORK)
+    contract, _ = contract_of(request, NETWORK)
     # 480x640 fits into 308x532 by 308/480, so that 1000 px there are 1558 px at the frame's size
     assert contract.from_network.canonical_focal_px == pytest.approx(1000 * 480 / 308)
     mine = contract_for_camera(contract, request).from_network

@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("transformers")
 
 from lab.public_networks.small import save_small
-from mde_export.request.request import Described, Request
+from mde_export.request.described import Described
+from mde_export.request.request import Request
 from mde_export.sources import open_source
 from mde_export.sources.hugging_face.pipeline import fitted_size
 from mde_runtime.errors import BadInputError, UsageError

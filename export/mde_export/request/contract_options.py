@@ -1,0 +1,99 @@
+"""The options of `mde-export` that say a contract, and the form of their values. Light: --help loads this."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, get_args
+
+import click
+
+from mde_export.request.choices import ASSUMED
+from mde_export.request.described import as_typed, option_of
+from mde_export.request.normalisations import NORMALISATIONS
+from mde_runtime.command import Real, Several, Whole
+from mde_runtime.contract import MAX_FAR_M, MAX_SIDE_PX, ColourOrder, Distance, Interpolation, Kind, Resize
+
+SIZE = Several(Whole(1, MAX_SIDE_PX), "x", "480x640")  # height, width; px
+COLOURS = Several(Real(), ",", "0.5,0.5,0.5")  # red, green, blue
+RANGE = Several(Real(0, MAX_FAR_M), ":", "0:20")  # near, far; m
+
+
+class _Mean(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 takes none
+    """The name of a normalisation, or three numbers."""
+
+    name = "mean"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # Any: click's own
+        """The name as it is, or the numbers. Ends the command as wrong usage for anything else."""
+        if value in NORMALISATIONS:
+            return value
+        if isinstance(value, str) and "," not in value:
+            self.fail(f"{value!r} is none of {', '.join(NORMALISATIONS)}, and no R,G,B", param, ctx)
+        return COLOURS.convert(value, param, ctx)
+
+
+def _assumed(name: str) -> str:
+    return f"  [default: {as_typed(name, ASSUMED[name]).removeprefix(f'{option_of(name)} ').lstrip('-')}]"
+
+
+# In place of a contract.json. `pad` is left out: it needs the multiples of a side, which only the file can say.
+CONTRACT_OPTIONS = (
+    click.option("--network-size", type=SIZE, metavar="HxW", help="The network's input, px.  [default: the file's]"),
+    click.option(
+        "--resize",
+        type=click.Choice([name for name in get_args(Resize) if name != "pad"]),
+        help="How frames come to the network's size; needed where the aspects differ.",
+    ),
+    click.option(
+        "--mean",
+        type=_Mean(),
+        metavar=f"{'|'.join(NORMALISATIONS)}|R,G,B",
+        help="Mean of colours from 0 to 1; a name gives --std as well. "
+        + " ".join(f"{name}: {row.help}." for name, row in NORMALISATIONS.items()),
+    ),
+    click.option("--std", type=COLOURS, metavar="R,G,B", help="Standard deviation of colours from 0 to 1."),
+    click.option("--kind", type=click.Choice(get_args(Kind)), help="What the map holds."),
+    click.option("--range", "range_m", type=RANGE, metavar="NEAR:FAR", help="Depths to clip to, metres."),
+    click.option(
+        "--colour",
+        type=click.Choice(get_args(ColourOrder)),
+        help=f"Channel order of the frames.{_assumed('colour')}",
+    ),
+    click.option(
+        "--interpolation",
+        type=click.Choice(get_args(Interpolation)),
+        help=f"To the network and back.{_assumed('interpolation')}",
+    ),
+    click.option(
+        "--antialias/--no-antialias",
+        default=None,
+        help="Whether resizing averages when it shrinks, as Pillow and torchvision do and OpenCV does not."
+        + _assumed("antialias"),
+    ),
+    click.option(
+        "--distance",
+        type=click.Choice(get_args(Distance)),
+        help=f"Along the optical axis, or along the pixel's ray.{_assumed('distance')}",
+    ),
+)
+DESCRIBED = (
+    "network_size",
+    "colour",
+    "resize",
+    "interpolation",
+    "antialias",
+    "mean",
+    "std",
+    "kind",
+    "range_m",
+    "distance",
+)
+
+
+def contract_options(run: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say a contract, as one argument: `described`, by name."""
+
+    @functools.wraps(run)
+    def gathered(**given: object) -> None:
+        run(described={name: given.pop(name) for name in DESCRIBED}, **given)
+
+    return functools.reduce(lambda command, option: option(command), reversed(CONTRACT_OPTIONS), gathered)
