@@ -1,4 +1,4 @@
-"""What the options say of a network, in place of a contract.json: as they were typed, and as values."""
+"""Options that say a network's contract, in place of a contract.json: as they were typed, and as values."""
 
 from dataclasses import dataclass, fields, replace
 
