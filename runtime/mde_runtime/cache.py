@@ -26,7 +26,7 @@ from mde_runtime.machine import this_machine
 from mde_runtime.precision import Precision
 
 VARIABLE = "MDE_CACHE"
-LAYOUT = "2"  # of an entry; those of another one lie under other names
+LAYOUT = "3"  # of an entry; those of another one lie under other names
 DIGEST_BYTES = 32
 OWNER_ALONE = 0o600
 CLOSED_TO_LINKS_AND_WAITS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

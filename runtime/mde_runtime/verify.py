@@ -49,6 +49,14 @@ class Verification:
 
 
 @dataclass(frozen=True)
+class Verifications:
+    """The entry of the cache for one backend on one bundle. One entry: where it cannot be read, both are made again."""
+
+    compiled: Verification | None  # by this process, from the graph
+    loaded: Verification | None  # from the backend's own cache, which was compiled before
+
+
+@dataclass(frozen=True)
 class NotHere:
     """A backend or a graph that could not be opened on this machine, and why."""
 
@@ -101,10 +109,11 @@ def verify(bundle: Bundle, backend: str, precision: Precision, session: Session)
 
 
 def keep(bundle: Bundle, verification: Verification) -> None:
-    """Keep a verification in the cache, in place of an older one under the same key."""
+    """Keep a verification in the cache, in place of an older one of the same kind."""
     made = verification
-    key = _key(bundle, made.precision, made.engine_sha256, made.executor, made.device, made.is_from_cache)
-    put_record(KIND, key, made)
+    key = _key(bundle, made.precision, made.engine_sha256, made.executor, made.device)
+    known = _known(key)
+    put_record(KIND, key, replace(known, loaded=made) if made.is_from_cache else replace(known, compiled=made))
 
 
 def keep_worst(bundle: Bundle, found: Sequence[Verification]) -> Verification:
@@ -117,9 +126,12 @@ def keep_worst(bundle: Bundle, found: Sequence[Verification]) -> Verification:
 
 def recorded(bundle: Bundle, precision: Precision, session: Session) -> Verification | None:
     """The verification that this machine holds of this very bundle on a session like this one; None: none."""
-    is_from_cache = _is_from_cache(session)
-    key = _key(bundle, precision, _engine_of(session), session.executor, session.device, is_from_cache)
-    return get_record(Verification, KIND, key)
+    known = _known(_key(bundle, precision, _engine_of(session), session.executor, session.device))
+    return known.loaded if _is_from_cache(session) else known.compiled
+
+
+def _known(key: dict[str, str]) -> Verifications:
+    return get_record(Verifications, KIND, key) or Verifications(compiled=None, loaded=None)
 
 
 def verify_everywhere(bundle: Bundle, advance: Callable[[], None]) -> list[Verification | NotHere]:
@@ -188,9 +200,7 @@ def _not_real(bundle: Bundle, precision: Precision, session: Session) -> list[st
     return [f"only {share:.0%} of the multiply-adds outside the nodes kept in FP32 are done in half"]
 
 
-def _key(
-    bundle: Bundle, precision: Precision, engine_sha256: str | None, executor: str, device: str, is_from_cache: bool
-) -> dict[str, str]:
+def _key(bundle: Bundle, precision: Precision, engine_sha256: str | None, executor: str, device: str) -> dict[str, str]:
     """All that a verdict depends on: another bundle may hold the same graph, and must not decide for this one."""
     return {
         "graph": bundle.graph_sha256(precision),
@@ -201,7 +211,6 @@ def _key(
         "engine": engine_sha256 or "",
         "executor": executor,
         "device": device,
-        "from cache": str(is_from_cache),
         "instruction set": " ".join(this_machine().instruction_set),
         "revision": str(REVISION),
     }

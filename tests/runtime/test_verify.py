@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import sys
 import types
 
@@ -10,6 +11,7 @@ from mde_runtime import BadInputError, DepthEstimator, VerdictError, machine
 from mde_runtime.backends import Backend, open_session
 from mde_runtime.backends.null import NullSession
 from mde_runtime.bundle import read_bundle
+from mde_runtime.cache import cache_dir
 from mde_runtime.certificate import Island
 from mde_runtime.machine import TELLING_FLAGS, this_machine
 from mde_runtime.verify import NotHere, Verification, keep_worst, recorded, verify, verify_everywhere, without_backend
@@ -112,6 +114,44 @@ def test_a_model_that_is_loaded_is_verified_once_and_then_known(tiny_bundle, cac
         with DepthEstimator.open(tiny_bundle, "caching", "fp32") as estimate:
             newly.append(estimate.choice.is_newly_verified)
     assert newly == [True, True, False]
+
+
+DAMAGES = {
+    "malformed": lambda entry: entry.write_text('{"key": '),
+    "empty": lambda entry: entry.write_bytes(b""),
+    "a folder": lambda entry: (entry.unlink(), entry.mkdir()),
+    "a link to itself": lambda entry: (entry.unlink(), entry.symlink_to(entry.name)),
+    "writable for others": lambda entry: entry.chmod(0o666),
+}
+
+
+@pytest.mark.parametrize("num_openings", [1, 2])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_record_that_cannot_be_read_is_named_once_and_made_again_whichever_opening_made_it(
+    tiny_bundle, caching, damage, num_openings
+):
+    caching(0.0)
+    for _ in range(num_openings):  # the first compiles, the others load what it compiled
+        DepthEstimator.open(tiny_bundle, "caching", "fp32").close()
+    (entry,) = (cache_dir() / "verifications").iterdir()
+    DAMAGES[damage](entry)
+    named, newly = [], []
+    for _ in range(2):
+        with DepthEstimator.open(tiny_bundle, "caching", "fp32") as estimate:
+            named.append(len(estimate.choice.ignored))
+            newly.append(estimate.choice.is_newly_verified)
+    assert (named, newly) == ([1, 0], [True, False])
+    assert json.loads(entry.read_text())["record"]["loaded"]["precision"] == "fp32"
+
+
+def test_verifying_what_is_loaded_keeps_what_is_known_of_the_compiled_model(tiny_bundle, caching):
+    opened = caching(0.0)
+    DepthEstimator.open(tiny_bundle, "caching", "fp32").close()
+    DepthEstimator.open(tiny_bundle, "caching", "fp32").close()
+    opened.clear()  # the backend's cache was lost: it compiles again
+    with DepthEstimator.open(tiny_bundle, "caching", "fp32") as estimate:
+        assert not estimate.choice.is_newly_verified
+        assert not estimate.choice.verification.is_from_cache
 
 
 def test_a_record_is_of_one_engine_alone(tiny_bundle):
