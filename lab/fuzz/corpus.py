@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx.parser
 from PIL import Image
 
-from lab.fuzz.mutants import packed, unpacked
+from lab.fuzz.edits import packed, unpacked
 from mde_runtime import files, parity, records
 from mde_runtime.bundle import Golden, Provenance, write_bundle
 from mde_runtime.certificate import SCHEMA, Certificate

@@ -4,29 +4,36 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from hypothesis import strategies as st
 
-from lab.fuzz import corpus, mutants
-from lab.fuzz.mutants import Change
+from lab.fuzz import corpus
+from lab.fuzz.edits import Edit, unpacked
+from lab.fuzz.mutants import BYTES, JSON, NPY_HEADER, PNG_CHUNKS, TEXT, Edits, drawn, members
+from lab.fuzz.worker import WronglyReadError
 from mde_runtime import records
 from mde_runtime.errors import BadInputError
 
 
-class WronglyReadError(Exception):
-    """A reader took a file and gave something else than is in it, or than it promises."""
+def nothing_beside(folder: Path) -> None:
+    """Leave the folder empty."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader of one kind of file. `read` raises MdeError for what it refuses, WronglyReadError for its own slips."""
+    """A reader of one kind of file. `read` raises MdeError for what it refuses, WronglyReadError for its own slips.
+
+    `read` and `prepare` run in a process of their own, so they are functions that pickle can name.
+    """
 
     name: str  # of the file; what else belongs there `prepare` writes
     seeds: Callable[[Path], Sequence[bytes]]
-    changes: Sequence[Change]
+    edits: Edits
     read: Callable[[Path], None]
-    prepare: Callable[[Path], None] = lambda folder: None  # noqa: ARG005  nothing lies beside most files
+    prepare: Callable[[Path], None] = nothing_beside
 
 
 def check(is_right: object, what: str) -> None:
@@ -49,19 +56,15 @@ def bundle(path: Path) -> None:
     )
 
 
-def record(kind: Callable[[], type], wrap: Callable[[bytes], bytes] = bytes) -> Callable[[Path], None]:
+def record(kind: Callable[[], type], path: Path) -> None:
     """JSON of a record: what is read says what Python's own reader says, and is written and read again the same."""
-
-    def read(path: Path) -> None:
-        text = wrap(path.read_bytes())
-        found: object = records.loads(kind(), text, "record")
-        plain = json.loads(text)
-        if plain.get("version") == 2 or "version" not in plain:
-            written = records.to_json(found)
-            check(all(_same(written[key], value) for key, value in plain.items()), "another value than the file's")
-        check(records.loads(kind(), records.dumps(found), "record") == found, "another record when it is read again")
-
-    return read
+    text = path.read_bytes()
+    found: object = records.loads(kind(), text, "record")
+    plain = json.loads(text)
+    if plain.get("version") == 2 or "version" not in plain:
+        written = records.to_json(found)
+        check(all(_same(written[key], value) for key, value in plain.items()), "another value than the file's")
+    check(records.loads(kind(), records.dumps(found), "record") == found, "another record when it is read again")
 
 
 def _same(one: object, other: object) -> bool:
@@ -131,20 +134,16 @@ def picture(path: Path) -> None:
     check(found.ndim == 3 and found.shape[2] == 3 and found.dtype == np.uint8, "no frame")
 
 
-def data_set(split: str) -> Callable[[Path], None]:
-    """Every sample of the data set that the file belongs to: frame and depth of one size, finite, not negative."""
+def data_set(path: Path) -> None:
+    """Samples of the data set that the file belongs to: frame and depth of one size, finite, not negative."""
+    from mde_train.data.layouts import layout_of
 
-    def read(path: Path) -> None:
-        from mde_train.data.layouts import layout_of
-
-        root = path.parent
-        samples = layout_of(root).open_split(root, split)
-        for index in range(min(len(samples), 3)):
-            sample = samples[index]
-            check(sample.frame.shape[:2] == sample.depth_m.shape, "frame and depth of two sizes")
-            check(np.isfinite(sample.depth_m[sample.valid]).all(), "depth that is no number")
-
-    return read
+    root = path.parent
+    samples = layout_of(root).open_split(root, "train")
+    for index in range(min(len(samples), 3)):
+        sample = samples[index]
+        check(sample.frame.shape[:2] == sample.depth_m.shape, "frame and depth of two sizes")
+        check(np.isfinite(sample.depth_m[sample.valid]).all(), "depth that is no number")
 
 
 def checkpoint(path: Path) -> None:
@@ -209,53 +208,37 @@ def splits_beside(folder: Path) -> None:
     (folder / "splits.mat").write_bytes(corpus.splits()[0])
 
 
-def true_manifest(change: Change) -> Change:
-    """A change to a bundle whose manifest then vouches for what came of it."""
-    return lambda chance, content: corpus.with_true_manifest(
-        mutants.unpacked(mutants.with_odd_member(change)(chance, content)) or {"manifest.json": b"{}"}
-    )
+def vouched_for(content: bytes, edit: Edit) -> bytes:
+    """A bundle after an edit, whose manifest then vouches for what came of it."""
+    return corpus.with_true_manifest(unpacked(edit(content)) or {"manifest.json": b"{}"})
 
 
-BYTES, TEXT, JSON = mutants.with_bytes, mutants.with_odd_text, mutants.with_odd_json
+RECORDS = JSON | JSON | BYTES
+LISTS = TEXT | TEXT | BYTES
+BUNDLES = st.one_of(
+    BYTES,
+    members(BYTES),
+    drawn(vouched_for, BYTES),
+    drawn(vouched_for, members(BYTES)),
+    drawn(vouched_for, members(NPY_HEADER)),
+)
 READERS = {
-    "bundle": Reader(
-        "model.mde",
-        corpus.bundles,
-        (
-            BYTES,
-            mutants.with_odd_member(BYTES),
-            true_manifest(BYTES),
-            true_manifest(mutants.with_odd_member(mutants.with_odd_npy_header)),
-        ),
-        bundle,
-    ),
-    "graph": Reader("graph.onnx", lambda _: corpus.graphs(), (BYTES,), graph),
-    "contract": Reader("contract.json", lambda _: corpus.contracts(), (JSON, JSON, BYTES), record(contract_class)),
-    "certificate": Reader("certificate.json", lambda _: corpus.certificates(), (JSON, JSON, BYTES), certificate),
-    "recipe": Reader("recipe.json", lambda _: corpus.recipes(), (JSON, JSON, BYTES), record(recipe_class)),
-    "npy": Reader("depth.npy", lambda _: corpus.depth_arrays(), (BYTES, mutants.with_odd_npy_header), depth_array),
-    "depth-png": Reader(
-        "depth.png", lambda _: corpus.depth_pictures(), (BYTES, mutants.with_odd_png_chunk), depth_picture
-    ),
-    "engine-npy": Reader(
-        "golden-0.npy", lambda _: corpus.depth_arrays(), (BYTES, mutants.with_odd_npy_header), depth_of_an_engine
-    ),
-    "engine-png": Reader(
-        "golden-0.png", lambda _: corpus.depth_pictures(), (BYTES, mutants.with_odd_png_chunk), depth_of_an_engine
-    ),
-    "picture": Reader("frame.png", lambda _: corpus.pictures(), (BYTES, BYTES, mutants.with_odd_png_chunk), picture),
-    "mat": Reader("nyu_depth_v2_labeled.mat", lambda _: corpus.mats(), (BYTES,), data_set("train"), splits_beside),
-    "splits": Reader("splits.mat", lambda _: corpus.splits(), (BYTES,), data_set("train"), mat_beside),
-    "nyu-csv": Reader(
-        "data/nyu2_train.csv", lambda _: corpus.nyu_lists(), (TEXT, TEXT, BYTES), data_set("train"), a_frame_beside
-    ),
-    "kitti": Reader(
-        "train_files.txt", lambda _: corpus.kitti_lists(), (TEXT, TEXT, BYTES), data_set("train"), a_frame_beside
-    ),
-    "points": Reader("points.csv", lambda _: corpus.points(), (TEXT, TEXT, BYTES), measured_points, a_frame_beside),
-    "gate": Reader("gate.toml", lambda _: corpus.gates(), (TEXT, TEXT, BYTES), gate),
-    "checkpoint": Reader("model.ckpt", corpus.checkpoints, (BYTES, mutants.with_odd_member(BYTES)), checkpoint),
-    "weights": Reader(
-        "model.pth", lambda f: corpus.checkpoints(f)[1:], (BYTES, mutants.with_odd_member(BYTES)), weights
-    ),
+    "bundle": Reader("model.mde", corpus.bundles, BUNDLES, bundle),
+    "graph": Reader("graph.onnx", lambda _: corpus.graphs(), BYTES, graph),
+    "contract": Reader("contract.json", lambda _: corpus.contracts(), RECORDS, partial(record, contract_class)),
+    "certificate": Reader("certificate.json", lambda _: corpus.certificates(), RECORDS, certificate),
+    "recipe": Reader("recipe.json", lambda _: corpus.recipes(), RECORDS, partial(record, recipe_class)),
+    "npy": Reader("depth.npy", lambda _: corpus.depth_arrays(), BYTES | NPY_HEADER, depth_array),
+    "depth-png": Reader("depth.png", lambda _: corpus.depth_pictures(), BYTES | PNG_CHUNKS, depth_picture),
+    "engine-npy": Reader("golden-0.npy", lambda _: corpus.depth_arrays(), BYTES | NPY_HEADER, depth_of_an_engine),
+    "engine-png": Reader("golden-0.png", lambda _: corpus.depth_pictures(), BYTES | PNG_CHUNKS, depth_of_an_engine),
+    "picture": Reader("frame.png", lambda _: corpus.pictures(), BYTES | BYTES | PNG_CHUNKS, picture),
+    "mat": Reader("nyu_depth_v2_labeled.mat", lambda _: corpus.mats(), BYTES, data_set, splits_beside),
+    "splits": Reader("splits.mat", lambda _: corpus.splits(), BYTES, data_set, mat_beside),
+    "nyu-csv": Reader("data/nyu2_train.csv", lambda _: corpus.nyu_lists(), LISTS, data_set, a_frame_beside),
+    "kitti": Reader("train_files.txt", lambda _: corpus.kitti_lists(), LISTS, data_set, a_frame_beside),
+    "points": Reader("points.csv", lambda _: corpus.points(), LISTS, measured_points, a_frame_beside),
+    "gate": Reader("gate.toml", lambda _: corpus.gates(), LISTS, gate),
+    "checkpoint": Reader("model.ckpt", corpus.checkpoints, BYTES | members(BYTES), checkpoint),
+    "weights": Reader("model.pth", lambda f: corpus.checkpoints(f)[1:], BYTES | members(BYTES), weights),
 }

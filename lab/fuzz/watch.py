@@ -1,75 +1,64 @@
-"""Workers and what becomes of their mutants: a worker that crashes or hangs costs one mutant, and the next goes on."""
+"""A worker and its watch: a worker that crashes or hangs costs one mutant, and a new one goes on."""
 
-import collections
-import json
-import queue
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import contextlib
+import multiprocessing
+import tempfile
+from pathlib import Path
 
-HANGS_S = 60.0  # on a busy machine, after which a mutant hangs; a sound file takes milliseconds
-FOREVER = 1 << 40
+from lab.fuzz.readers import Reader
+from lab.fuzz.worker import Outcome, serve
+
+HANGS_S = 60.0  # on a busy machine; a sound file takes milliseconds
+STARTS_S = 300.0  # with torch to import
 
 
-@dataclass
-class Findings:
-    """What became of a reader's mutants."""
+class Worker:
+    """A reader in a process of its own, which is started again after it crashed or hung."""
 
-    counts: collections.Counter[str] = field(default_factory=collections.Counter)
-    found: list[tuple[int, str, str]] = field(default_factory=list)  # number, outcome, words; of what is to be mended
+    def __init__(self, reader: Reader, sound: bytes):
+        """sound: a file to read first, so that all libraries are loaded when memory is limited."""
+        self._reader, self._sound = reader, sound
+        self._left = contextlib.ExitStack()
+        self._folder = Path(self._left.enter_context(tempfile.TemporaryDirectory()))
+        self._reader.prepare(self._folder)
+        self._path = self._folder / reader.name
+        self._start()
 
-    def add(self, number: int, outcome: str, words: str) -> None:
-        """Count a mutant."""
-        self.counts[outcome] += 1
-        if outcome not in ("read", "refused"):
-            self.found.append((number, outcome, words))
+    def outcome(self, content: bytes) -> Outcome:
+        """What becomes of a file of this content."""
+        self._path.write_bytes(content)
+        try:
+            self._ours.send(None)
+            if self._ours.poll(HANGS_S):
+                found: Outcome = self._ours.recv()
+                return found
+            found = Outcome("hung", "", f"no answer within {HANGS_S:g} s")
+        except (EOFError, OSError):
+            self._process.join()
+            found = Outcome("crashed", f"exit {self._process.exitcode}", f"the process ended: {self._process.exitcode}")
+        self._stop()
+        self._start()
+        return found
 
+    def __enter__(self) -> "Worker":
+        return self
 
-def watch(reader: str, seed: int, first: int = 0, last: int = FOREVER, seconds: float = float("inf")) -> Findings:
-    """Read a reader's mutants until the last, or until the time is over."""
-    findings, until_s = Findings(), time.monotonic() + seconds
-    while first < last and time.monotonic() < until_s:
-        number = first - 1
-        for number, outcome, words in _outcomes(reader, seed, first, last, until_s):
-            findings.add(number, outcome, words)
-        first = number + 1
-    return findings
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+        self._left.close()
 
+    def _start(self) -> None:
+        self._path.write_bytes(self._sound)
+        context = multiprocessing.get_context("spawn")  # a fork would have this process's threads half
+        self._ours, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(self._reader.read, self._path, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        if not self._ours.poll(STARTS_S):
+            raise RuntimeError(f"the worker of {self._reader.name} does not start")
+        self._ours.recv()
 
-def _outcomes(reader: str, seed: int, first: int, last: int, until_s: float) -> Iterator[tuple[int, str, str]]:
-    """The outcomes of one worker's life."""
-    call = [sys.executable, "-m", "lab.fuzz.worker", reader, str(seed), str(first), str(last)]
-    worker = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    lines: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_pass_on, args=(worker, lines), daemon=True).start()
-    at: int | None = None
-    try:
-        while time.monotonic() < until_s:
-            try:
-                line = lines.get(timeout=HANGS_S)
-            except queue.Empty:
-                yield first if at is None else at, "hung", f"no answer within {HANGS_S:g} s"
-                return
-            if not line:
-                code = worker.wait()
-                if code:
-                    yield first if at is None else at, "crashed", f"the process ended with {code}"
-                return
-            said = json.loads(line)
-            if len(said) == 1:
-                at = said[0]
-            elif at is not None:
-                yield at, *said
-    finally:
-        worker.kill()
-        worker.wait()
-
-
-def _pass_on(worker: "subprocess.Popen[str]", lines: "queue.Queue[str]") -> None:
-    """Every line of a worker, and an empty one at its end."""
-    for line in worker.stdout or ():
-        lines.put(line)
-    lines.put("")
+    def _stop(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._ours.close()

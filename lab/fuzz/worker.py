@@ -1,74 +1,78 @@
-"""One reader's mutants, one after the other, in a process that may crash.
+"""The process that reads one mutant after the other, and may crash or hang. It imports little but its reader."""
 
-    python -m lab.fuzz.worker READER SEED FIRST LAST
-
-Says each mutant's number before it is read, on a line of its own, and then how it ended.
-"""
-
-import json
-import random
+import os
 import resource
-import sys
-import tempfile
+import traceback
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import TracebackType
 
-from lab.fuzz.mutants import mutant
-from lab.fuzz.readers import READERS, Reader, WronglyReadError
 from mde_runtime.errors import MdeError
 
 MEMORY_BYTES = 3 << 30  # beyond what the process has once its libraries are loaded: a picture of 16384 x 16384 px fits
 
 
-def content_of(reader: Reader, seeds: list[bytes], seed: int, number: int) -> bytes:
-    """A reader's mutant, the same for the same numbers."""
-    return mutant(random.Random(f"{reader.name} {seed} {number}"), seeds, reader.changes)
+class WronglyReadError(Exception):
+    """A reader took a file and gave something else than is in it, or than it promises."""
 
 
-def outcome_of(read: Callable[[Path], None], path: Path) -> tuple[str, str]:
-    """How reading ended: read, refused, wrong or crashed, and the words for the last two."""
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a mutant: read, refused, wrong, crashed or hung; of the last three where, and the words for it."""
+
+    kind: str
+    place: str = ""
+    words: str = ""
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether the reader did as it promises."""
+        return self.kind in ("read", "refused")
+
+
+def serve(read: Callable[[Path], None], path: Path, theirs: Connection) -> None:
+    """Read the file each time that it is asked for, until this process is killed."""
+    _be_quiet()
+    outcome_of(read, path)
+    _limit_memory()
+    theirs.send(None)
+    while True:
+        theirs.recv()
+        theirs.send(outcome_of(read, path))
+
+
+def outcome_of(read: Callable[[Path], None], path: Path) -> Outcome:
+    """What becomes of a file."""
     try:
         read(path)
     except MdeError as error:
-        return ("refused", "") if str(error) else ("wrong", "it is refused without a word")
+        return Outcome("refused") if str(error) else Outcome("wrong", "", "it is refused without a word")
     except WronglyReadError as error:
-        return "wrong", str(error)
+        return Outcome("wrong", str(error), str(error))
     except BaseException as error:  # noqa: BLE001  any other is a finding
-        return "crashed", f"{type(error).__name__}: {error}"[:300]
-    return "read", ""
+        name = type(error).__name__
+        return Outcome("crashed", f"{name} at {_place(error.__traceback__)}", f"{name}: {error}"[:300])
+    return Outcome("read")
 
 
-def main(name: str, seed: int, first: int, last: int) -> None:
-    """Read the mutants from `first` to before `last`."""
+def _place(raised_at: TracebackType | None) -> str:
+    frames = traceback.extract_tb(raised_at)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
+def _be_quiet() -> None:
+    """Leave this terminal to whoever watches: libraries in C write to it."""
     warnings.simplefilter("ignore")
-    reader = READERS[name]
-    with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        seeds = list(reader.seeds(folder))
-        reader.prepare(folder)
-        path = folder / reader.name
-        path.write_bytes(seeds[0])
-        outcome_of(reader.read, path)  # so that everything is loaded
-        limit_memory()
-        for number in range(first, last):
-            say(number)
-            path.write_bytes(content_of(reader, seeds, seed, number))
-            say(*outcome_of(reader.read, path))
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nothing, stream)
 
 
-def limit_memory() -> None:
+def _limit_memory() -> None:
     """Keep the process from taking much more memory than it has."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit_bytes = pages * resource.getpagesize() + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
-
-
-def say(*words: object) -> None:
-    """A line of JSON for whoever watches."""
-    sys.stdout.write(json.dumps(words) + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
