@@ -16,10 +16,17 @@ from typing import Any, Literal, Union
 
 from mde_bench.result.result import Result
 from mde_runtime.bundle import Manifest
+from mde_runtime.camera.calibration import Calibration
 from mde_runtime.certificate import Certificate
 from mde_runtime.contract import Contract
 
-RECORDS = {"contract": Contract, "manifest": Manifest, "certificate": Certificate, "bench": Result}
+RECORDS = {
+    "contract": Contract,
+    "manifest": Manifest,
+    "certificate": Certificate,
+    "camera": Calibration,
+    "bench": Result,
+}
 SCALARS = {int: "integer", float: "number", str: "string", bool: "boolean"}
 Schema = dict[str, Any]  # Any: JSON
 

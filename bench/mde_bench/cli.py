@@ -172,6 +172,12 @@ def run(
     help=f"Of a bundle; auto: the first verified here, in mde-bench's order, else a fixed one; {', '.join(LISTED)}.",
 )
 @click.option("--precision", default="auto", show_default=True, help="Of a bundle.")
+@click.option("--calibration", type=PATH, help="Of the camera that took DATA: camera.json of mde-bundle calibrate.")
+@click.option(
+    "--focal-px",
+    type=Real(0, min_open=True),
+    help="Of that camera, at the frame's size: for a bundle that is metric for one focal length.",
+)
 @click.option("--json", "json_path", type=OUTPUT, help="Write the figures as JSON.")
 @click.option("--picture", type=OUTPUT, help="Show the best, median and worst frames beside their truth (png, jpg).")
 def accuracy(
@@ -182,6 +188,8 @@ def accuracy(
     protocol: str,
     backend: str,
     precision: str,
+    calibration: Path | None,
+    focal_px: float | None,
     json_path: Path | None,
     picture: Path | None,
 ) -> None:
@@ -204,11 +212,11 @@ def accuracy(
     if (model is None) == (depth is None):
         raise click.UsageError("name one thing to judge: MODEL, or a folder with --depth")
     if model is not None:
-        judged = judge_file(model, data, split, protocol, backend, precision, show)
+        judged = judge_file(model, data, split, protocol, backend, precision, show, calibration, focal_px)
     else:
         assert depth is not None
-        if picture or (backend, precision) != ("auto", "auto"):
-            raise click.UsageError("--depth is judged as it is; leave --backend, --precision and --picture out")
+        if picture or (backend, precision, calibration, focal_px) != ("auto", "auto", None, None):
+            raise click.UsageError("--depth is judged as it is; leave options of a bundle and --picture out")
         judged = judge_depth(depth, data, split, protocol)
     if json_path:
         files.write_text(json_path, records.dumps(judged))

@@ -17,6 +17,7 @@ from mde_bench.timing.modes import NO_MODES, ModeSettings
 from mde_bench.timing.worker import CALL_TIMEOUT_S
 from mde_runtime import files
 from mde_runtime.bundle import graph_name, read_bundle
+from mde_runtime.errors import UsageError
 from mde_runtime.machine import this_machine
 from mde_runtime.precision import Precision
 from mde_runtime.protocols import open_protocol
@@ -61,6 +62,11 @@ def plan_run(
     is_ranking = num_threads is None and not only
     num_threads = num_threads or this_machine().num_cores
     bundle = read_bundle(bundle_path)
+    if bundle.contract.from_network.canonical_focal_px is not None:
+        raise UsageError(
+            f"{bundle_path}: its depth is metric for one focal length, which DATA does not tell; settle it first: "
+            f"mde-export {bundle_path.name} --focal-px PX -o NAME.mde"
+        )
     protocol = protocol_for(excerpt.data, protocol)
     open_protocol(protocol)
     scene = open_scene(excerpt, bundle.contract.source)

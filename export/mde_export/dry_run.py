@@ -22,7 +22,7 @@ def plan(request: Request) -> str:
     if request.measured is None:
         check_metric(contract)
     else:
-        num_points = sum(len(metres) for *_, metres in points_of(request.measured, request, source.contract))
+        num_points = sum(len(shot.metres) for shot in points_of(request.measured, request, source.contract))
         fit = f"scale and shift to {num_points} distances of {request.measured}"
     given = given_pictures(source, request)
     limits = {name: Limits.of(name, from_network).rmse_worst_m for name in precisions}

@@ -168,8 +168,9 @@ def measured_points(path: Path) -> None:
     from mde_export.camera.points import points_of
     from mde_export.request.request import Request
 
-    for _, rows, columns, metres in points_of(path, Request(model="none"), corpus.contract()):
-        check(rows.min() >= 0 and columns.min() >= 0 and np.isfinite(metres).all(), "a point outside")
+    for shot in points_of(path, Request(model="none"), corpus.contract()):
+        check(shot.rows.min() >= 0 and shot.columns.min() >= 0, "a point outside")
+        check(np.isfinite(shot.metres).all(), "a distance that is none")
 
 
 def gate(path: Path) -> None:

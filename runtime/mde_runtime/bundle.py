@@ -93,8 +93,9 @@ class Golden:
 class Bundle:
     """An open bundle. Reading a member checks its hash; see `read_bundle`."""
 
-    def __init__(self, path: Path, manifest: Manifest):
+    def __init__(self, path: Path, manifest: Manifest, sha256: str):
         self.path, self.manifest = path, manifest
+        self.sha256 = sha256  # of manifest.json, which holds that of every other member: two bundles of one are alike
 
     def __repr__(self) -> str:
         source, to = self.contract.source, self.contract.from_network
@@ -228,10 +229,6 @@ def read_bundle(path: str | Path) -> Bundle:
         raise BadInputError(
             f"{path}: bundle schema {manifest.schema}, this version reads 1 to {SCHEMA}; update mde-toolchain"
         )
-    if manifest.contract.from_network.canonical_focal_px is not None:
-        raise BadInputError(
-            f"{path}: its depth is metric for one focal length alone; export it for your camera with --focal-px"
-        )
     if missing := sorted(set(manifest.members) - set(sizes)):
         raise BadInputError(f"{path}: the member {missing[0]} is missing; copy the bundle again")
     if extra := sorted(set(sizes) - set(manifest.members)):
@@ -241,7 +238,7 @@ def read_bundle(path: str | Path) -> Bundle:
             raise BadInputError(
                 f"{path}: {name} has {sizes[name]} bytes, the manifest says {member.size_bytes}; copy it again"
             )
-    bundle = Bundle(path, manifest)
+    bundle = Bundle(path, manifest, files.sha256_of(text))
     if "fp32" not in bundle.precisions or GOLDEN not in sizes:
         raise BadInputError(
             f"{path}: a bundle holds at least {graph_name('fp32')} and {GOLDEN}; export the model again"

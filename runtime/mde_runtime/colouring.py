@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from mde_runtime.contract import FromNetwork
-
 Ends = tuple[float, float]
 AUTO_PERCENTILES = (2.0, 98.0)  # of a frame's own depth: what is beyond takes the colour of the end
 NARROWEST = 0.02  # of an automatic range, in depths: a wall straight ahead would show nothing but noise
@@ -18,17 +16,16 @@ NARROWEST = 0.02  # of an automatic range, in depths: a wall straight ahead woul
 
 @dataclass(frozen=True)
 class Colouring:
-    """How depth is coloured. ends_m: `contract` (a colour is one depth in all pictures), `auto` or near and far."""
+    """How depth is coloured. ends_m: `whole` range (a colour is one depth in all pictures), `auto` or near and far."""
 
     direction: Direction = "near-bright"
-    ends_m: Ends | Literal["contract", "auto"] = "contract"
+    ends_m: Ends | Literal["whole", "auto"] = "whole"
 
-    def ends_of(self, depth_m: "npt.NDArray[np.floating]", from_network: "FromNetwork") -> Ends:
-        """The depths of a map (H, W), metres, at the two ends of the palette."""
+    def ends_of(self, depth_m: "npt.NDArray[np.floating]", range_m: Ends) -> Ends:
+        """The depths of a map (H, W), metres, at the two ends of the palette. range_m: of all depth that can come."""
         if isinstance(self.ends_m, tuple):
             return self.ends_m
-        whole = (from_network.near_m, from_network.far_m)
-        return whole if self.ends_m == "contract" else _own_ends(depth_m, whole)
+        return range_m if self.ends_m == "whole" else _own_ends(depth_m, range_m)
 
 
 def _own_ends(depth_m: "npt.NDArray[np.floating]", whole: Ends) -> Ends:

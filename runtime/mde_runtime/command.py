@@ -80,6 +80,20 @@ class Several(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 ta
         return tuple(self.of.convert(part, param, ctx) for part in parts)
 
 
+class _Intrinsics(Several):
+    """fx, fy, cx, cy of a pinhole camera, px."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # Any: click's own
+        """The four numbers. Ends the command as wrong usage for a focal length of 0 or less."""
+        numbers_px = super().convert(value, param, ctx)
+        if min(numbers_px[:2]) <= 0:
+            self.fail(f"{value}: focal lengths are greater than 0; write fx,fy,cx,cy", param, ctx)
+        return numbers_px
+
+
+INTRINSICS = _Intrinsics(Real(-1e6, 1e6), ",", "519,519,320,240")
+
+
 def say(text: str) -> None:
     """Talk to the person at the terminal: stderr, so that stdout holds results alone. Where it is gone nobody hears."""
     with contextlib.suppress(OSError):

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.backends import Arrays, DeviceSession, Lane, PipelinedSession, Session
-from mde_runtime.bundle import read_bundle
+from mde_runtime.bundle import Bundle, read_bundle
+from mde_runtime.camera.calibration import Calibration, read_calibration
+from mde_runtime.camera.scale import gain_for, range_of
 from mde_runtime.choice import Choice, choose
 from mde_runtime.colour_orders import convert
 from mde_runtime.contract import Contract
@@ -58,8 +60,18 @@ class DepthEstimator:
     process that is forked afterwards has to open its own: UsageError.
     """
 
-    def __init__(self, session: Session, contract: Contract, choice: Choice):
-        self.contract, self.choice = contract, choice
+    def __init__(
+        self,
+        session: Session,
+        contract: Contract,
+        choice: Choice,
+        *,
+        gain: float = 1.0,
+        calibration: Calibration | None = None,
+    ):
+        self.contract, self.choice, self.calibration = contract, choice, calibration
+        self.range_m = range_of(contract, gain)  # the nearest and the farthest depth that can come
+        self._gain = None if gain == 1 else np.float32(gain)
         self._session: Session | None = session
         self._on_device = session if isinstance(session, DeviceSession) and session.max_batch == 1 else None
         self._home = Home()
@@ -71,17 +83,29 @@ class DepthEstimator:
 
     @classmethod
     def open(
-        cls, path: str | Path, backend: str = AUTO, precision: str = AUTO, *, num_threads: int | None = None
+        cls,
+        path: str | Path,
+        backend: str = AUTO,
+        precision: str = AUTO,
+        *,
+        num_threads: int | None = None,
+        calibration: str | Path | Calibration | None = None,
+        focal_px: float | None = None,
     ) -> "DepthEstimator":
         """Open a bundle. `.choice` says what runs and why; nothing that failed verification ever does.
 
         auto: what `mde-bench` found fastest on this machine, else the fixed order, FP16 before FP32 on a GPU.
-        num_threads: for a CPU; None is the backend's choice.
-        Raises BadInputError for a bad bundle, MachineError or VerdictError where nothing verified runs it here.
+        num_threads: for a CPU; None is the backend's choice. calibration: of this camera (`mde-bundle calibrate`); all
+        depth and `range_m` are then those of its metres. focal_px: the camera's, at the size of the bundle's frame;
+        only a network that is metric for one focal length has a use for it, and needs it without a calibration.
+        Raises BadInputError for a bad bundle or calibration, UsageError where the focal length is missing, MachineError
+        or VerdictError where nothing verified runs it here.
         """
         bundle = read_bundle(Path(path))
+        calibration = _calibration_of(calibration, bundle)
+        gain = gain_for(bundle, calibration, focal_px)
         session, choice = choose(bundle, backend, precision, num_threads)
-        return cls(session, bundle.contract, choice)
+        return cls(session, bundle.contract, choice, gain=gain, calibration=calibration)
 
     def __call__(self, frame: Frame, *, color: str | None = None, out: Depth | None = None) -> Depth:
         """Depth of a frame: uint8 (H, W, 3) at the contract's size and colour order, to float32 (H, W) in metres.
@@ -95,11 +119,10 @@ class DepthEstimator:
             session = self._free_session()
             feeds = {"frame": self._checked(frame, color)[None]}
             if out is None:
-                depth_m: Depth = session.run(feeds)["depth_m"][0]
-                return depth_m
+                return self._scaled(session.run(feeds)["depth_m"][0])
             _check_out(out, self._shape[:2])
             session.run(feeds, {"depth_m": out[None], "num_nonfinite": self._num_nonfinite})
-            return out
+            return self._scaled(out)
 
     def picture(self, picture: object) -> Depth:
         """Depth of a picture of any size, at its own size: float32 (H, W), metres; 0 where the network does not see it.
@@ -130,10 +153,11 @@ class DepthEstimator:
             feeds = {"frame": self._checked(frame, color)[None]}
             checked = time.perf_counter_ns()
             answer = session.run(feeds)
+            depth_m = self._scaled(answer["depth_m"][0])
             end = time.perf_counter_ns()
         spans = {"check": checked - start, "run": end - checked, "total": end - start}
         health = Health(int(answer["num_nonfinite"][0]))
-        return Detail(answer["depth_m"][0], health, {name: span / 1e6 for name, span in spans.items()})
+        return Detail(depth_m, health, {name: span / 1e6 for name, span in spans.items()})
 
     def batch(self, frames: Frame) -> Depth:
         """Depth of many frames at once: uint8 (N, H, W, 3) to float32 (N, H, W), metres.
@@ -155,7 +179,7 @@ class DepthEstimator:
             starts = range(0, len(frames), step)
             with reading_ahead((frames[start : start + step] for start in starts), AHEAD) as parts:
                 for start, answer in zip(starts, _answers(session, parts, lambda part: {"frame": part}), strict=True):
-                    depth_m[start : start + step] = answer["depth_m"]
+                    depth_m[start : start + step] = self._scaled(answer["depth_m"])
         return depth_m
 
     def stream(self, frames: Iterable[Frame], *, color: str | None = None) -> Iterator[Depth]:
@@ -176,7 +200,7 @@ class DepthEstimator:
             if lanes:
                 with contextlib.closing(overlapped(lanes, ahead, feeds_of)) as answers:
                     for answer in answers:
-                        yield answer["depth_m"][0]
+                        yield self._scaled(answer["depth_m"][0])
             else:
                 for frame in ahead:
                     yield self(frame, color=color)
@@ -186,7 +210,8 @@ class DepthEstimator:
 
         frame, out: uint8 (H, W, 3) and float32 (H, W) of any library that shows `__cuda_array_interface__` or DLPack.
         stream: the CUDA stream on which the frame is being made, e.g. `torch.cuda.current_stream().cuda_stream`; what
-        is queued there afterwards sees the depth. Raises UsageError where the backend is not on a GPU.
+        is queued there afterwards sees the depth. Raises UsageError where the backend is not on a GPU, and where the
+        depth has a gain, which is the host's to apply.
         """
         with self._turn:
             self._free_session()
@@ -194,6 +219,11 @@ class DepthEstimator:
                 raise UsageError(
                     f"{self.choice.backend} cannot run on data of the GPU; open the bundle with backend='tensorrt' and "
                     "an engine of batch 1"
+                )
+            if self._gain is not None:
+                raise UsageError(
+                    f"on_device gives the graph's own depth, without this camera's gain of {self._gain:g}; open the "
+                    "bundle without calibration and focal_px, and multiply by it on the GPU"
                 )
             height_px, width_px, _ = self._shape
             pointers = {
@@ -219,6 +249,12 @@ class DepthEstimator:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def _scaled(self, depth_m: Depth) -> Depth:
+        """The graph's depth in the camera's metres, in place: the array is the caller's own. 0 stays 0."""
+        if self._gain is not None:
+            depth_m *= self._gain
+        return depth_m
 
     def _opened(self) -> Session:
         if self._session is None:
@@ -258,6 +294,14 @@ class DepthEstimator:
         ):
             raise BadInputError(_complaint(frame, self.contract))
         return frame
+
+
+def _calibration_of(given: "str | Path | Calibration | None", bundle: Bundle) -> Calibration | None:
+    if isinstance(given, str | Path):
+        return read_calibration(Path(given), bundle)
+    if given is not None:
+        given.check(bundle, "the calibration")
+    return given
 
 
 class _LaneInTurn:

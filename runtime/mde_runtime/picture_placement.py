@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mde_runtime.contract import Contract
+from mde_runtime.contract import Contract, Intrinsics
 from mde_runtime.resampling import resize_maps
 
 Frame = npt.NDArray[np.uint8]
@@ -41,6 +41,28 @@ def placement_of(contract: Contract, width_px: int, height_px: int) -> PicturePl
     columns, rows = max(1, round(width_px * factor)), max(1, round(height_px * factor))
     left, top = (source.width_px - columns) // 2, (source.height_px - rows) // 2  # in whole px, so no px is mixed
     return PicturePlacement(whole_picture, (left, top, left + columns, top + rows))
+
+
+def camera_at_picture_size(camera: Intrinsics, contract: Contract, width_px: int, height_px: int) -> Intrinsics:
+    """The camera at the size of a picture, from that at the contract's source size."""
+    placement = placement_of(contract, width_px, height_px)
+    left, top, right, bottom = placement.frame_box
+    part_left, part_top, part_right, part_bottom = placement.picture_box
+    across, down = (part_right - part_left) / (right - left), (part_bottom - part_top) / (bottom - top)
+    return Intrinsics(
+        fx_px=camera.fx_px * across,
+        fy_px=camera.fy_px * down,
+        cx_px=(camera.cx_px + 0.5 - left) * across + part_left - 0.5,  # pixel centres are whole numbers
+        cy_px=(camera.cy_px + 0.5 - top) * down + part_top - 0.5,
+    )
+
+
+def focal_at_source_size(focal_px: float, contract: Contract, width_px: int, height_px: int) -> float:
+    """A focal length (across) at the contract's source size, from that at the size of a picture."""
+    placement = placement_of(contract, width_px, height_px)
+    left, _, right, _ = placement.frame_box
+    part_left, _, part_right, _ = placement.picture_box
+    return focal_px * (right - left) / (part_right - part_left)
 
 
 def frame_of(picture: Frame, contract: Contract) -> Frame:

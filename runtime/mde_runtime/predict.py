@@ -1,7 +1,6 @@
 """From pictures and videos to depth on disk. Memory stays flat, and a bad frame costs only itself."""
 
 import contextlib
-import dataclasses
 import errno
 import itertools
 import os
@@ -13,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.colouring import PLAIN, Colouring
-from mde_runtime.contract import Contract, Intrinsics
+from mde_runtime.contract import Intrinsics
 from mde_runtime.errors import BadInputError
 from mde_runtime.estimator import DepthEstimator
-from mde_runtime.picture_placement import depth_at_picture_size, frame_of
+from mde_runtime.picture_placement import camera_at_picture_size, depth_at_picture_size, frame_of
 from mde_runtime.prefetch import reading_ahead
-from mde_runtime.sinks import SINKS, Prediction, Write, file_of, open_sink
+from mde_runtime.sinks import SINKS, Prediction, Write, Writing, file_of, open_sink
 from mde_runtime.sources import NamedFrame, Source, check_films
 
 # What is wrong with one result's name or place, where others may be right: no full disk is among them.
@@ -63,23 +62,23 @@ def predict(
 ) -> Iterator[Written | Skipped | Kept]:
     """Write the depth of every frame below `out`, in every format, at the picture's own size.
 
-    camera: at the contract's source size, in place of the contract's own. colouring: of depth that is drawn. resume:
-    leave out frames whose results are all there. Raises UsageError where a film is asked for and sources cannot each
-    have one of their own.
+    camera: at the contract's source size, above all that calibration, pictures and contract say. colouring: of depth
+    that is drawn. resume: leave out frames whose results are all there. Raises UsageError where a film is asked for and
+    sources cannot each have one of their own, and where a cloud is asked for of a picture whose camera is not known.
     """
     kinds = tuple(dict.fromkeys(formats))
-    contract = dataclasses.replace(estimate.contract, intrinsics=camera) if camera else estimate.contract
+    writing = Writing(estimate.range_m, estimate.contract.from_network.distance, colouring)
 
     def is_there(name: str) -> bool:
         return resume and all(os.path.isfile(file_of(kind, out, name)) for kind in kinds)  # noqa: PTH113  never raises
 
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(open_sink(kind, out, contract, colouring)) for kind in kinds]
+        writers = [stack.enter_context(open_sink(kind, out, writing)) for kind in kinds]
         if any(SINKS[kind].suffix is None for kind in kinds):
             check_films(sources)
         out.mkdir(parents=True, exist_ok=True)  # where that cannot be, no frame could be written
         for frame, read in stack.enter_context(contextlib.closing(_reads(sources, is_there))):
-            yield read if isinstance(read, (Skipped, Kept)) else _write(estimate, contract, frame, read, writers)
+            yield read if isinstance(read, (Skipped, Kept)) else _write(estimate, camera, frame, read, writers)
             advance()
 
 
@@ -112,16 +111,18 @@ def _read(sources: Sequence[Source], is_there: Callable[[str], bool]) -> Iterato
 
 def _write(
     estimate: DepthEstimator,
-    contract: Contract,
+    asked: Intrinsics | None,
     frame: NamedFrame,
     picture: npt.NDArray[np.uint8],
     writers: Sequence[Write],
 ) -> Written | Skipped:
     height_px, width_px, _ = picture.shape
+    contract = estimate.contract
     try:
         detail = estimate.detail(frame_of(picture, contract))
         depth_m = depth_at_picture_size(detail.depth_m, contract, width_px, height_px)
-        prediction = Prediction(frame.name, picture, depth_m, frame.film, frame.frames_per_s)
+        camera = _camera_of(estimate, asked, frame, width_px, height_px)
+        prediction = Prediction(frame.name, picture, depth_m, frame.film, frame.frames_per_s, camera)
         files = tuple(write(prediction) for write in writers)
     except BadInputError as error:
         return Skipped(str(error))
@@ -133,3 +134,16 @@ def _write(
         return Skipped(f"{error.filename or frame.name}: cannot be written ({error.strerror}); rename the picture")
     was_resized = (height_px, width_px) != (contract.source.height_px, contract.source.width_px)
     return Written(files, was_resized, detail.health.num_nonfinite)
+
+
+def _camera_of(
+    estimate: DepthEstimator, asked: Intrinsics | None, frame: NamedFrame, width_px: int, height_px: int
+) -> Intrinsics | None:
+    """The camera at the picture's size: what was asked for, the calibration's, the picture's own, the contract's."""
+    contract, calibration = estimate.contract, estimate.calibration
+    known = asked or (calibration.intrinsics if calibration else None)
+    own = None if known else frame.camera()
+    if own is not None:
+        return own
+    known = known or contract.intrinsics
+    return None if known is None else camera_at_picture_size(known, contract, width_px, height_px)

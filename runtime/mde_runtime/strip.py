@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime.colouring import Ends
 from mde_runtime.colours import coloured
-from mde_runtime.contract import FromNetwork
 
 Rgb = npt.NDArray[np.uint8]
 Maps = npt.NDArray[np.floating]
@@ -20,13 +20,14 @@ def error_colours(error_m: Maps, limit_m: float, valid: npt.NDArray[np.bool_]) -
 
 
 def strip(
-    rgb: Rgb, truth_m: Maps, depth_m: Maps, valid: npt.NDArray[np.bool_], from_network: FromNetwork, limit_m: float
+    rgb: Rgb, truth_m: Maps, depth_m: Maps, valid: npt.NDArray[np.bool_], ends_m: Ends, limit_m: float
 ) -> tuple[Rgb, Rgb, Rgb, Rgb]:
     """A frame (H, W, 3) beside its truth, its depth and their difference, (H, W) metres, all as colours.
 
-    truth_m may be another model's depth. limit_m: the difference at the ends of the scale of error.
+    truth_m may be another model's depth. ends_m: the depths at the palette's ends. limit_m: the difference at the ends
+    of the scale of error.
     """
-    depths = [coloured(values, from_network.near_m, from_network.far_m) for values in (truth_m, depth_m)]
+    depths = [coloured(values, *ends_m) for values in (truth_m, depth_m)]
     return rgb, depths[0], depths[1], error_colours(depth_m - truth_m, limit_m, valid)
 
 

@@ -11,11 +11,12 @@ import pytest
 
 from mde_runtime import records
 from mde_runtime.bundle import Manifest
+from mde_runtime.camera.calibration import Calibration, HeldOut
 from mde_runtime.certificate import Certificate
-from mde_runtime.contract import Contract
+from mde_runtime.contract import Contract, Intrinsics
 from mde_runtime.errors import BadInputError
 
-RECORDS = {"contract": Contract, "manifest": Manifest, "certificate": Certificate}
+RECORDS = {"contract": Contract, "manifest": Manifest, "certificate": Certificate, "camera": Calibration}
 
 
 @pytest.fixture
@@ -24,7 +25,21 @@ def examples(tiny_bundle):
     with zipfile.ZipFile(tiny_bundle) as archive:
         manifest = json.loads(archive.read("manifest.json"))
         certificate = json.loads(archive.read("certificates/fp16.json"))
-    return {"contract": manifest["contract"], "manifest": manifest, "certificate": certificate}
+    return {"contract": manifest["contract"], "manifest": manifest, "certificate": certificate, "camera": camera()}
+
+
+def camera():
+    """A calibration with intrinsics, as parsed JSON."""
+    heldout = HeldOut(num_points=9, num_pictures=4, abs_log_before=0.3, abs_log=0.1, rmse_before_m=1.0, rmse_m=0.4)
+    found = Calibration(
+        bundle_sha256="0" * 64,
+        height_px=24,
+        width_px=32,
+        gain=1.25,
+        intrinsics=Intrinsics(fx_px=30.0, fy_px=31.0, cx_px=15.5, cy_px=11.5),
+        heldout=heldout,
+    )
+    return records.to_json(found)
 
 
 @pytest.fixture(params=RECORDS)

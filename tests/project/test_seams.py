@@ -91,9 +91,8 @@ def test_a_source_of_frames_to_predict(package, monkeypatch):
     assert [frame.read().mean() for frame in source.frames()] == [128]
 
 
-def test_a_format_of_depth_that_a_prediction_gives(package, monkeypatch, tmp_path, tiny_contract):
-    from mde_runtime.colouring import PLAIN
-    from mde_runtime.sinks import SINKS, Prediction, Sink, file_of, open_sink
+def test_a_format_of_depth_that_a_prediction_gives(package, monkeypatch, tmp_path):
+    from mde_runtime.sinks import SINKS, Prediction, Sink, Writing, file_of, open_sink
 
     module = package(
         "text",
@@ -102,7 +101,7 @@ def test_a_format_of_depth_that_a_prediction_gives(package, monkeypatch, tmp_pat
         from mde_runtime.sinks import file_of
 
         @contextlib.contextmanager
-        def writer(out, contract, colouring):
+        def writer(out, writing):
             def write(prediction):
                 path = file_of("txt", out, prediction.name)
                 path.write_text(f"{prediction.depth_m.mean():.1f} m")
@@ -112,7 +111,7 @@ def test_a_format_of_depth_that_a_prediction_gives(package, monkeypatch, tmp_pat
     )
     monkeypatch.setitem(SINKS, "txt", Sink(module, "the mean depth", ".txt"))
     prediction = Prediction("a", np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 4.0, np.float32), "", None)
-    with open_sink("txt", tmp_path, tiny_contract, PLAIN) as write:
+    with open_sink("txt", tmp_path, Writing((0.0, 20.0), "z")) as write:
         assert write(prediction).read_text() == "4.0 m"
     assert file_of("txt", tmp_path, "a").exists()
 

@@ -10,7 +10,6 @@ import pytest
 from mde_runtime import DepthEstimator
 from mde_runtime.bundle import stored_zip
 from mde_runtime.cli.bundle import main
-from mde_runtime.errors import BadInputError
 
 
 @pytest.fixture
@@ -138,7 +137,7 @@ def test_inspect_says_nothing_of_a_network_that_nobody_published(command, tiny_b
     assert "licence" not in command(main, "inspect", tiny_bundle).stdout
 
 
-def test_a_bundle_that_is_metric_for_one_focal_length_alone_is_refused(make_bundle, tiny_contract):
+def test_inspect_says_of_a_bundle_that_it_is_metric_for_one_focal_length(command, make_bundle, tiny_contract):
     canonical = dataclasses.replace(tiny_contract.from_network, canonical_focal_px=300.0)
-    with pytest.raises(BadInputError, match="export it for your camera with --focal-px"):
-        make_bundle(contract=dataclasses.replace(tiny_contract, from_network=canonical))
+    bundle = make_bundle(contract=dataclasses.replace(tiny_contract, from_network=canonical))
+    assert "metric for a focal length of 300 px" in command(main, "inspect", bundle).stdout

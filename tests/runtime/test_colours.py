@@ -38,30 +38,28 @@ def test_no_measurement_is_grey_and_depth_at_the_near_end_of_zero_is_not():
     assert tuple(coloured(np.array([[0.0]]), 0.0, 20.0)[0, 0]) != UNSEEN
 
 
-def test_a_picture_of_its_own_range_uses_the_whole_palette_and_says_which_range(tiny_contract):
+def test_a_picture_of_its_own_range_uses_the_whole_palette_and_says_which_range():
     depth_m = np.linspace(2.0, 3.0, 1000, dtype=np.float32).reshape(20, 50)
-    near_m, far_m = Colouring(ends_m="auto").ends_of(depth_m, tiny_contract.from_network)
+    near_m, far_m = Colouring(ends_m="auto").ends_of(depth_m, (0.0, 20.0))
     assert (near_m, far_m) == pytest.approx((2.02, 2.98))
     own, whole = (coloured(depth_m, *ends_m).astype(int) for ends_m in ((near_m, far_m), (0.0, 20.0)))
     assert np.ptp(own.sum(axis=-1)) > 4 * np.ptp(whole.sum(axis=-1))
 
 
 @pytest.mark.parametrize("depth_m", [np.zeros((4, 4)), np.full((4, 4), np.nan)])
-def test_a_picture_without_depth_keeps_the_models_range(depth_m, tiny_contract):
-    assert Colouring(ends_m="auto").ends_of(depth_m, tiny_contract.from_network) == (0.0, 20.0)
+def test_a_picture_without_depth_keeps_the_models_range(depth_m):
+    assert Colouring(ends_m="auto").ends_of(depth_m, (0.0, 20.0)) == (0.0, 20.0)
 
 
-def test_a_wall_straight_ahead_is_not_drawn_as_noise(tiny_contract):
+def test_a_wall_straight_ahead_is_not_drawn_as_noise():
     depth_m = 3 + np.random.default_rng(0).normal(0, 1e-3, (20, 20))
-    near_m, far_m = Colouring(ends_m="auto").ends_of(depth_m, tiny_contract.from_network)
+    near_m, far_m = Colouring(ends_m="auto").ends_of(depth_m, (0.0, 20.0))
     assert far_m - near_m > 0.05
 
 
-def test_unseen_pixels_do_not_move_a_pictures_own_range(tiny_contract):
+def test_unseen_pixels_do_not_move_a_pictures_own_range():
     depth_m = np.linspace(2.0, 3.0, 1000).reshape(20, 50)
     holes = depth_m.copy()
     holes[:, ::7] = 0
-    seen, with_holes = (
-        Colouring(ends_m="auto").ends_of(values, tiny_contract.from_network) for values in (depth_m, holes)
-    )
+    seen, with_holes = (Colouring(ends_m="auto").ends_of(values, (0.0, 20.0)) for values in (depth_m, holes))
     assert with_holes == pytest.approx(seen, abs=0.02)

@@ -21,6 +21,7 @@ def panel(
     A truth of 0 or NaN is no measurement: its error is grey.
     """
     is_valid = truth_m > 0
-    truth_m, depth_m = (np.clip(values, from_network.near_m, from_network.far_m) for values in (truth_m, depth_m))
-    pictures = strip(frame, truth_m, depth_m, is_valid, from_network, ERROR_LIMIT_M)
-    return with_scale(np.concatenate(pictures, axis=1), (from_network.near_m, from_network.far_m))
+    ends_m = from_network.near_m, from_network.far_m
+    truth_m, depth_m = (np.clip(values, *ends_m) for values in (truth_m, depth_m))
+    pictures = strip(frame, truth_m, depth_m, is_valid, ends_m, ERROR_LIMIT_M)
+    return with_scale(np.concatenate(pictures, axis=1), ends_m)

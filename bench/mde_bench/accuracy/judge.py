@@ -17,7 +17,8 @@ from mde_bench.machine.conditions import num_idle_cores
 from mde_bench.timing.candidates import Subject
 from mde_runtime import files, metrics
 from mde_runtime.bundle import SUFFIX
-from mde_runtime.contract import Contract, FromNetwork
+from mde_runtime.colouring import Ends
+from mde_runtime.contract import Contract
 from mde_runtime.depth_files import depth_of_frame
 from mde_runtime.errors import UsageError
 from mde_runtime.precision import AUTO
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from mde_train.data import FrameSet
 
 Maps = npt.NDArray[np.floating]
-Show = Callable[[Sequence[Shot], FromNetwork], None]
+Show = Callable[[Sequence[Shot], Ends], None]  # the frames, and the range of the model's depth, metres
 CLIPPED, RAW = "seed", "seed-raw"
 
 
@@ -39,6 +40,11 @@ class ModelFile(Subject, Protocol):
     @property
     def contract(self) -> Contract:
         """What it expects and gives."""
+        ...
+
+    @property
+    def range_m(self) -> Ends:
+        """The nearest and the farthest depth that can come, metres."""
         ...
 
 
@@ -73,26 +79,29 @@ def judge_file(
     backend: str = AUTO,
     precision: str = AUTO,
     show: Show | None = None,
+    calibration: Path | None = None,
+    focal_px: float | None = None,
 ) -> FileAccuracy:
     """Judge a checkpoint or a bundle on every frame of a split; split None: the last, which training does not see.
 
     show: called with the best, median and worst frames. Raises UsageError for `seed-raw` of a bundle, whose depth is
-    always clipped, and for a backend or precision of a checkpoint.
+    always clipped, and for a backend, a precision or a camera of a checkpoint. calibration, focal_px: of the camera of
+    the data, as `DepthEstimator.open` has them.
     """
     protocol, frames = protocol_for(data, protocol), held_out(data, split)
     open_protocol(protocol)  # refuses a name before anything is opened
     beside = BesideSeed(is_clipped=protocol == CLIPPED) if protocol in (CLIPPED, RAW) else None
     flicker = Flicker()
     rmse_m: list[float] = []
-    model = _open(path, protocol, backend, precision)
-    from_network = model.contract.from_network
-    accumulator = open_protocol(protocol, from_network.span_m)
+    model = _open(path, protocol, backend, precision, calibration, focal_px)
+    near_m, far_m = model.range_m
+    accumulator = open_protocol(protocol, far_m - near_m)
     with progress("judging", len(frames)) as advance:
         for sample in frames:
             depth_m = model.answer(as_the_camera_gives_it(sample, model.contract.source)).depth_m
             accumulator.add(depth_m, sample.depth_m)
             if depth_m.shape == sample.depth_m.shape:
-                truth_m = np.clip(sample.depth_m, from_network.near_m, from_network.far_m)
+                truth_m = np.clip(sample.depth_m, near_m, far_m)
                 flicker.add(depth_m, truth_m, sample.valid)
                 if show:
                     is_measured = sample.valid.any()
@@ -103,7 +112,7 @@ def judge_file(
                 beside.add(depth_m, sample.depth_m)
             advance()
     if show:
-        show(_shots(model, frames, rmse_m), from_network)
+        show(_shots(model, frames, rmse_m), (near_m, far_m))
     model.close()
     return FileAccuracy(
         model=path.name,
@@ -156,15 +165,19 @@ def _shots(model: ModelFile, frames: "FrameSet", rmse_m: list[float]) -> list[Sh
     return shots
 
 
-def _open(path: Path, protocol: str, backend: str, precision: str) -> ModelFile:
+def _open(
+    path: Path, protocol: str, backend: str, precision: str, calibration: Path | None, focal_px: float | None
+) -> ModelFile:
     if path.suffix == SUFFIX:
         if protocol == RAW:
             raise UsageError(f"{path}: a bundle's depth is clipped, so {RAW} cannot judge it; take {CLIPPED}")
         from mde_bench.subjects.estimator import open_chosen
 
-        return open_chosen(path, backend, precision)
+        return open_chosen(path, backend, precision, calibration, focal_px)
     if (backend, precision) != (AUTO, AUTO):
         raise UsageError(f"{path}: is no bundle, so PyTorch runs it in FP32; leave --backend and --precision out")
+    if calibration is not None or focal_px is not None:
+        raise UsageError(f"{path}: is no bundle, and only a bundle's depth is scaled for a camera; leave that out")
     from mde_bench.subjects import torch_eager
 
     open_checkpoint = torch_eager.open_raw if protocol == RAW else torch_eager.open_subject

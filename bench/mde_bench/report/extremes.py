@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mde_bench.accuracy.extremes import Shot
 from mde_runtime import files
+from mde_runtime.colouring import Ends
 from mde_runtime.colours import with_scale
-from mde_runtime.contract import FromNetwork
 from mde_runtime.errors import UsageError
 from mde_runtime.strip import Rgb, strip
 
@@ -25,22 +25,21 @@ def check_format(path: Path) -> None:
         raise UsageError(f"{path}: a picture is written as {', '.join(SUFFIXES)}; give one of these endings")
 
 
-def write_sheet(shots: Sequence[Shot], from_network: FromNetwork, path: Path) -> None:
-    """Write the picture, a row a shot."""
-    rows = [_row(shot, from_network) for shot in shots]
+def write_sheet(shots: Sequence[Shot], range_m: Ends, path: Path) -> None:
+    """Write the picture, a row a shot. range_m: of the model's depth."""
+    rows = [_row(shot, range_m) for shot in shots]
     headings = [(text, column * rows[0].shape[1] // len(HEADINGS)) for column, text in enumerate(HEADINGS)]
     parts = [_written(headings, rows[0].shape[1])]
     for shot, row in zip(shots, rows, strict=True):
         parts += [_written([(shot.title, 0)], row.shape[1]), row]
-    picture = Image.fromarray(with_scale(np.concatenate(parts), (from_network.near_m, from_network.far_m)))
+    picture = Image.fromarray(with_scale(np.concatenate(parts), range_m))
     with files.replacing(path) as draft:
         picture.save(draft)
 
 
-def _row(shot: Shot, from_network: FromNetwork) -> Rgb:
-    ends_m = from_network.near_m, from_network.far_m
-    truth_m, depth_m = (np.clip(values, *ends_m) for values in (shot.truth_m, shot.depth_m))
-    return np.concatenate(strip(shot.rgb, truth_m, depth_m, shot.valid, from_network, ERROR_LIMIT_M), axis=1)
+def _row(shot: Shot, range_m: Ends) -> Rgb:
+    truth_m, depth_m = (np.clip(values, *range_m) for values in (shot.truth_m, shot.depth_m))
+    return np.concatenate(strip(shot.rgb, truth_m, depth_m, shot.valid, range_m, ERROR_LIMIT_M), axis=1)
 
 
 def _written(texts: list[tuple[str, int]], width_px: int) -> Rgb:

@@ -68,7 +68,8 @@ def _strip(
     limit_m: float,
 ) -> str:
     frame, rgb = shown.row.frames[index], shown.scene.rgb[index]
-    pictures = strip(rgb, beside_m, shown.depth_m[index], valid, shown.from_network, limit_m)
+    ends_m = shown.from_network.near_m, shown.from_network.far_m
+    pictures = strip(rgb, beside_m, shown.depth_m[index], valid, ends_m, limit_m)
     figures = "".join(
         f"<figure>{colour.picture(picture, f'{name} {escape(frame.name)}')}<figcaption>{name}</figcaption></figure>"
         for name, picture in zip(names, pictures, strict=True)

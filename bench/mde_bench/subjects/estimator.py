@@ -12,6 +12,8 @@ from mde_bench.timing.device_times import DeviceTimes, DriverEvents, device_time
 from mde_runtime import verify
 from mde_runtime.backends import Arrays, DeviceSession, Session, open_session
 from mde_runtime.bundle import Bundle, read_bundle
+from mde_runtime.camera.calibration import read_calibration
+from mde_runtime.camera.scale import gain_for
 from mde_runtime.choice import Choice, choose
 from mde_runtime.contract import Contract, SourceFrame
 from mde_runtime.cuda import open_cuda
@@ -35,18 +37,22 @@ def open_subject(bundle: str, backend: str, precision: Precision, num_threads: i
     )
 
 
-def open_chosen(bundle: Path, backend: str, precision: str) -> "Estimator":
-    """Open a bundle as `DepthEstimator.open` does, where either may be left to it by `auto`."""
+def open_chosen(
+    bundle: Path, backend: str, precision: str, calibration: Path | None = None, focal_px: float | None = None
+) -> "Estimator":
+    """Open a bundle as `DepthEstimator.open` does, where backend and precision may be left to it by `auto`."""
     read = read_bundle(bundle)
-    return _estimator(read, *choose(read, backend, precision, None))
+    known = None if calibration is None else read_calibration(calibration, read)
+    gain = gain_for(read, known, focal_px)
+    return _estimator(read, *choose(read, backend, precision, None), gain=gain)
 
 
-def _estimator(bundle: Bundle, session: Session, choice: Choice) -> "Estimator":
+def _estimator(bundle: Bundle, session: Session, choice: Choice, gain: float = 1.0) -> "Estimator":
     timed = TimedSession(session)
-    executor = f"{choice.verification.in_words}, {session.executor}"
-    return Estimator(
-        DepthEstimator(timed, bundle.contract, choice), timed, executor, session.arithmetic[choice.precision]
-    )
+    scaled = "" if gain == 1 else f", depth x {gain:.4g}"
+    executor = f"{choice.verification.in_words}, {session.executor}{scaled}"
+    estimate = DepthEstimator(timed, bundle.contract, choice, gain=gain)
+    return Estimator(estimate, timed, executor, session.arithmetic[choice.precision])
 
 
 class TimedSession:
@@ -87,6 +93,11 @@ class Estimator:
     def contract(self) -> Contract:
         """What the bundle expects and gives."""
         return self._estimate.contract
+
+    @property
+    def range_m(self) -> tuple[float, float]:
+        """The nearest and the farthest depth that can come, metres."""
+        return self._estimate.range_m
 
     def answer(self, frame: Frame) -> Answer:
         """The depth of one frame."""

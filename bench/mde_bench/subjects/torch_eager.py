@@ -44,6 +44,7 @@ class TorchEager:
 
     def __init__(self, model: Model, contract: Contract, remark: str):
         self._model, self.contract = model, contract
+        self.range_m = contract.from_network.near_m, contract.from_network.far_m
         self.executor = f"torch {torch.__version__} eager, fp32{remark}"
 
     def answer(self, frame: Frame) -> Answer:

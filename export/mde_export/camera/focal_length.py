@@ -1,4 +1,8 @@
-"""A network whose map is metric for one focal length, for a camera of another: metres = map * focal / canonical."""
+"""A network whose map is metric for one focal length, for a camera of another: metres = map * focal / canonical.
+
+It is settled at export where the camera is known by then. Else the bundle keeps its canonical focal length, and the
+runtime asks for the camera's.
+"""
 
 import math
 from dataclasses import replace
@@ -10,11 +14,19 @@ from mde_runtime.errors import UsageError
 
 
 def for_camera(source: Source, request: Request) -> Source:
-    """The source with a contract that has no canonical focal length: after scale and shift were set or fitted.
+    """The source with the contract for its camera, once scale and shift are set; a note where none is known.
 
-    Raises UsageError where the camera's focal length is not known, or given for a network that has no use for it.
+    Raises UsageError where a focal length is given for a network that has no use for it.
     """
-    return replace(source, contract=contract_for_camera(source.contract, request))
+    contract, notes = contract_for_camera(source.contract, request), source.notes
+    canonical_px = contract.from_network.canonical_focal_px
+    if canonical_px is not None:
+        notes = (
+            *notes,
+            f"its depth is metric for a focal length of {canonical_px:.4g} px at the frame's size: mde-predict asks "
+            "for the camera's, --focal-px here settles it",
+        )
+    return replace(source, contract=contract, notes=notes)
 
 
 def contract_for_camera(contract: Contract, request: Request) -> Contract:
@@ -28,12 +40,7 @@ def contract_for_camera(contract: Contract, request: Request) -> Contract:
         return _with_gain(contract, 1.0)
     known_px = contract.intrinsics.fx_px if contract.intrinsics else None
     focal_px = known_px if request.focal_px is None else request.focal_px
-    if focal_px is None:
-        raise UsageError(
-            f"{request.model}: its map is metric for a focal length of {canonical_px:.4g} px; give your camera's, at "
-            "the frame's size, with --focal-px, or fit it with --measured"
-        )
-    return _with_gain(contract, focal_px / canonical_px)
+    return contract if focal_px is None else _with_gain(contract, focal_px / canonical_px)
 
 
 def _with_gain(contract: Contract, gain: float) -> Contract:

@@ -28,9 +28,12 @@ def open_source(request: Request) -> Source:
         contract = at_source_size(contract, request.source_size)
     golden, provenance = bundle.golden(), bundle.manifest.provenance
     is_same_work = request.source_size is None and not set(request.precisions) - set(bundle.precisions)
-    if is_same_work and (request.scale, request.shift, request.measured) == (None, None, None):
+    if is_same_work and all(
+        asked is None for asked in (request.scale, request.shift, request.measured, request.focal_px)
+    ):
         raise UsageError(
-            f"{bundle.path}: nothing to change; say --fp16, --int8, --source-size, --scale, --shift or --measured"
+            f"{bundle.path}: nothing to change; say --fp16, --int8, --source-size, --scale, --shift, --measured or "
+            "--focal-px"
         )
     return Source(
         origin="bundle",
@@ -68,7 +71,17 @@ def at_source_size(contract: Contract, size: Size) -> Contract:
         )
         to_network = to_network if fits else replace(to_network, resize="letterbox")
     intrinsics = contract.intrinsics and _scaled(contract.intrinsics, contract, size)
-    return replace(contract, source=source, to_network=to_network, intrinsics=intrinsics)
+    resized = replace(contract, source=source, to_network=to_network, intrinsics=intrinsics)
+    if contract.from_network.canonical_focal_px is None:
+        return resized
+    # It is one of the network's input, said at the frame's size.
+    focal_px = contract.from_network.canonical_focal_px * _across(contract) / _across(resized)
+    return replace(resized, from_network=replace(contract.from_network, canonical_focal_px=focal_px))
+
+
+def _across(contract: Contract) -> float:
+    """Columns of the network's input for each of the frame's."""
+    return contract.placement.width_px / contract.padded_size[1]
 
 
 def _scaled(camera: Intrinsics, contract: Contract, size: Size) -> Intrinsics:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mde_runtime.cli.cache import cache
+from mde_runtime.cli.calibrate import calibrate
 from mde_runtime.cli.engine import engine
 from mde_runtime.cli.tables import table
 from mde_runtime.command import PATH, Group, say
@@ -29,6 +30,7 @@ def main() -> None:
 
 main.add_command(engine)
 main.add_command(cache)
+main.add_command(calibrate)
 
 
 @main.command()
@@ -163,9 +165,14 @@ def _contract_lines(bundle: "Bundle") -> list[str]:
         f"{', rounded to levels' if to_network.rounding == 'uint8' else ''}"
         f"{f', padded by {to_network.pad_px} px ({to_network.padding})' if any(to_network.pad_px) else ''}",
         f"depth   {from_network.distance}, {from_network.near_m:g} to {from_network.far_m:g} m, "
-        f"from {from_network.kind} x {from_network.scale:g} + {from_network.shift:g}",
+        f"from {from_network.kind} x {from_network.scale:g} + {from_network.shift:g}"
+        f"{_canonical(from_network.canonical_focal_px)}",
         f"made by {', '.join(f'{tool} {version}' for tool, version in provenance.tools.items()) or 'unknown tools'}",
     ]
+
+
+def _canonical(focal_px: float | None) -> str:
+    return "" if focal_px is None else f", metric for a focal length of {focal_px:g} px: runs with --focal-px"
 
 
 def _published_lines(publication: "Publication | None") -> list[str]:

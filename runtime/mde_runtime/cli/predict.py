@@ -9,9 +9,9 @@ import click
 
 from mde_runtime.backends import LISTED
 from mde_runtime.colouring import Colouring, Ends
-from mde_runtime.command import PATH, Command, Real, Several, say
+from mde_runtime.command import INTRINSICS, PATH, Command, Real, Several, say
 from mde_runtime.contract import MAX_FAR_M
-from mde_runtime.errors import VerdictError, one_line
+from mde_runtime.errors import UsageError, VerdictError, one_line
 from mde_runtime.inferno import Direction
 from mde_runtime.precision import AUTO, PRECISIONS
 from mde_runtime.sinks import SINKS
@@ -70,7 +70,20 @@ COLOUR_RANGE = _ColourRange()
     metavar="auto|NEAR:FAR",
     help="Depths that the colours run over, metres; auto: each picture's own.  [default: the bundle's range]",
 )
-@click.option("--focal-px", type=Real(1, 1e6), help="For ply: the focal length at the size of the bundle's frame.")
+@click.option("--calibration", type=PATH, help="Of this camera: camera.json of mde-bundle calibrate.")
+@click.option(
+    "--focal-px",
+    type=Real(1, 1e6),
+    help="The camera's focal length at the size of the bundle's frame, px: for ply, and for a bundle that is metric "
+    "for one focal length.",
+)
+@click.option(
+    "--intrinsics",
+    "intrinsics_px",
+    type=INTRINSICS,
+    metavar="FX,FY,CX,CY",
+    help="The same with the optical axis, where that is not the middle: px, pixel centres at whole numbers.",
+)
 @click.option("--resume", is_flag=True, help="Leave out frames whose results are there already.")
 @click.option(
     "--backend",
@@ -92,7 +105,9 @@ def main(
     formats: tuple[str, ...],
     direction: Direction,
     ends_m: Ends | Literal["auto"] | None,
+    calibration: Path | None,
     focal_px: float | None,
+    intrinsics_px: tuple[float, float, float, float] | None,
     resume: bool,
     backend: str,
     precision: str,
@@ -116,6 +131,9 @@ def main(
     from mde_runtime.sinks import file_of
     from mde_runtime.sources import open_sources
 
+    if focal_px is not None and intrinsics_px is not None:
+        raise UsageError("--intrinsics holds the focal length; leave --focal-px out")
+    known_px = intrinsics_px[0] if intrinsics_px else focal_px
     for kind in formats if resume else ():
         file_of(kind, out, "frame")  # for its check alone: a film cannot be resumed
     opened = open_sources(sources)
@@ -127,11 +145,11 @@ def main(
     num_written = num_skipped = num_kept = 0
     with (
         own_stderr(),
-        DepthEstimator.open(bundle, backend, precision) as estimate,
+        DepthEstimator.open(bundle, backend, precision, calibration=calibration, focal_px=known_px) as estimate,
         progress("Predicting", total) as advance,
     ):
         say(str(estimate.choice))
-        camera = _camera(estimate.contract, focal_px)
+        camera = _camera(estimate.contract, focal_px, intrinsics_px)
         teller = _Teller(estimate.contract)
         results = predict(
             estimate,
@@ -139,7 +157,7 @@ def main(
             out,
             formats,
             camera=camera,
-            colouring=Colouring(direction, ends_m or "contract"),
+            colouring=Colouring(direction, ends_m or "whole"),
             resume=resume,
             advance=advance,
         )
@@ -181,9 +199,14 @@ class _Teller:
                 self._last = path
 
 
-def _camera(contract: "Contract", focal_px: float | None) -> "Intrinsics | None":
+def _camera(
+    contract: "Contract", focal_px: float | None, intrinsics_px: tuple[float, float, float, float] | None
+) -> "Intrinsics | None":
     from mde_runtime.contract import Intrinsics
 
+    if intrinsics_px is not None:
+        fx_px, fy_px, cx_px, cy_px = intrinsics_px
+        return Intrinsics(fx_px=fx_px, fy_px=fy_px, cx_px=cx_px, cy_px=cy_px)
     if focal_px is None:
         return None
     source = contract.source

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mde_runtime.colouring import Colouring
-from mde_runtime.contract import Contract
+from mde_runtime.colouring import PLAIN, Colouring, Ends
+from mde_runtime.contract import Distance, Intrinsics
 from mde_runtime.errors import UsageError
 
 if TYPE_CHECKING:  # --help shows the table, and needs no numpy
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # --help shows the table, and needs no numpy
 
 @dataclass(frozen=True)
 class Sink:
-    """A row of the table: the module that has `writer(out, contract, colouring)`, and the suffix of a frame's file."""
+    """A row of the table: the module that has `writer(out, writing)`, and the suffix of a frame's file."""
 
     module: str
     help: str
@@ -36,6 +36,15 @@ SINKS = {
 
 
 @dataclass(frozen=True)
+class Writing:
+    """All that a run's depth has in common."""
+
+    range_m: Ends  # of all depth that can come: at its far end stands what is farther
+    distance: Distance
+    colouring: Colouring = PLAIN  # of depth that is drawn
+
+
+@dataclass(frozen=True)
 class Prediction:
     """A picture and its depth, both at the picture's own size."""
 
@@ -44,18 +53,16 @@ class Prediction:
     depth_m: "npt.NDArray[np.float32]"  # (H, W), 0: no measurement
     film: str  # that it comes to stand in, without a suffix
     frames_per_s: float | None  # of the video that it is from
+    camera: Intrinsics | None = None  # at the picture's own size
 
 
 Write = Callable[[Prediction], Path]  # gives the file that holds the result
 
 
-def open_sink(kind: str, out: Path, contract: Contract, colouring: Colouring) -> AbstractContextManager[Write]:
-    """A format's writer, for the time of a `with` block; colouring: of depth that it draws.
-
-    Raises UsageError for an unknown format.
-    """
+def open_sink(kind: str, out: Path, writing: Writing) -> AbstractContextManager[Write]:
+    """A format's writer, for the time of a `with` block. Raises UsageError for an unknown format."""
     module = importlib.import_module(_row(kind).module)
-    sink: AbstractContextManager[Write] = module.writer(out, contract, colouring)
+    sink: AbstractContextManager[Write] = module.writer(out, writing)
     return sink
 
 

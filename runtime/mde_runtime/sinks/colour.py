@@ -6,20 +6,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from mde_runtime.colouring import Colouring
 from mde_runtime.colours import coloured_with_scale
-from mde_runtime.contract import Contract
 from mde_runtime.files import replacing
-from mde_runtime.sinks import Prediction, Write, file_of
+from mde_runtime.sinks import Prediction, Write, Writing, file_of
 
 
 @contextlib.contextmanager
-def writer(out: Path, contract: Contract, colouring: Colouring) -> Iterator[Write]:
-    """Write `NAME.colour.png` below `out`, coloured over the contract's range."""
+def writer(out: Path, writing: Writing) -> Iterator[Write]:
+    """Write `NAME.colour.png` below `out`, coloured over the range of all depth that can come."""
 
     def write(prediction: Prediction) -> Path:
-        ends_m = colouring.ends_of(prediction.depth_m, contract.from_network)
-        picture = coloured_with_scale(prediction.depth_m, ends_m, colouring.direction)
+        ends_m = writing.colouring.ends_of(prediction.depth_m, writing.range_m)
+        picture = coloured_with_scale(prediction.depth_m, ends_m, writing.colouring.direction)
         path = file_of("colour", out, prediction.name)
         with replacing(path) as draft:
             Image.fromarray(picture).save(draft)

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mde_runtime.colouring import Colouring
-from mde_runtime.contract import Contract
 from mde_runtime.files import write_bytes
-from mde_runtime.sinks import Prediction, Write, file_of
+from mde_runtime.sinks import Prediction, Write, Writing, file_of
 
 
 @contextlib.contextmanager
-def writer(out: Path, contract: Contract, colouring: Colouring) -> Iterator[Write]:  # noqa: ARG001  every sink's seam
+def writer(out: Path, writing: Writing) -> Iterator[Write]:  # noqa: ARG001  every sink's seam
     """Write `NAME.npy` below `out`."""
 
     def write(prediction: Prediction) -> Path:

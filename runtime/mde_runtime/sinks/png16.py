@@ -7,17 +7,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mde_runtime.colouring import Colouring
-from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError
 from mde_runtime.files import replacing
-from mde_runtime.sinks import Prediction, Write, file_of
+from mde_runtime.sinks import Prediction, Write, Writing, file_of
 
 MAX_MM = 65535
 
 
 @contextlib.contextmanager
-def writer(out: Path, contract: Contract, colouring: Colouring) -> Iterator[Write]:  # noqa: ARG001  every sink's seam
+def writer(out: Path, writing: Writing) -> Iterator[Write]:  # noqa: ARG001  every sink's seam
     """Write `NAME.depth.png` below `out`. A depth beyond 65.535 m is an error: it would come back as another one."""
 
     def write(prediction: Prediction) -> Path:

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mde_runtime.colouring import Colouring
 from mde_runtime.colours import coloured_with_scale
-from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.files import replacing
-from mde_runtime.sinks import Prediction, Write
+from mde_runtime.sinks import Prediction, Write, Writing
 
 SUFFIX = ".depth.mp4"  # beside `drive/` may lie the `drive.mp4` that its pictures were taken from
 PICTURES_PER_S = 10.0  # where the source is a folder of pictures
@@ -22,7 +20,7 @@ CODECS = ("libx264", "mpeg4")  # the first that this PyAV has
 
 
 @contextlib.contextmanager
-def writer(out: Path, contract: Contract, colouring: Colouring) -> Iterator[Write]:
+def writer(out: Path, writing: Writing) -> Iterator[Write]:
     """Write `FILM.depth.mp4` below `out`, whole or not at all. The pictures of a film come after each other."""
     last: Path | None = None
     with contextlib.ExitStack() as stack:
@@ -34,9 +32,9 @@ def writer(out: Path, contract: Contract, colouring: Colouring) -> Iterator[Writ
             path = out / f"{prediction.film}{SUFFIX}"
             if film is None or path != last:
                 stack.close()  # ends the video before
-                ends_m = colouring.ends_of(prediction.depth_m, contract.from_network)  # of all its pictures alike
+                ends_m = writing.colouring.ends_of(prediction.depth_m, writing.range_m)  # of all its pictures alike
                 last, film = path, stack.enter_context(_film(path, prediction.frames_per_s or PICTURES_PER_S))
-            film.add(coloured_with_scale(prediction.depth_m, ends_m, colouring.direction), prediction.name)
+            film.add(coloured_with_scale(prediction.depth_m, ends_m, writing.colouring.direction), prediction.name)
             return path
 
         yield write

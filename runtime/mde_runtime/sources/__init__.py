@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime.contract import Intrinsics
 from mde_runtime.errors import BadInputError, UsageError
 
 # Each has `open(source)`, which gives None for what is not of its kind; the first that answers reads it.
@@ -22,6 +23,7 @@ class NamedFrame:
     read: Callable[[], npt.NDArray[np.uint8]]  # RGB (H, W, 3); raises BadInputError where it cannot be read
     film: str  # that it comes to stand in, without a suffix: `folder`, `folder/below` or `video`
     frames_per_s: float | None = None  # of the video that it is from; None: a picture
+    camera: Callable[[], Intrinsics | None] = lambda: None  # at the picture's size, as far as its file says
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from mde_runtime.files import check_regular
 from mde_runtime.quiet import without_c_lines
 from mde_runtime.sinks import SINKS
 from mde_runtime.sources import SINGLE_PICTURES, NamedFrame, Source, frame_that_fails
+from mde_runtime.sources.exif import camera_of
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"),
@@ -143,7 +144,8 @@ def _source(origin: str, paths: Mapping[Path, Path], folder: str | None = None, 
     def frames() -> Iterator[NamedFrame]:
         for name, path in named:
             film = Path(folder or SINGLE_PICTURES) / name.parent
-            yield NamedFrame(name.as_posix(), functools.partial(read_picture, path), film.as_posix())
+            read, camera = functools.partial(read_picture, path), functools.partial(camera_of, path, FORMATS)
+            yield NamedFrame(name.as_posix(), read, film.as_posix(), camera=camera)
         for path, why in problems.items():
             yield frame_that_fails(path.name, folder or SINGLE_PICTURES, BadInputError(f"{path}: {why}"))
 

@@ -74,9 +74,9 @@ def test_the_intrinsics_of_a_contract_are_a_focal_length(contract):
     assert contract_for_camera(known, Request("a.onnx")).from_network.scale == 2.0
 
 
-def test_without_a_focal_length_such_a_network_is_refused(contract):
-    with pytest.raises(UsageError, match=r"metric for a focal length of 250 px; .*--focal-px"):
-        contract_for_camera(contract(canonical_focal_px=250.0), Request("a.onnx"))
+def test_without_a_focal_length_the_canonical_one_goes_along_to_the_robot(contract):
+    canonical = contract(canonical_focal_px=250.0)
+    assert contract_for_camera(canonical, Request("a.onnx")) == canonical
 
 
 def test_a_focal_length_for_a_network_that_has_no_use_for_it_is_refused(contract):

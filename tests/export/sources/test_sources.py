@@ -401,6 +401,13 @@ def test_a_frame_that_no_longer_fits_its_padding_is_scaled_to_fit(contract):
     assert at_source_size(padded, (120, 200)).to_network.resize == "letterbox"
 
 
+def test_a_canonical_focal_length_is_that_of_the_networks_input_at_any_size_of_frames(contract):
+    canonical = contract(canonical_focal_px=100.0)
+    height_px, width_px = canonical.source.height_px, canonical.source.width_px
+    doubled = at_source_size(canonical, (2 * height_px, 2 * width_px))
+    assert doubled.from_network.canonical_focal_px == pytest.approx(200.0)
+
+
 def test_anyones_pytorch_network_is_exported_from_its_module(described, pictures, tmp_path, monkeypatch):
     import torch
 

@@ -1,0 +1,144 @@
+"""Frames with measured distances: a tape measure's CSV with its pictures, or a depth camera's folder."""
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.contract import Contract
+from mde_runtime.depth_files import depth_of_frame
+from mde_runtime.errors import BadInputError
+from mde_runtime.evenly_spaced import evenly_spaced
+from mde_runtime.files import check_regular
+from mde_runtime.picture_placement import frame_of, placement_of
+from mde_runtime.sources.pictures import SUFFIXES, read_picture
+
+COLUMNS = ("image", "x", "y", "metres")
+NUM_FRAMES, POINTS_PER_FRAME = 64, 500  # of a depth camera: neighbours tell the same
+FRAMES, DEPTH = "rgb", "depth"  # of its folder
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredFrame:
+    """A frame as the contract has it, and distances measured in it. What a crop has cut off lies outside the frame."""
+
+    frame: npt.NDArray[np.uint8]  # (H, W, 3)
+    rows: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
+    metres: Floats
+
+
+@dataclass(frozen=True)
+class DepthPicture:
+    """A picture of a depth camera, and the folder and name of its depth."""
+
+    picture: Path
+    depth_folder: Path
+
+    @property
+    def depth_m(self) -> npt.NDArray[np.float32]:
+        """Its depth, (H, W) metres."""
+        return depth_of_frame(self.depth_folder, self.picture.stem)
+
+
+def read_points(path: Path) -> dict[str, Floats]:
+    """A tape measure's CSV: for each image its points (n, 3): x, y, px from the picture's upper left, and metres.
+
+    Raises BadInputError that names the line at fault.
+    """
+    by_image: dict[str, list[tuple[float, float, float]]] = {}
+    try:
+        check_regular(path)
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel begins its UTF-8 with a byte order mark
+            for image, point in _rows(file, path):
+                by_image.setdefault(image, []).append(point)
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be read ({error.strerror}); give a CSV or a data set's folder") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInputError(f"{path}: not a CSV in UTF-8 ({error}); save it again as one") from error
+    if not by_image:
+        raise BadInputError(f"{path}: holds no measured point; give a line {','.join(COLUMNS)} for each")
+    return {image: np.array(points) for image, points in by_image.items()}
+
+
+def _rows(file: TextIO, path: Path) -> Iterator[tuple[str, tuple[float, float, float]]]:
+    reader = csv.DictReader(file)
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise BadInputError(
+            f"{path}: its columns are {reader.fieldnames}; its first line has to be {','.join(COLUMNS)}"
+        )
+    for row in reader:
+        try:
+            x, y, metres = (float(row[name]) for name in COLUMNS[1:])
+        except (TypeError, ValueError) as error:
+            raise BadInputError(
+                f"{path}, line {reader.line_num}: {error}; write {','.join(COLUMNS)} as numbers"
+            ) from error
+        if not all(map(math.isfinite, (x, y, metres))):
+            raise BadInputError(
+                f"{path}, line {reader.line_num}: {x:g}, {y:g}, {metres:g} are not all finite numbers; correct it"
+            )
+        yield row["image"], (x, y, metres)
+
+
+def of_tape(points: Mapping[str, Floats], folder: Path, contract: Contract) -> Iterator[MeasuredFrame]:
+    """The frames of a CSV's pictures, which lie in `folder`, picture by picture as they are read."""
+    for image, measured in points.items():
+        yield _on_frame(folder / image, read_picture(folder / image), measured, contract)
+
+
+def depth_pictures(folder: Path) -> Sequence[DepthPicture]:
+    """A depth camera's pictures below DIR/rgb, each with its depth at the same place below DIR/depth.
+
+    At most 64, evenly spaced. Raises BadInputError where there are none.
+    """
+    pictures = sorted(path for path in (folder / FRAMES).rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not pictures:
+        raise BadInputError(
+            f"{folder}: no picture below {folder / FRAMES}; a depth camera's pictures lie in {FRAMES}/, and the depth "
+            f"of each under the same name in {DEPTH}/, as .npy (metres) or .png (16 bits, mm)"
+        )
+    chosen = [pictures[index] for index in evenly_spaced(len(pictures), NUM_FRAMES)]
+    return [DepthPicture(path, folder / DEPTH / path.parent.relative_to(folder / FRAMES)) for path in chosen]
+
+
+def of_depth_camera(pictures: Sequence[DepthPicture], contract: Contract) -> Iterator[MeasuredFrame]:
+    """The frames of a depth camera, with up to 500 of the pixels that it measured in each."""
+    chance = np.random.default_rng(0)  # which pixels of a frame: any will do, but always the same
+    for shot in pictures:
+        picture, depth_m = read_picture(shot.picture), shot.depth_m
+        if depth_m.shape != picture.shape[:2]:
+            raise BadInputError(
+                f"{shot.picture}: has {picture.shape[0]}x{picture.shape[1]} px, its depth "
+                f"{depth_m.shape[0]}x{depth_m.shape[1]} px; bring the depth to the picture's pixels first"
+            )
+        rows, columns = np.nonzero(np.isfinite(depth_m) & (depth_m > 0))
+        chosen = chance.permutation(len(rows))[:POINTS_PER_FRAME]
+        rows, columns = rows[chosen], columns[chosen]
+        points = np.stack([columns, rows, depth_m[rows, columns].astype(np.float64)], axis=1)
+        yield _on_frame(shot.picture, picture, points, contract)
+
+
+def _on_frame(image: Path, picture: npt.NDArray[np.uint8], points: Floats, contract: Contract) -> MeasuredFrame:
+    height, width, _ = picture.shape
+    x, y, metres = points.T
+    if ((x < 0) | (x >= width) | (y < 0) | (y >= height)).any():
+        raise BadInputError(
+            f"{image}: a measured point lies outside its {width}x{height} px; x counts columns, y rows, from 0"
+        )
+    placed = placement_of(contract, width, height)
+    places = []
+    for position, side, first, last, begin, end in (
+        (x, width, *placed.picture_box[::2], *placed.frame_box[::2]),
+        (y, height, *placed.picture_box[1::2], *placed.frame_box[1::2]),
+    ):
+        centre = np.minimum(position, side - 1) + 0.5
+        places.append(np.floor(begin + (centre - first) * (end - begin) / (last - first)).astype(np.int64))
+    return MeasuredFrame(frame_of(picture, contract), places[1], places[0], metres)

@@ -1,0 +1,313 @@
+"""A camera's gain from measured distances: found, robust, believed where held-out points agree, used everywhere."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mde_runtime import DepthEstimator, records
+from mde_runtime.bundle import read_bundle
+from mde_runtime.camera.calibration import read_calibration
+from mde_runtime.camera.gain import Measured, fit_gain, robust_gain
+from mde_runtime.cli.bundle import main
+from mde_runtime.cli.predict import main as predict_main
+from mde_runtime.contract import Intrinsics
+from mde_runtime.errors import BadInputError, UsageError, VerdictError
+
+FLOAT32 = 1e-6  # relative: a few steps of float32
+PIXELS = [(3, 4), (9, 20), (13, 7), (20, 30)]  # y, x; two apart in depth are in every picture
+
+
+@pytest.fixture
+def chance():
+    return np.random.default_rng(5)
+
+
+def measured(depth_m, metres, points_per_picture=4):
+    return Measured(np.asarray(depth_m), np.asarray(metres), np.arange(len(metres)) // points_per_picture)
+
+
+def test_a_gain_is_found_again(chance):
+    depth_m = chance.uniform(1, 10, 40)
+    gain, heldout = fit_gain(measured(depth_m, 1.7 * depth_m * chance.normal(1, 0.02, 40)))
+    assert gain == pytest.approx(1.7, rel=0.01)  # 0.02 / sqrt(40) is its standard error
+    assert heldout.abs_log < 0.03 < 0.5 < heldout.abs_log_before
+    assert heldout.rmse_m < heldout.rmse_before_m
+    assert (heldout.num_points, heldout.num_pictures) == (40, 10)
+
+
+@pytest.mark.parametrize("wrong", [0.1, 10.0])
+def test_a_wrong_point_in_ten_moves_the_gain_by_little(chance, wrong):
+    depth_m = chance.uniform(1, 10, 40)
+    metres = 1.2 * depth_m * chance.normal(1, 0.02, 40)
+    metres[::10] *= wrong
+    gain, _ = fit_gain(measured(depth_m, metres))
+    assert gain == pytest.approx(1.2, rel=0.01)
+
+
+def test_depth_that_is_right_already_is_told_as_no_better_than_before(chance):
+    depth_m = chance.uniform(1, 10, 40)
+    with pytest.raises(VerdictError, match="no better than before"):
+        fit_gain(measured(depth_m, depth_m * chance.normal(1, 0.05, 40)))
+
+
+def test_a_gain_that_one_picture_alone_asks_for_is_not_believed(chance):
+    depth_m = chance.uniform(1, 10, 40)
+    metres = depth_m * chance.normal(1, 0.01, 40)
+    metres[:4] *= 3
+    with pytest.raises(VerdictError, match="no better than before"):
+        fit_gain(measured(depth_m, metres))
+
+
+def test_seven_distances_are_too_few():
+    with pytest.raises(BadInputError, match=r"too few to hold any out; measure 8"):
+        fit_gain(measured(np.full(7, 2.0), np.full(7, 4.0)))
+
+
+def test_the_gain_of_exact_distances_is_exact():
+    assert robust_gain(np.array([1.0, 2.0, 5.0]), np.array([3.0, 6.0, 15.0])) == pytest.approx(3.0, rel=1e-12)
+
+
+@pytest.fixture
+def tape(tmp_path, tiny_frames, tiny_depth, save_picture):
+    """A function that lays pictures and the distances of a camera that sees everything `gain` times as far."""
+
+    def lay(gain: float = 1.5, folder: Path = tmp_path, scale: int = 3) -> Path:
+        with (tmp_path / "points.csv").open("w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(("image", "x", "y", "metres"))
+            for index, frame in enumerate(tiny_frames):
+                large = frame.repeat(scale, axis=0).repeat(scale, axis=1)
+                save_picture(folder / f"{index}.png", large)
+                depth_m = tiny_depth(frame)
+                rows.writerows((f"{index}.png", scale * x + 1, scale * y + 1, gain * depth_m[y, x]) for y, x in PIXELS)
+        return tmp_path / "points.csv"
+
+    return lay
+
+
+def calibrated(command, bundle, points, out, *more):
+    ended = command(main, "calibrate", bundle, "--points", points, "-o", out, *more)
+    assert ended.exit_code == 0, ended.stderr
+    return ended
+
+
+def test_a_tape_measure_gives_the_gain_and_what_it_is_worth(command, tiny_bundle, tape, tmp_path):
+    ended = calibrated(command, tiny_bundle, tape(), tmp_path / "camera.json")
+    assert ended.stdout == f"{tmp_path / 'camera.json'}\n"
+    assert "gain 1.5000, from 32 distances in 8 pictures" in ended.stderr
+    assert "off by 40.55% before, 0.00% after" in ended.stderr
+    found = read_calibration(tmp_path / "camera.json", read_bundle(tiny_bundle))
+    assert found.gain == pytest.approx(1.5, rel=FLOAT32)
+
+
+def test_pictures_may_lie_elsewhere(command, tiny_bundle, tape, tmp_path):
+    points = tape(folder=tmp_path / "pictures")
+    calibrated(command, tiny_bundle, points, tmp_path / "camera.json", "--frames", tmp_path / "pictures")
+
+
+def test_no_better_than_before_is_exit_code_1_and_no_file(command, tiny_bundle, tape, tmp_path):
+    ended = command(main, "calibrate", tiny_bundle, "--points", tape(gain=1.0), "-o", tmp_path / "camera.json")
+    assert (ended.exit_code, "no better than before" in ended.stderr) == (1, True)
+    assert not (tmp_path / "camera.json").exists()
+
+
+def test_intrinsics_are_kept_and_change_nothing_in_the_gain(command, tiny_bundle, tape, tmp_path):
+    points = tape()
+    calibrated(command, tiny_bundle, points, tmp_path / "plain.json")
+    calibrated(command, tiny_bundle, points, tmp_path / "camera.json", "--intrinsics", "30,31,15,11")
+    bundle = read_bundle(tiny_bundle)
+    plain, found = (read_calibration(tmp_path / name, bundle) for name in ("plain.json", "camera.json"))
+    assert found == replace(plain, intrinsics=Intrinsics(fx_px=30, fy_px=31, cx_px=15, cy_px=11))
+
+
+@pytest.mark.parametrize("kind", ["npy", "png"])
+def test_a_depth_camera_takes_the_place_of_the_tape(
+    command, tiny_bundle, tiny_frames, tiny_depth, save_picture, tmp_path, kind
+):
+    from PIL import Image
+
+    for index, frame in enumerate(tiny_frames):
+        save_picture(tmp_path / "data" / "rgb" / "val" / f"{index}.png", frame)
+        depth_m = 0.8 * tiny_depth(frame)
+        depth_m[:5] = 0  # where such a camera saw nothing
+        folder = tmp_path / "data" / "depth" / "val"
+        folder.mkdir(parents=True, exist_ok=True)
+        if kind == "npy":
+            np.save(folder / f"{index}.npy", depth_m)
+        else:
+            Image.fromarray((depth_m * 1000).round().astype(np.uint16)).save(folder / f"{index}.png")
+    ended = command(main, "calibrate", tiny_bundle, "--data", tmp_path / "data", "-o", tmp_path / "camera.json")
+    assert ended.exit_code == 0, ended.stderr
+    found = read_calibration(tmp_path / "camera.json", read_bundle(tiny_bundle))
+    assert found.gain == pytest.approx(0.8, rel=1e-3)  # whole millimetres of metres
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [((), "measured distances come from one place"), (("--data", "d", "--frames", "f"), "leave --frames out")],
+)
+def test_distances_come_from_one_place(command, tiny_bundle, asked, complaint):
+    ended = command(main, "calibrate", tiny_bundle, *asked)
+    assert (ended.exit_code, complaint in ended.stderr) == (2, True)
+
+
+def test_depth_at_an_end_of_the_range_measures_nothing(command, tiny_bundle, tape, tmp_path, save_picture):
+    points = tape()
+    save_picture(tmp_path / "white.png", np.full((24, 32, 3), 255, np.uint8))  # 20 m, which may be any distance beyond
+    points.write_text(points.read_text() + "white.png,5,5,500\n" * 5)
+    assert "from 32 distances" in calibrated(command, tiny_bundle, points, tmp_path / "camera.json").stderr
+
+
+def test_a_distance_of_nothing_is_refused(command, tiny_bundle, tape, tmp_path):
+    points = tape()
+    points.write_text(points.read_text() + "0.png,5,5,0\n")
+    ended = command(main, "calibrate", tiny_bundle, "--points", points, "-o", tmp_path / "camera.json")
+    assert (ended.exit_code, "0 m or less" in ended.stderr) == (3, True)
+
+
+@pytest.fixture
+def camera(command, tiny_bundle, tape, tmp_path):
+    calibrated(command, tiny_bundle, tape(), tmp_path / "camera.json", "--intrinsics", "30,30,15.5,11.5")
+    return tmp_path / "camera.json"
+
+
+def test_everything_that_gives_depth_gives_the_cameras_metres(tiny_bundle, camera, tiny_frames, tiny_depth):
+    expected_m = 1.5 * tiny_depth(tiny_frames)
+    with DepthEstimator.open(tiny_bundle, calibration=camera) as estimate:
+        out = np.empty(expected_m.shape[1:], np.float32)
+        estimate(tiny_frames[0], out=out)
+        given = {
+            "call": [estimate(frame) for frame in tiny_frames],
+            "detail": [estimate.detail(frame).depth_m for frame in tiny_frames],
+            "batch": estimate.batch(tiny_frames),
+            "stream": list(estimate.stream(tiny_frames)),
+            "picture": [estimate.picture(frame) for frame in tiny_frames],
+        }
+    np.testing.assert_allclose(out, expected_m[0], rtol=10 * FLOAT32)
+    for name, depth_m in given.items():
+        np.testing.assert_allclose(depth_m, expected_m, rtol=10 * FLOAT32, err_msg=name)
+
+
+def test_the_range_is_that_of_the_cameras_metres(tiny_bundle, camera, tiny_frames):
+    with DepthEstimator.open(tiny_bundle, calibration=camera) as estimate:
+        assert estimate.range_m == pytest.approx((0, 30), rel=FLOAT32)
+        white = estimate(np.full_like(tiny_frames[0], 255))
+        assert not (white < estimate.range_m[1]).any()  # the far end, to the last bit
+    with DepthEstimator.open(tiny_bundle) as estimate:
+        assert estimate.range_m == (0.0, 20.0)
+
+
+def test_no_depth_stays_no_depth(tiny_bundle, camera, tiny_frames):
+    with DepthEstimator.open(tiny_bundle, calibration=camera) as estimate:
+        assert not estimate(np.zeros_like(tiny_frames[0])).any()
+
+
+def test_the_calibration_of_another_bundle_is_refused(make_bundle, tiny_graph, camera, tiny_depth, tiny_frames):
+    other = make_bundle("other.mde", {"fp32": tiny_graph()}, tiny_depth(tiny_frames))
+    with pytest.raises(BadInputError, match="calibrates another bundle"):
+        DepthEstimator.open(other, calibration=camera)
+
+
+def test_the_calibration_goes_along_when_its_bundle_is_copied(tiny_bundle, camera, tmp_path):
+    copy = tmp_path / "elsewhere.mde"
+    copy.write_bytes(tiny_bundle.read_bytes())
+    with DepthEstimator.open(copy, calibration=camera) as estimate:
+        assert estimate.calibration.gain == pytest.approx(1.5, rel=FLOAT32)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"height_px": 48}, "is for frames of 48x32 px"),
+        ({"gain": 0.0}, "not a gain greater than 0"),
+        ({"gain": -1.5}, "not a gain greater than 0"),
+        ({"gain": 1e12}, "leads beyond"),
+        ({"version": 2}, "update mde-toolchain"),
+        ({"shift": 1.0}, "unknown key 'shift'"),
+    ],
+)
+def test_a_calibration_that_is_none_is_refused(tiny_bundle, camera, change, complaint):
+    camera.write_text(json.dumps({**json.loads(camera.read_text()), **change}))
+    with pytest.raises(BadInputError, match=complaint):
+        DepthEstimator.open(tiny_bundle, calibration=camera)
+
+
+def test_a_missing_calibration_is_named(command, tiny_bundle, save_picture, tiny_frames, tmp_path):
+    picture = save_picture(tmp_path / "a.png", tiny_frames[0])
+    ended = command(predict_main, tiny_bundle, picture, "-o", tmp_path / "out", "--calibration", tmp_path / "no.json")
+    assert (ended.exit_code, "no.json: cannot be read" in ended.stderr) == (3, True)
+
+
+def test_a_prediction_is_in_the_cameras_metres(
+    command, tiny_bundle, camera, save_picture, tiny_frames, tiny_depth, tmp_path
+):
+    picture = save_picture(tmp_path / "a.png", tiny_frames[0])
+    ended = command(predict_main, tiny_bundle, picture, "-o", tmp_path / "out", "--calibration", camera)
+    assert ended.exit_code == 0, ended.stderr
+    np.testing.assert_allclose(np.load(tmp_path / "out" / "a.npy"), 1.5 * tiny_depth(tiny_frames[0]), rtol=10 * FLOAT32)
+
+
+def test_accuracy_is_judged_in_the_cameras_metres(command, tiny_bundle, tiny_frames, save_picture, camera, tmp_path):
+    from mde_bench.cli import main as bench
+
+    for index, frame in enumerate(tiny_frames):
+        save_picture(tmp_path / "data" / "rgb" / "val" / f"{index}.png", frame)
+        (tmp_path / "data" / "depth" / "val").mkdir(parents=True, exist_ok=True)
+        truth_m = 1.5 * frame.astype(np.float32).mean(axis=-1) * (20 / 255)
+        np.save(tmp_path / "data" / "depth" / "val" / f"{index}.npy", truth_m.astype(np.float32))
+    asked = ("accuracy", tiny_bundle, "--data", tmp_path / "data", "--protocol", "plain", "--json", tmp_path / "a.json")
+    assert command(bench, *asked).exit_code == 0
+    before = json.loads((tmp_path / "a.json").read_text())["figures"]["values"]["rmse_m"]
+    ended = command(bench, *asked, "--calibration", camera)
+    assert ended.exit_code == 0, ended.stderr
+    after = json.loads((tmp_path / "a.json").read_text())["figures"]["values"]["rmse_m"]
+    assert after < 1e-4 < 1 < before
+    assert "depth x 1.5" in ended.stderr
+
+
+@pytest.fixture
+def canonical_bundle(make_bundle, tiny_contract):
+    """A bundle whose depth is metric for a focal length of 40 px."""
+    from_network = replace(tiny_contract.from_network, canonical_focal_px=40.0)
+    return make_bundle("canonical.mde", contract=replace(tiny_contract, from_network=from_network))
+
+
+def test_depth_that_is_metric_for_one_focal_length_is_scaled_to_the_cameras(canonical_bundle, tiny_frames, tiny_depth):
+    with DepthEstimator.open(canonical_bundle, focal_px=60.0) as estimate:
+        np.testing.assert_allclose(estimate(tiny_frames[0]), 1.5 * tiny_depth(tiny_frames[0]), rtol=10 * FLOAT32)
+        assert estimate.range_m == pytest.approx((0, 30))
+
+
+def test_without_the_cameras_focal_length_such_depth_is_refused(
+    command, canonical_bundle, save_picture, tiny_frames, tmp_path
+):
+    with pytest.raises(UsageError, match=r"metric for a focal length of 40 px; give your camera's"):
+        DepthEstimator.open(canonical_bundle)
+    picture = save_picture(tmp_path / "a.png", tiny_frames[0])
+    ended = command(predict_main, canonical_bundle, picture, "-o", tmp_path / "out")
+    assert (ended.exit_code, "--focal-px" in ended.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("asked", [("--focal-px", "60"), ("--intrinsics", "60,60,15.5,11.5")])
+def test_the_focal_length_is_taken_from_a_flag(
+    command, canonical_bundle, save_picture, tiny_frames, tiny_depth, tmp_path, asked
+):
+    picture = save_picture(tmp_path / "a.png", tiny_frames[0])
+    ended = command(predict_main, canonical_bundle, picture, "-o", tmp_path / "out", *asked)
+    assert ended.exit_code == 0, ended.stderr
+    np.testing.assert_allclose(np.load(tmp_path / "out" / "a.npy"), 1.5 * tiny_depth(tiny_frames[0]), rtol=10 * FLOAT32)
+
+
+def test_a_calibration_holds_the_focal_length(command, canonical_bundle, tape, tiny_frames, tiny_depth, tmp_path):
+    calibrated(command, canonical_bundle, tape(gain=0.7), tmp_path / "camera.json")
+    with DepthEstimator.open(canonical_bundle, calibration=tmp_path / "camera.json") as estimate:
+        np.testing.assert_allclose(estimate(tiny_frames[0]), 0.7 * tiny_depth(tiny_frames[0]), rtol=10 * FLOAT32)
+
+
+def test_records_say_the_same_after_a_round_trip(tiny_bundle, camera):
+    found = read_calibration(camera, read_bundle(tiny_bundle))
+    assert records.dumps(found) == camera.read_text()
