@@ -14,6 +14,7 @@ from mde_runtime.contract import SourceFrame
 from mde_runtime.errors import BadInputError, UsageError
 
 Bytes = npt.NDArray[np.uint8]
+YUV_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # of red and blue; source: ITU-R
 
 
 @dataclass(frozen=True)
@@ -36,24 +37,29 @@ def _grey(frame: Bytes, into: Bytes) -> None:
     into[...] = frame[..., None]
 
 
-def _nv12(red_weight: float, blue_weight: float) -> Callable[[Bytes, Bytes], None]:
+def _nv12(standard: str) -> Callable[[Bytes, Bytes], None]:
     """NV12: luma (H, W), then interleaved Cb and Cr at half the size, all limited to 16..235 and 16..240.
 
     Source: ITU-R BT.601 and BT.709, whose weights of red and blue differ; the caller says which.
     """
-    green_weight = 1 - red_weight - blue_weight
 
     def write(frame: Bytes, into: Bytes) -> None:
         height_px, width_px, _ = into.shape
-        luma = (frame[:height_px].astype(np.float32) - 16) * (255 / 219)
-        chroma = frame[height_px:].reshape(height_px // 2, width_px // 2, 2).astype(np.float32) - 128
-        cb, cr = np.moveaxis(chroma.repeat(2, axis=0).repeat(2, axis=1) * (255 / 224), -1, 0)
-        red, blue = luma + 2 * (1 - red_weight) * cr, luma + 2 * (1 - blue_weight) * cb
-        green = (luma - red_weight * red - blue_weight * blue) / green_weight
-        for to, colour in enumerate((red, green, blue)):
-            into[..., to] = np.clip(np.rint(colour), 0, 255)
+        chroma = frame[height_px:].reshape(height_px // 2, width_px // 2, 2).repeat(2, axis=0).repeat(2, axis=1)
+        rgb_of_yuv(frame[:height_px], chroma[..., 0], chroma[..., 1], standard, into)
 
     return write
+
+
+def rgb_of_yuv(luma: Bytes, cb: Bytes, cr: Bytes, standard: str, into: Bytes) -> None:
+    """Write limited-range YUV, (H, W) each, into (H, W, 3) as RGB. standard: `bt601` or `bt709`."""
+    red_weight, blue_weight = YUV_WEIGHTS[standard]
+    bright = (luma.astype(np.float32) - 16) * (255 / 219)
+    to_blue, to_red = ((chroma.astype(np.float32) - 128) * (255 / 224) for chroma in (cb, cr))
+    red, blue = bright + 2 * (1 - red_weight) * to_red, bright + 2 * (1 - blue_weight) * to_blue
+    green = (bright - red_weight * red - blue_weight * blue) / (1 - red_weight - blue_weight)
+    for to, colour in enumerate((red, green, blue)):
+        into[..., to] = np.clip(np.rint(colour), 0, 255)
 
 
 ORDERS = {
@@ -62,8 +68,8 @@ ORDERS = {
     "rgba": ColourOrder(lambda height, width: (height, width, 4), _reordered(0, 1, 2)),
     "bgra": ColourOrder(lambda height, width: (height, width, 4), _reordered(2, 1, 0)),
     "grey": ColourOrder(lambda height, width: (height, width), _grey),
-    "nv12-bt601": ColourOrder(lambda height, width: (height * 3 // 2, width), _nv12(0.299, 0.114)),
-    "nv12-bt709": ColourOrder(lambda height, width: (height * 3 // 2, width), _nv12(0.2126, 0.0722)),
+    "nv12-bt601": ColourOrder(lambda height, width: (height * 3 // 2, width), _nv12("bt601")),
+    "nv12-bt709": ColourOrder(lambda height, width: (height * 3 // 2, width), _nv12("bt709")),
 }
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import itertools
-import os
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from mde_runtime.errors import BadInputError
 from mde_runtime.estimator import DepthEstimator
 from mde_runtime.picture_placement import camera_at_picture_size, depth_at_picture_size, frame_of
 from mde_runtime.prefetch import reading_ahead
-from mde_runtime.sinks import SINKS, Prediction, Write, Writing, file_of, open_sink
+from mde_runtime.sinks import SINKS, Prediction, Write, Writing, has_result, open_sink
 from mde_runtime.sources import NamedFrame, Source, check_films
 
 # What is wrong with one result's name or place, where others may be right: no full disk is among them.
@@ -67,23 +67,25 @@ def predict(
     sources cannot each have one of their own, and where a cloud is asked for of a picture whose camera is not known.
     """
     kinds = tuple(dict.fromkeys(formats))
-    writing = Writing(estimate.range_m, estimate.contract.from_network.distance, colouring)
+    writing = Writing(estimate.range_m, estimate.contract.from_network.distance, colouring, resume)
 
-    def is_there(name: str) -> bool:
-        return resume and all(os.path.isfile(file_of(kind, out, name)) for kind in kinds)  # noqa: PTH113  never raises
+    def is_there(frame: NamedFrame) -> bool:
+        return resume and all(has_result(kind, out, frame.film, frame.name) for kind in kinds)
 
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(open_sink(kind, out, writing)) for kind in kinds]
         if any(SINKS[kind].suffix is None for kind in kinds):
             check_films(sources)
         out.mkdir(parents=True, exist_ok=True)  # where that cannot be, no frame could be written
+        counts: Counter[str] = Counter()  # frames of each film so far
         for frame, read in stack.enter_context(contextlib.closing(_reads(sources, is_there))):
-            yield read if isinstance(read, (Skipped, Kept)) else _write(estimate, camera, frame, read, writers)
+            index, counts[frame.film] = counts[frame.film], counts[frame.film] + 1
+            yield read if isinstance(read, (Skipped, Kept)) else _write(estimate, camera, frame, index, read, writers)
             advance()
 
 
 def _reads(
-    sources: Sequence[Source], is_there: Callable[[str], bool]
+    sources: Sequence[Source], is_there: Callable[[NamedFrame], bool]
 ) -> Generator[tuple[NamedFrame, Read], None, None]:
     """Every frame, read ahead where it is not a camera's: one of these that waits for its turn is not the newest."""
     for is_live, group in itertools.groupby(sources, key=lambda source: source.is_live):
@@ -95,10 +97,10 @@ def _reads(
                 yield from ahead
 
 
-def _read(sources: Sequence[Source], is_there: Callable[[str], bool]) -> Iterator[tuple[NamedFrame, Read]]:
+def _read(sources: Sequence[Source], is_there: Callable[[NamedFrame], bool]) -> Iterator[tuple[NamedFrame, Read]]:
     for source in sources:
         for frame in source.frames():
-            if is_there(frame.name):
+            if is_there(frame):
                 yield frame, Kept()
                 continue
             try:
@@ -113,6 +115,7 @@ def _write(
     estimate: DepthEstimator,
     asked: Intrinsics | None,
     frame: NamedFrame,
+    index: int,
     picture: npt.NDArray[np.uint8],
     writers: Sequence[Write],
 ) -> Written | Skipped:
@@ -122,7 +125,9 @@ def _write(
         detail = estimate.detail(frame_of(picture, contract))
         depth_m = depth_at_picture_size(detail.depth_m, contract, width_px, height_px)
         camera = _camera_of(estimate, asked, frame, width_px, height_px)
-        prediction = Prediction(frame.name, picture, depth_m, frame.film, frame.frames_per_s, camera)
+        prediction = Prediction(
+            frame.name, picture, depth_m, frame.film, frame.frames_per_s, camera, frame.recorded, index
+        )
         files = tuple(write(prediction) for write in writers)
     except BadInputError as error:
         return Skipped(str(error))
@@ -139,11 +144,13 @@ def _write(
 def _camera_of(
     estimate: DepthEstimator, asked: Intrinsics | None, frame: NamedFrame, width_px: int, height_px: int
 ) -> Intrinsics | None:
-    """The camera at the picture's size: what was asked for, the calibration's, the picture's own, the contract's."""
+    """The camera at the picture's size: asked for, of the CameraInfo, the calibration, EXIF, the contract."""
     contract, calibration = estimate.contract, estimate.calibration
-    known = asked or (calibration.intrinsics if calibration else None)
-    own = None if known else frame.camera()
-    if own is not None:
+    known = asked
+    if known is None and (measured := frame.measured_camera(height_px, width_px)) is not None:
+        return measured
+    known = known or (calibration.intrinsics if calibration else None)
+    if known is None and (own := frame.camera()) is not None:
         return own
     known = known or contract.intrinsics
     return None if known is None else camera_at_picture_size(known, contract, width_px, height_px)

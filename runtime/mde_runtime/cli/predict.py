@@ -19,6 +19,7 @@ from mde_runtime.sinks import SINKS
 if TYPE_CHECKING:
     from mde_runtime.contract import Contract, Intrinsics
     from mde_runtime.predict import Written
+    from mde_runtime.sources import Source
 
 FORMATS = " ".join(f"{name}: {sink.help}." for name, sink in SINKS.items()) + " May be repeated."
 
@@ -112,9 +113,10 @@ def main(
     backend: str,
     precision: str,
 ) -> int:
-    """Write the depth in metres of every SOURCE: pictures, folders, patterns, videos or cameras.
+    """Write the depth in metres of every SOURCE: pictures, folders, patterns, videos, bags or cameras.
 
-    Cameras are /dev/video0 and the like, and on a Jetson csi:0 and the like.
+    Cameras are /dev/video0 and the like, and on a Jetson csi:0 and the like. A bag of ROS 2, MCAP or SQLite3, is named
+    with its topic: drive.mcap:/camera/image_raw.
 
     A picture of any size is brought to the size that the bundle takes, and its depth back to the picture's own.
     A picture that cannot be read is named and left out, and the exit code is 1.
@@ -123,23 +125,26 @@ def main(
     mde-predict model.mde photo.jpg -o depth
     mde-predict model.mde drive/ -o depth --format png16 --format colour --resume
     mde-predict model.mde film.mp4 -o depth --format video
+    mde-predict model.mde drive.mcap:/camera/image_raw -o depth --format bag
     """
     from mde_runtime.estimator import DepthEstimator
     from mde_runtime.predict import Kept, Skipped, predict
     from mde_runtime.progress import progress
     from mde_runtime.quiet import own_stderr
-    from mde_runtime.sinks import file_of
+    from mde_runtime.sinks import check_resumable
     from mde_runtime.sources import open_sources
 
     if focal_px is not None and intrinsics_px is not None:
         raise UsageError("--intrinsics holds the focal length; leave --focal-px out")
     known_px = intrinsics_px[0] if intrinsics_px else focal_px
     for kind in formats if resume else ():
-        file_of(kind, out, "frame")  # for its check alone: a film cannot be resumed
+        check_resumable(kind)
     opened = open_sources(sources)
     for source in opened:
         if source.note:
             say(one_line(source.note))
+    if calibration is None and known_px is None:
+        known_px = _focal_of(bundle, opened)
     counts = [source.num_frames for source in opened]
     total = None if None in counts else sum(count for count in counts if count is not None)
     num_written = num_skipped = num_kept = 0
@@ -197,6 +202,28 @@ class _Teller:
             if path != self._last:  # a film is written to again and again
                 click.echo(one_line(str(path)) if sys.stdout.isatty() else os.fsencode(path))
                 self._last = path
+
+
+def _focal_of(bundle: Path, sources: "list[Source]") -> float | None:
+    """The focal length of the sources' CameraInfo at the size of the bundle's frame, for a bundle that needs one.
+
+    Raises UsageError where they do not agree.
+    """
+    from mde_runtime.bundle import read_bundle
+    from mde_runtime.picture_placement import focal_at_source_size
+
+    contract = read_bundle(bundle).contract
+    cameras = {source.camera for source in sources}
+    if contract.from_network.canonical_focal_px is None or None in cameras:
+        return None
+    found = {
+        round(focal_at_source_size(camera.intrinsics.fx_px, contract, camera.width_px, camera.height_px), 3)
+        for camera in cameras
+        if camera is not None
+    }
+    if len(found) > 1:
+        raise UsageError("the bags were taken with different focal lengths; predict one after the other")
+    return next(iter(found), None)
 
 
 def _camera(

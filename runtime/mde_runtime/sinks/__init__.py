@@ -1,6 +1,7 @@
 """Output formats of depth. A format is one file and one line in the table."""
 
 import importlib
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ if TYPE_CHECKING:  # --help shows the table, and needs no numpy
     import numpy as np
     import numpy.typing as npt
 
+    from mde_runtime.ros.messages import Recorded
+
 
 @dataclass(frozen=True)
 class Sink:
@@ -23,6 +26,7 @@ class Sink:
     module: str
     help: str
     suffix: str | None  # None: one file for many frames
+    is_resumable: bool = False  # such a file: its module has `has_result(out, film, name)`
 
 
 SINKS = {
@@ -32,6 +36,8 @@ SINKS = {
     "side": Sink("mde_runtime.sinks.side", "the picture and its depth side by side", ".side.png"),
     "ply": Sink("mde_runtime.sinks.ply", "a point cloud", ".ply"),
     "video": Sink("mde_runtime.sinks.video", "coloured depth as a film", None),
+    "bag": Sink("mde_runtime.sinks.bag", "a bag of ROS 2, 32FC1 metres", None, is_resumable=True),
+    "bag16": Sink("mde_runtime.sinks.bag16", "a bag of ROS 2, 16UC1 millimetres", None, is_resumable=True),
 }
 
 
@@ -42,6 +48,7 @@ class Writing:
     range_m: Ends  # of all depth that can come: at its far end stands what is farther
     distance: Distance
     colouring: Colouring = PLAIN  # of depth that is drawn
+    resume: bool = False  # go on from a run before
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,8 @@ class Prediction:
     film: str  # that it comes to stand in, without a suffix
     frames_per_s: float | None  # of the video that it is from
     camera: Intrinsics | None = None  # at the picture's own size
+    recorded: "Recorded | None" = None  # its place in a recording of ROS
+    index: int = 0  # of its film, from 0
 
 
 Write = Callable[[Prediction], Path]  # gives the file that holds the result
@@ -64,6 +73,20 @@ def open_sink(kind: str, out: Path, writing: Writing) -> AbstractContextManager[
     module = importlib.import_module(_row(kind).module)
     sink: AbstractContextManager[Write] = module.writer(out, writing)
     return sink
+
+
+def check_resumable(kind: str) -> None:
+    """Raise UsageError where a format makes one file of many frames that cannot go on."""
+    if _row(kind).suffix is None and not _row(kind).is_resumable:
+        file_of(kind, Path(), "")
+
+
+def has_result(kind: str, out: Path, film: str, name: str) -> bool:
+    """Whether a format's result of a frame is there."""
+    row = _row(kind)
+    if row.is_resumable:
+        return bool(importlib.import_module(row.module).has_result(out, film, name))
+    return os.path.isfile(file_of(kind, out, name))  # noqa: PTH113  never raises
 
 
 def file_of(kind: str, out: Path, name: str) -> Path:

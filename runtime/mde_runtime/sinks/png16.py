@@ -19,15 +19,25 @@ def writer(out: Path, writing: Writing) -> Iterator[Write]:  # noqa: ARG001  eve
     """Write `NAME.depth.png` below `out`. A depth beyond 65.535 m is an error: it would come back as another one."""
 
     def write(prediction: Prediction) -> Path:
+        check_millimetres(prediction)
         millimetres = np.round(prediction.depth_m.astype(np.float64) * 1000)
-        if not (millimetres.min() >= 0 and millimetres.max() <= MAX_MM):  # NaN does not fit either
-            raise BadInputError(
-                f"{prediction.name}: depth up to {prediction.depth_m.max():.3f} m does not fit 16 bits of millimetres "
-                f"(0 to {MAX_MM / 1000} m); write it as npy"
-            )
         path = file_of("png16", out, prediction.name)
         with replacing(path) as draft:
             Image.fromarray(millimetres.astype(np.uint16)).save(draft)
         return path
 
     yield write
+
+
+def check_millimetres(prediction: Prediction) -> None:
+    """Raise BadInputError where depth does not fit 16 bits of millimetres; NaN does not fit either."""
+    nearest_mm, farthest_mm = (round(float(end) * 1000) if np.isfinite(end) else np.inf for end in _ends(prediction))
+    if not 0 <= nearest_mm <= farthest_mm <= MAX_MM:
+        raise BadInputError(
+            f"{prediction.name}: depth up to {prediction.depth_m.max():.3f} m does not fit 16 bits of millimetres "
+            f"(0 to {MAX_MM / 1000} m); write it in metres, as npy or bag"
+        )
+
+
+def _ends(prediction: Prediction) -> tuple[np.float32, np.float32]:
+    return prediction.depth_m.min(), prediction.depth_m.max()

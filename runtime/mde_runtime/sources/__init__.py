@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +11,16 @@ import numpy.typing as npt
 from mde_runtime.contract import Intrinsics
 from mde_runtime.errors import BadInputError, UsageError
 
+if TYPE_CHECKING:
+    from mde_runtime.ros.messages import Recorded
+
 # Each has `open(source)`, which gives None for what is not of its kind; the first that answers reads it.
-SOURCES = ("mde_runtime.sources.csi", "mde_runtime.sources.videos", "mde_runtime.sources.pictures")
+SOURCES = (
+    "mde_runtime.sources.csi",
+    "mde_runtime.sources.bags",
+    "mde_runtime.sources.videos",
+    "mde_runtime.sources.pictures",
+)
 SINGLE_PICTURES = "pictures"  # the film of pictures that are named one by one
 
 
@@ -24,6 +33,17 @@ class NamedFrame:
     film: str  # that it comes to stand in, without a suffix: `folder`, `folder/below` or `video`
     frames_per_s: float | None = None  # of the video that it is from; None: a picture
     camera: Callable[[], Intrinsics | None] = lambda: None  # at the picture's size, as far as its file says
+    recorded: "Recorded | None" = None  # its place in a recording of ROS
+    measured_camera: Callable[[int, int], Intrinsics | None] = lambda _height_px, _width_px: None  # by a CameraInfo
+
+
+@dataclass(frozen=True)
+class SizedCamera:
+    """A camera, and the size of the pictures that it is said of."""
+
+    intrinsics: Intrinsics
+    height_px: int
+    width_px: int
 
 
 @dataclass(frozen=True)
@@ -37,6 +57,7 @@ class Source:
     film: str | None  # of its frames, or the folder that their films come to lie in; None: single pictures
     is_live: bool = False  # a camera: whoever asks for a frame gets the newest, so none is to be read ahead
     note: str = ""  # for a person: what of it is not taken
+    camera: SizedCamera | None = None  # that all of it was taken with
 
 
 def open_sources(sources: Sequence[str]) -> list[Source]:
@@ -91,4 +112,4 @@ def _open(source: str) -> Source:
         found: Source | None = importlib.import_module(module).open(source)
         if found is not None:
             return found
-    raise BadInputError(f"{source}: no picture or video, and no folder or pattern that has pictures; name one")
+    raise BadInputError(f"{source}: no picture or video, and no folder, pattern or bag that has pictures; name one")

@@ -1,0 +1,1 @@
+"""ROS 2's recordings and messages, by rosbags, without ROS (extra `bag`)."""
