@@ -152,6 +152,18 @@ def _tipsv2() -> Config:
     )
 
 
+def _chmv2() -> Config:
+    backbone = transformers.DINOv3ViTConfig(
+        image_size=64, patch_size=16, hidden_size=32, num_hidden_layers=4, num_attention_heads=2, intermediate_size=64,
+        num_register_tokens=2, key_bias=True, out_indices=[1, 2, 3, 4], reshape_hidden_states=True,
+        apply_layernorm=True, return_class_token=True,
+    )  # fmt: skip
+    return transformers.CHMv2Config(
+        backbone_config=backbone, post_process_channels=[16, 16, 32, 32], fusion_hidden_size=16, head_hidden_size=16,
+        number_output_channels=32,
+    )  # fmt: skip
+
+
 def _dpt_processor(**changes: Any) -> Any:
     settings = {"size": {"height": 126, "width": 126}, "keep_aspect_ratio": True, "ensure_multiple_of": 14}
     imagenet = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
@@ -161,6 +173,10 @@ def _dpt_processor(**changes: Any) -> Any:
 RELATIVE = {"scale": 0.05, "shift": 0.05}  # to 20 m
 
 SMALL: dict[str, Small] = {
+    "chmv2": Small(
+        _chmv2,
+        lambda: transformers.CHMv2ImageProcessor(do_resize=True, size={"height": 96, "width": 96}, resample=3),
+    ),
     "depth_anything": Small(_depth_anything, _dpt_processor, RELATIVE),
     "depth_anything-metric": Small(
         lambda: _depth_anything(depth_estimation_type="metric", max_depth=20), _dpt_processor

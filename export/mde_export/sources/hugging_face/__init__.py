@@ -25,6 +25,7 @@ from mde_train.depth_model import DepthModel
 from mde_train.torchvision_ops import import_torchvision
 
 FAMILIES = {  # by a configuration's model_type
+    "chmv2": "mde_export.sources.hugging_face.chmv2",
     "depth_anything": "mde_export.sources.hugging_face.depth_anything",
     "depth_pro": "mde_export.sources.hugging_face.depth_pro",
     "dpt": "mde_export.sources.hugging_face.dpt",
