@@ -70,6 +70,13 @@ PRESETS = {
         out_of={"via_input": False, "antialias": False, "inversion": "after_resize", "scale": 9.99, "shift": 0.01},
         differs="Pillow's Lanczos on the way in, here bilinear with antialias",
     ),
+    "yolo26-depth": Preset(
+        "YOLO26-depth, metric, to 150 m",
+        "github.com/ultralytics/ultralytics, models/yolo/depth/predict.py and Depth of nn/modules/head.py",
+        _stretched("bilinear", NO_MEAN, NO_STD, kind="metric_depth", range_m=(0.0, 150.0)),
+        out_of={"via_input": False, "align_corners": True},
+        differs="OpenCV rounds to levels on the way in",
+    ),
     "zipdepth": Preset(
         "ZipDepth, relative",
         "github.com/fabiotosi92/ZipDepth, zipdepth/inference/predictor.py",
