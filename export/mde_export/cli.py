@@ -70,7 +70,11 @@ GROUPS = {
     + " ".join(f"{name}: {preset.help}." for name, preset in PRESETS.items()),
 )
 @click.option("--weights", type=PATH, metavar="FILE", help="Weights for package.module:build.")
-@click.option("--output", metavar="NAME|INDEX", help="Which output of the network is the map, where it has several.")
+@click.option(
+    "--output",
+    metavar="NAME|INDEX",
+    help="Which output of the network is the map, where it has several; NAME:2 is its channel 2.",
+)
 @click.option(
     "--source-size",
     type=SIZE,

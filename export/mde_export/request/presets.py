@@ -20,6 +20,7 @@ class Preset:
     help: str
     source: str  # where its publisher does it
     described: Mapping[str, Any]  # fields of a request's `Described`. Any: their values
+    output: str | None = None  # as --output says it, where the file has several
     network_size: Size | None = None  # for a file that leaves its sides open
     into: Mapping[str, Any] = field(default_factory=dict)  # keys of to_network in JSON; Any: JSON
     out_of: Mapping[str, Any] = field(default_factory=dict)  # the same of from_network
@@ -70,10 +71,19 @@ PRESETS = {
         out_of={"via_input": False, "antialias": False, "inversion": "after_resize", "scale": 9.99, "shift": 0.01},
         differs="Pillow's Lanczos on the way in, here bilinear with antialias",
     ),
+    "unidepth-v2": Preset(
+        "UniDepth V2 without a camera's rays; needs --range",
+        "github.com/lpiccinelli-eth/UniDepth, unidepth/models/unidepthv2/export.py and infer of unidepthv2.py",
+        _stretched("bilinear", "imagenet", kind="metric_depth"),
+        output="pts_3d:2",
+        out_of={"via_input": False},
+        differs="frames narrower or wider than its ratio bounds are padded there, here stretched; trace it at a size "
+        "of your frames' aspect",
+    ),
     "yolo26-depth": Preset(
         "YOLO26-depth, metric, to 150 m",
         "github.com/ultralytics/ultralytics, models/yolo/depth/predict.py and Depth of nn/modules/head.py",
-        _stretched("bilinear", NO_MEAN, NO_STD, kind="metric_depth", range_m=(0.0, 150.0)),
+        _stretched("bilinear", "none", kind="metric_depth", range_m=(0.0, 150.0)),
         out_of={"via_input": False, "align_corners": True},
         differs="OpenCV rounds to levels on the way in",
     ),

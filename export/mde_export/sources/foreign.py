@@ -14,6 +14,7 @@ from mde_export.graph.stages import FRAME, PIXELS
 from mde_export.judge.execute import Executor
 from mde_export.judge.extremes import extreme_frames
 from mde_export.sources.image_input import image_input_of, plain_input
+from mde_export.sources.map_shape import name_and_channel
 from mde_export.sources.opsets import to_readable_opset
 from mde_export.sources.original import Map, OnnxOriginal, Pixels, plain_output
 from mde_export.sources.random_nodes import refuse_random
@@ -37,11 +38,12 @@ def network_from_onnx(
     with refusing_damage(where):
         model = ir.serde.deserialize_model(proto)
         common.RemoveInitializersFromInputsPass()(model)
-        _keep_one_output(model, output, where)
+        channel = _keep_one_output(model, output, where)
         refuse_random(model, where)
         image = image_input_of(model, to_network, is_batch_open, where)
         name = str(model.graph.outputs[0].name)
-        original = OnnxOriginal(proto, image, name, (to_network.height_px, to_network.width_px), is_batch_open, where)
+        size = (to_network.height_px, to_network.width_px)
+        original = OnnxOriginal(proto, image, name, channel, size, is_batch_open, where)
         _check_map_follows(original, to_network, image.is_open)
         model = to_readable_opset(model, where)
         common.InlinePass()(model)
@@ -149,8 +151,10 @@ def _other(side: int, size: tuple[int, int]) -> int:
     return max(step, side // 2 // step * step)
 
 
-def _keep_one_output(model: ir.Model, output: str | None, where: str) -> None:
+def _keep_one_output(model: ir.Model, asked: str | None, where: str) -> int | None:
+    """Drop the other outputs; the channel of it that was asked for."""
     outputs = list(model.graph.outputs)
+    output, channel = name_and_channel(asked, [str(value.name) for value in outputs])
     listed = ", ".join(f"{index} {value.name} {value.shape or ''}".strip() for index, value in enumerate(outputs))
     if output is None and len(outputs) > 1:
         raise BadInputError(f"{where}: has the outputs {listed}; say which is depth with --output")
@@ -162,6 +166,7 @@ def _keep_one_output(model: ir.Model, output: str | None, where: str) -> None:
     model.graph.outputs[:] = chosen
     common.RemoveUnusedNodesPass()(model)
     common.RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]  # onnx_ir wrote no types there
+    return channel
 
 
 def _fix_output(model: ir.Model, shape: tuple[int, ...]) -> None:

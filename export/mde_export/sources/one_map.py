@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mde_export.sources.map_shape import Reading, Shape, checked_reading, reading_of
+from mde_export.sources.map_shape import Reading, Shape, checked_reading, name_and_channel, reading_of
 from mde_runtime.errors import BadInputError
 
 MAX_DEPTH = 4  # of outputs in outputs: somebody's object may lead back to itself
@@ -50,6 +50,8 @@ class OneMap(nn.Module):
         output = self.network(x)
         for key in self._path:
             output = _member(output, key)
+        if self._reading.channel is not None:
+            output = output[:, [self._reading.channel]]
         for axis in reversed(self._reading.drop):
             output = output.squeeze(axis)
         if not self._reading.has_batch:
@@ -66,11 +68,12 @@ def one_map(
     Raises BadInputError that lists the outputs.
     """
     found = list(_outputs(answer, ()))
+    asked, channel = name_and_channel(asked, [output.name for output in found])
     output = _chosen(found, asked, answer, where)
     if not output.is_float:
         raise BadInputError(f"{where}: its output {output.name} holds whole numbers, not depth; {_listed(found)}")
     subject = f"{where}: its output {output.name}" if output.path else f"{where}: its forward"
-    reading = checked_reading(output.shape, is_batch_open, subject)
+    reading = checked_reading(output.shape, channel, is_batch_open, subject)
     if not output.path and reading.is_plain and isinstance(answer, Tensor) and answer.dtype == torch.float32:
         return network, ""
     return OneMap(network, output.path, reading).eval(), output.name

@@ -11,6 +11,7 @@ import onnx
 from mde_export.graph.canonical import refusing_damage
 from mde_export.graph.load_onnx import load_onnx
 from mde_export.request.contract_by_options import contract_of
+from mde_export.request.presets import PRESETS
 from mde_export.request.request import Request, Size
 from mde_export.sources import Source
 from mde_export.sources.first_node import first_node
@@ -30,7 +31,7 @@ def open_source(request: Request) -> Source:
         _check(proto)
         proto, is_widened = float_network(proto, str(path))
     contract, assumed = contract_of(request, _size_of(proto))
-    network, original = network_from_onnx(proto, contract, request.output, request.most_at_once > 1, str(path))
+    network, original = network_from_onnx(proto, contract, _output_of(request), request.most_at_once > 1, str(path))
     name = f"{path.name} widened from FP16 to FP32" if is_widened else f"{path.name} as given"
     return Source(
         origin="onnx",
@@ -47,6 +48,12 @@ def open_source(request: Request) -> Source:
         tools={"onnxscript": version("onnxscript")},
         first_difference=partial(first_node, original, network, contract),
     )
+
+
+def _output_of(request: Request) -> str | None:
+    """Which output is the map, by --output or the preset."""
+    preset = PRESETS[request.preset] if request.preset else None
+    return request.output or (preset.output if preset else None)
 
 
 def _name_domain_plainly(proto: onnx.ModelProto) -> None:

@@ -36,9 +36,16 @@ class OnnxOriginal:
     """A checked ONNX file with one image in, and one of its outputs, run literally. One frame at a time."""
 
     def __init__(
-        self, proto: onnx.ModelProto, image: ImageInput, output: str, size: Size, is_batch_open: bool, where: str
+        self,
+        proto: onnx.ModelProto,
+        image: ImageInput,
+        output: str,
+        channel: int | None,
+        size: Size,
+        is_batch_open: bool,
+        where: str,
     ):
-        """output: the name of the map. size: of the image, height and width.
+        """output: the name of the map. channel: which of it, or None. size: of the image, height and width.
 
         Raises BadInputError where the installed ONNX Runtime cannot run the file, or the output is no map.
         """
@@ -48,12 +55,15 @@ class OnnxOriginal:
         if image.num_frames > 1:
             self.in_words += f", each frame {image.num_frames} times at once, as the file takes them"
         answer = self._answer(np.zeros((1, 3, *size), np.float32))
-        self.reading = checked_reading(answer.shape, is_batch_open, f"{where}: its output {output}")
+        self.reading = checked_reading(answer.shape, channel, is_batch_open, f"{where}: its output {output}")
         self.is_double = answer.dtype == np.float64
 
     def map_of(self, pixels: Pixels) -> Map:
         """The network's map of an image that is normalised already."""
-        answer = self._answer(pixels).astype(np.float32, copy=False).squeeze(self.reading.drop)
+        answer = self._answer(pixels).astype(np.float32, copy=False)
+        if self.reading.channel is not None:
+            return answer[:, [self.reading.channel]]
+        answer = answer.squeeze(self.reading.drop)
         return answer if self.reading.has_batch else answer[None]
 
     def opened_up(self) -> Callable[[Pixels], Values]:
@@ -109,6 +119,8 @@ def plain_output(model: ir.Model, original: OnnxOriginal) -> None:
     ops, value, reading = Ops("map"), output, original.reading
     if original.is_double:
         value = ops("Cast", [value], "as_float", {"to": int(ir.DataType.FLOAT)})
+    if reading.channel is not None:
+        value = ops("Gather", [value, ops.int64s([reading.channel], "channel")], "one_channel", {"axis": 1})
     if reading.drop:
         value = ops("Squeeze", [value, ops.int64s(reading.drop, "axes_of_one")], "squeeze")
     if not reading.has_batch:

@@ -48,13 +48,13 @@ def opened(tmp_path, contract) -> Callable[..., Source]:
     return open_it
 
 
-def answers(path: Path, source: Source, noise, feed=lambda image: image, read=lambda output: output):
+def answers(path: Path, source: Source, noise, feed=lambda image: image, read=lambda output: output, named="depth"):
     """What the file gives for an image, and what the graph that is made of it gives."""
     image = noise.normal(size=(1, 3, 8, 16)).astype(np.float32)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    of_file = read(session.run(["depth"], {session.get_inputs()[0].name: feed(image)})[0])
+    of_file = read(session.run([named], {session.get_inputs()[0].name: feed(image)})[0])
     graph = to_bytes(source.network())
     (takes,) = onnx.ModelProto.FromString(graph).graph.input
     return of_file, next(iter(Executor(graph, literal=True).run({takes.name: image}).values()))
@@ -169,6 +169,38 @@ def test_of_several_outputs_one_is_named_by_name_or_index(saved, opened, noise):
         check_same(*answers(path, opened(path, output=output), noise))
     with pytest.raises(BadInputError, match="has no output '2'; name one of 0 far"):
         opened(path, output="2")
+
+
+TWO_CHANNELS = f"y = {CONV} (image, w) far = Neg (y) depth = Concat <axis = 1> (y, far)"
+
+
+def test_one_channel_of_an_output_can_be_the_map(saved, opened, noise):
+    path = saved(TWO_CHANNELS, gives="float[1,2,8,16] depth")
+    for channel in (0, 1):
+        source = opened(path, output=f"depth:{channel}")
+        check_same(*answers(path, source, noise, read=lambda output, wanted=channel: output[:, wanted]))
+
+
+@pytest.mark.parametrize(
+    ("output", "complaint"),
+    [
+        (None, r"gives \(1, 2, 8, 16\), not one map a frame.*--output NAME:2"),
+        ("depth:2", "has no channel 2; name one of 0 to 1"),
+        ("depth:x", "has no output 'depth:x'"),
+    ],
+)
+def test_a_channel_that_is_not_there_is_refused(saved, opened, output, complaint):
+    path = saved(TWO_CHANNELS, gives="float[1,2,8,16] depth")
+    with pytest.raises(BadInputError, match=complaint):
+        opened(path, output=output)
+
+
+def test_an_output_whose_name_ends_like_a_channel_is_itself(saved, opened, noise):
+    path = saved(f"depth = {CONV} (image, w)")
+    proto = onnx.load(path)
+    proto.graph.output[0].name = proto.graph.node[-1].output[0] = "depth:0"
+    onnx.save(proto, path)
+    check_same(*answers(path, opened(path, output="depth:0"), noise, named="depth:0"))
 
 
 def test_onnxs_own_domain_may_be_written_out(saved, opened, noise):

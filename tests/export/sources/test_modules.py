@@ -116,6 +116,13 @@ def test_what_is_captured_is_the_output_that_is_the_reference(opened, network, n
     np.testing.assert_allclose(answer.reshape(SIZE), expected.reshape(SIZE), atol=1e-5)  # float32 rounding
 
 
+@pytest.mark.parametrize("output", ["points:1", "0:1"])
+def test_one_channel_of_what_forward_gives_can_be_the_map(opened, output):
+    chance = [np.random.default_rng(1) for _ in range(2)]
+    named = depth_of(opened("{'points': torch.cat([y, 2 * y], 1)}", output=output), chance[0])
+    np.testing.assert_array_equal(named, depth_of(opened("2 * y"), chance[1]))
+
+
 @pytest.mark.parametrize(("output", "factor"), [("far", 2), ("1", 2), ("maps.0", 3), ("2", 3), (None, None)])
 def test_of_several_maps_one_has_to_be_named(opened, output, factor):
     gives = "{'near': y, 'far': 2 * y, 'maps': [3 * y]}"
