@@ -65,6 +65,7 @@ GROUPS = {
 )
 @click.option(
     "--preset",
+    metavar="NAME",
     type=click.Choice(tuple(PRESETS)),
     help="The contract of a public network that comes as ONNX; flags change it. "
     + " ".join(f"{name}: {preset.help}." for name, preset in PRESETS.items()),
