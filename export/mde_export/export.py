@@ -157,7 +157,14 @@ def _warnings(trials: list[Trial], certificates: tuple[Certificate, ...], target
 def _provenance(source: Source) -> Provenance:
     tools = {"mde-toolchain": mde_runtime.__version__, **{name: version(name) for name in TOOLS}, **source.tools}
     return Provenance(
-        source.origin, source.model, source.sha256, source.data_sha256, source.recipe, tools, source.publication
+        origin=source.origin,
+        model=source.model,
+        source_sha256=source.sha256,
+        data_sha256=source.data_sha256,
+        recipe=source.recipe,
+        tools=tools,
+        publication=source.publication,
+        rendered=source.rendered,
     )
 
 

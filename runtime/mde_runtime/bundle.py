@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mde_runtime import files, records
+from mde_runtime import files, notebook, records
 from mde_runtime.certificate import Certificate, read_certificate
 from mde_runtime.contract import Contract, current
 from mde_runtime.errors import BadInputError
@@ -26,6 +26,7 @@ from mde_runtime.onnx_graph.content import facts_of
 from mde_runtime.precision import PRECISIONS, Precision
 
 SCHEMA, READABLE_SCHEMAS = 2, (1, 2)  # 2: certificates of schema 2
+RENDERED_ALONE = "rendered scenes alone"
 SUFFIX = ".mde"
 MANIFEST, GOLDEN = "manifest.json", "golden.npz"
 GOLDEN_ARRAYS = ("frames", "depth_m")
@@ -70,6 +71,7 @@ class Provenance:
     recipe: Any  # the training recipe as its room wrote it: read by that room alone, so any JSON here
     tools: dict[str, str]  # name to version of what made the graphs
     publication: Publication | None = None  # of a network that somebody published
+    rendered: bool | None = None  # whether it was trained on rendered scenes alone; None: unknown
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,22 @@ class Bundle:
             f"<Bundle {self.path.name}: {self.manifest.provenance.model}, {source.height_px}x{source.width_px} px, "
             f"{to.near_m:g} to {to.far_m:g} m, {holds}>"
         )
+
+    def _repr_html_(self) -> str:
+        source, to = self.contract.source, self.contract.from_network
+        provenance = self.manifest.provenance
+        graphs: dict[str, str] = {
+            precision: f"worst frame {self.certificate(precision).parity.rmse_worst_m * 100:.3f} cm"
+            for precision in self.precisions
+        }
+        rows: dict[str, str] = {
+            "network": f"{provenance.model}, from {provenance.origin}",
+            "frame": f"{source.height_px}x{source.width_px} px, {source.colour}",
+            "depth": f"{to.distance}, {to.near_m:g} to {to.far_m:g} m",
+            **graphs,
+            "seen": RENDERED_ALONE if provenance.rendered else "",
+        }
+        return notebook.table(self.path.name, rows)
 
     @property
     def contract(self) -> Contract:
@@ -255,7 +273,7 @@ def _current(manifest: Any) -> Any:  # Any: JSON that nobody has checked yet
         return manifest
     raised = {**manifest, "contract": current(manifest["contract"])}
     if isinstance(raised.get("provenance"), dict):
-        raised["provenance"] = {"publication": None, **raised["provenance"]}
+        raised["provenance"] = {"publication": None, "rendered": None, **raised["provenance"]}
     return raised
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from mde_runtime import verify
-from mde_runtime.backends import BACKENDS, LISTED, Graph, Session, open_session
+from mde_runtime import notebook, verify
+from mde_runtime.backends import BACKENDS, LISTED, Graph, Session, has_library, open_session
 from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_ranking, take_ignored
 from mde_runtime.errors import BadInputError, MachineError, UsageError, VerdictError, one_line
@@ -20,7 +20,7 @@ AUTO_PRECISIONS: dict[str, tuple[Precision, ...]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Choice:
     """What runs, and why that."""
 
@@ -47,6 +47,33 @@ class Choice:
             failed=(),
             not_here={},
         )
+
+    @property
+    def short(self) -> str:
+        """For a person, in one line: what runs, how far off it was, and what failed."""
+        parity = self.verification.parity
+        failed = ", ".join(reason.partition(":")[0] for reason in self.failed)
+        return one_line(
+            f"{self.backend}, {self.verification.in_words}: at most {parity.rmse_worst_m * 100:.3f} cm off on "
+            f"{parity.num_frames} golden frames{f'; {failed} failed verification' if failed else ''}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Choice {self.short}>"
+
+    def _repr_html_(self) -> str:
+        return notebook.table("Choice", self.rows)
+
+    @property
+    def rows(self) -> dict[str, str]:
+        """What runs and what does not, name by name, for a table."""
+        return {
+            "runs": self.short,
+            "because": self.why,
+            "executor": self.verification.executor,
+            "failed": "\n".join(self.failed),
+            "not here": ", ".join(self.not_here),
+        }
 
     def __str__(self) -> str:
         """For a person: what runs, and what does not."""
@@ -98,6 +125,8 @@ def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None
                 not_here=not_here,
                 ignored=take_ignored(),
             )
+    if not failed and backend == AUTO and not has_library():
+        raise MachineError(f"no backend: pip install 'mde-toolchain[cpu]'; {bundle.path} needs one to run")
     reasons = "; ".join([*failed, *(f"{name}: {reason}" for name, reason in not_here.items())])
     kind = VerdictError if failed else MachineError
     raise kind(f"{bundle.path}: nothing verified runs it on this machine: {reasons}; look into mde-doctor")

@@ -17,6 +17,13 @@ Bytes = npt.NDArray[np.uint8]
 YUV_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # of red and blue; source: ITU-R
 
 
+def one_spelling(colour: str | None, color: str | None) -> str | None:
+    """The order of colours, whichever way the keyword was spelt. Raises UsageError where the two differ."""
+    if colour is not None and color is not None and colour != color:
+        raise UsageError(f"colour={colour!r} and color={color!r} are one option; give it once")
+    return color if colour is None else colour
+
+
 @dataclass(frozen=True)
 class ColourOrder:
     """How a frame of (height, width) px lies in memory, and how it becomes RGB."""

@@ -25,10 +25,11 @@ class Colouring:
         """The depths of a map (H, W), metres, at the two ends of the palette. range_m: of all depth that can come."""
         if isinstance(self.ends_m, tuple):
             return self.ends_m
-        return range_m if self.ends_m == "whole" else _own_ends(depth_m, range_m)
+        return range_m if self.ends_m == "whole" else ends_of_depth(depth_m, range_m)
 
 
-def _own_ends(depth_m: "npt.NDArray[np.floating]", whole: Ends) -> Ends:
+def ends_of_depth(depth_m: "npt.NDArray[np.floating]", whole: Ends = (0.0, 1.0)) -> Ends:
+    """The depths that a map (H, W) spans, metres, by `AUTO_PERCENTILES`; whole: for a map without a depth."""
     import numpy as np
 
     seen = depth_m[np.isfinite(depth_m) & (depth_m > 0)]

@@ -18,6 +18,14 @@ PATH = click.Path(path_type=Path)
 
 
 HELP = ["-h", "--help"]
+SPELLINGS = {"color": "colour", "gray": "grey"}
+
+
+def _british(word: str) -> str:
+    """An option or a choice as it is spelt here: `--color` and `--format color` are understood as well."""
+    for other, ours in SPELLINGS.items():
+        word = word.replace(other, ours)
+    return word
 
 
 class _Output(click.Path):
@@ -203,6 +211,7 @@ class Command(_Ends, click.Command):
         super().__init__(*args, **extra)
         self.groups = dict(groups or {})
         self.context_settings.setdefault("help_option_names", HELP)
+        self.context_settings.setdefault("token_normalize_func", _british)
         debug = click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
         self.params += [debug, _version_option()]
 
@@ -228,4 +237,5 @@ class Group(_Ends, click.Group):
     def __init__(self, *args: Any, **extra: Any):  # Any: click's own signature
         super().__init__(*args, **extra)
         self.context_settings.setdefault("help_option_names", HELP)
+        self.context_settings.setdefault("token_normalize_func", _british)
         self.params.append(_version_option())

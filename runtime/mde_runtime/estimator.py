@@ -1,6 +1,7 @@
 """Depth in metres from a camera's frame, in one line: the backend is chosen and verified when the bundle is opened."""
 
 import contextlib
+import html
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime import notebook
 from mde_runtime.backends import Arrays, DeviceSession, Lane, PipelinedSession, Session
 from mde_runtime.bundle import Bundle, read_bundle
 from mde_runtime.camera.calibration import Calibration, read_calibration
 from mde_runtime.camera.scale import gain_for, range_of
 from mde_runtime.choice import Choice, choose
-from mde_runtime.colour_orders import convert
+from mde_runtime.colour_orders import convert, one_spelling
 from mde_runtime.contract import Contract
 from mde_runtime.cuda.device_arrays import pointer_of
 from mde_runtime.errors import BadInputError, UsageError
@@ -44,13 +46,24 @@ class Health:
         return self.num_nonfinite == 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Detail:
     """A frame's depth and what is known about it."""
 
     depth_m: Depth  # (H, W), metres; 0 where the network did not see the frame (crop)
     health: Health
     timings_ms: dict[str, float]  # check: of the frame; run: the backend's call; total
+
+    def __repr__(self) -> str:
+        height_px, width_px = self.depth_m.shape
+        health = "good" if self.health.is_good else f"{self.health.num_nonfinite} values not finite"
+        return (
+            f"<Detail {height_px}x{width_px} px, {self.depth_m.min():.2f} to {self.depth_m.max():.2f} m, {health}, "
+            f"{self.timings_ms['total']:.1f} ms>"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"{html.escape(repr(self))}<br>{notebook.picture(notebook.depth_picture(self.depth_m))}"
 
 
 class DepthEstimator:
@@ -107,17 +120,19 @@ class DepthEstimator:
         session, choice = choose(bundle, backend, precision, num_threads)
         return cls(session, bundle.contract, choice, gain=gain, calibration=calibration)
 
-    def __call__(self, frame: Frame, *, color: str | None = None, out: Depth | None = None) -> Depth:
+    def __call__(
+        self, frame: Frame, *, colour: str | None = None, color: str | None = None, out: Depth | None = None
+    ) -> Depth:
         """Depth of a frame: uint8 (H, W, 3) at the contract's size and colour order, to float32 (H, W) in metres.
 
-        color: what the frame's colours are where they are not the contract's (`bgr`, `grey`, `nv12-bt709`, ...; see
-        `mde_runtime.colour_orders`); it is converted. out: an array of the caller's to write to and give back, so
-        that no depth map is allocated; else the array given back is the caller's own.
+        colour, or color: what the frame's colours are where they are not the contract's (`bgr`, `grey`, `nv12-bt709`,
+        ...; see `mde_runtime.colour_orders`); it is converted. out: an array of the caller's to write to and give back,
+        so that no depth map is allocated; else the array given back is the caller's own.
         Raises BadInputError for any other frame.
         """
         with self._turn:
             session = self._free_session()
-            feeds = {"frame": self._checked(frame, color)[None]}
+            feeds = {"frame": self._checked(frame, one_spelling(colour, color))[None]}
             if out is None:
                 return self._scaled(session.run(feeds)["depth_m"][0])
             _check_out(out, self._shape[:2])
@@ -142,15 +157,24 @@ class DepthEstimator:
 
     def __repr__(self) -> str:
         source = self.contract.source
-        state = str(self.choice) if self._session is not None else "closed"
+        state = self.choice.short if self._session is not None else "closed"
         return f"<DepthEstimator {source.height_px}x{source.width_px} px {source.colour}: {state}>"
 
-    def detail(self, frame: Frame, *, color: str | None = None) -> Detail:
+    def _repr_html_(self) -> str:
+        source, (near_m, far_m) = self.contract.source, self.range_m
+        rows = {
+            "frame": f"uint8 ({source.height_px}, {source.width_px}, 3), {source.colour}",
+            "depth": f"float32, {near_m:g} to {far_m:g} m",
+            **(self.choice.rows if self._session is not None else {"runs": "closed"}),
+        }
+        return notebook.table("DepthEstimator", rows)
+
+    def detail(self, frame: Frame, *, colour: str | None = None, color: str | None = None) -> Detail:
         """Depth of a frame with its health and how long it took; see `__call__`."""
         with self._turn:
             start = time.perf_counter_ns()
             session = self._free_session()
-            feeds = {"frame": self._checked(frame, color)[None]}
+            feeds = {"frame": self._checked(frame, one_spelling(colour, color))[None]}
             checked = time.perf_counter_ns()
             answer = session.run(feeds)
             depth_m = self._scaled(answer["depth_m"][0])
@@ -182,7 +206,9 @@ class DepthEstimator:
                     depth_m[start : start + step] = self._scaled(answer["depth_m"])
         return depth_m
 
-    def stream(self, frames: Iterable[Frame], *, color: str | None = None) -> Iterator[Depth]:
+    def stream(
+        self, frames: Iterable[Frame], *, colour: str | None = None, color: str | None = None
+    ) -> Iterator[Depth]:
         """Depth of one frame after the other, in order, while the next frames are being read.
 
         `frames` is iterated in a thread of its own, at most `AHEAD` frames ahead, so that decoding or waiting for a
@@ -193,8 +219,10 @@ class DepthEstimator:
         `openvino-throughput` nothing else can be asked of the estimator until the stream ends or is closed: UsageError.
         """
 
+        order = one_spelling(colour, color)
+
         def feeds_of(frame: Frame) -> dict[str, Frame]:
-            return {"frame": self._checked(frame, color)[None]}
+            return {"frame": self._checked(frame, order)[None]}
 
         with self._streaming() as lanes, reading_ahead(map(_copied, frames), AHEAD) as ahead:
             if lanes:
@@ -203,7 +231,7 @@ class DepthEstimator:
                         yield self._scaled(answer["depth_m"][0])
             else:
                 for frame in ahead:
-                    yield self(frame, color=color)
+                    yield self(frame, colour=order)
 
     def on_device(self, frame: object, out: object, stream: int) -> None:
         """Queue a frame that is on the GPU already, and write its depth there. Waits for nothing.
@@ -281,10 +309,10 @@ class DepthEstimator:
             if lanes:
                 self._is_streaming = False
 
-    def _checked(self, frame: Frame, color: str | None) -> Frame:
+    def _checked(self, frame: Frame, colour: str | None) -> Frame:
         """The frame as the contract has it. Three comparisons where it is; what is wrong is worked out only then."""
-        if color is not None and color != self.contract.source.colour:
-            convert(frame, color, self.contract.source, self._converted)
+        if colour is not None and colour != self.contract.source.colour:
+            convert(frame, colour, self.contract.source, self._converted)
             return self._converted
         if not (
             isinstance(frame, np.ndarray)

@@ -41,4 +41,4 @@ def _value(setting: str, text: str) -> object:
     try:
         return records.parse(text, "its value")
     except BadInputError as error:
-        raise UsageError(f"--set {shown(setting)}: {error}") from error
+        raise UsageError(f"--set {shown(setting)}: no value that a file could hold; {error}") from error

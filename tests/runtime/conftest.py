@@ -1,3 +1,5 @@
+import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,6 +7,8 @@ import click.testing
 import numpy as np
 import pytest
 from PIL import Image
+
+from mde_runtime.bundle import stored_zip
 
 
 @pytest.fixture
@@ -48,3 +52,17 @@ def half_of(numpy_cuda):  # noqa: ARG001  it lies beside this
     from numpy_cuda import HalfOf
 
     return HalfOf
+
+
+@pytest.fixture
+def with_provenance():
+    """A function that changes what a bundle's manifest says of its origin."""
+
+    def change(path, **changes):
+        with zipfile.ZipFile(path) as archive:
+            content = {name: archive.read(name) for name in archive.namelist()}
+        manifest = json.loads(content["manifest.json"])
+        manifest["provenance"] |= changes
+        path.write_bytes(stored_zip({**content, "manifest.json": json.dumps(manifest).encode()}))
+
+    return change

@@ -2,28 +2,38 @@ import dataclasses
 import io
 import json
 import re
+import sys
+import types
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mde_runtime import DepthEstimator
-from mde_runtime.bundle import stored_zip
+from mde_runtime.backends import BACKENDS, Backend
+from mde_runtime.bundle import read_bundle
 from mde_runtime.cli.bundle import main
 
 
 @pytest.fixture
-def with_provenance():
-    """A function that changes what a bundle's manifest says of its origin."""
+def wrong_backend(monkeypatch):
+    """A backend whose depth is 1 m off, in place of one that a user can choose; gives its name."""
 
-    def change(path, **changes):
-        with zipfile.ZipFile(path) as archive:
-            content = {name: archive.read(name) for name in archive.namelist()}
-        manifest = json.loads(content["manifest.json"])
-        manifest["provenance"] |= changes
-        path.write_bytes(stored_zip({**content, "manifest.json": json.dumps(manifest).encode()}))
+    class Wrong:
+        executor, device, max_batch, arithmetic = "wrong", "cpu", None, {"fp32": "fp32", "fp16": "fp32"}
 
-    return change
+        def run(self, feeds):
+            depth_m = feeds["frame"].astype(np.float32).mean(axis=-1) * np.float32(20 / 255) + 1
+            return {"depth_m": depth_m.astype(np.float32), "num_nonfinite": np.zeros(len(depth_m), np.int32)}
+
+        def close(self): ...
+
+    module = types.ModuleType("wrong_backend")
+    module.open = lambda _graph, _variant, _num_threads: Wrong()
+    monkeypatch.setitem(sys.modules, "wrong_backend", module)
+    monkeypatch.setitem(BACKENDS, "openvino-bf16", Backend("wrong_backend", "", "cpu"))
+    return "openvino-bf16"
 
 
 def test_inspect_shows_contract_graphs_and_certificates(command, tiny_bundle):
@@ -141,3 +151,20 @@ def test_inspect_says_of_a_bundle_that_it_is_metric_for_one_focal_length(command
     canonical = dataclasses.replace(tiny_contract.from_network, canonical_focal_px=300.0)
     bundle = make_bundle(contract=dataclasses.replace(tiny_contract, from_network=canonical))
     assert "metric for a focal length of 300 px" in command(main, "inspect", bundle).stdout
+
+
+def test_a_backend_that_fails_is_not_used_where_another_passes_and_has_failed_where_none_does(
+    command, make_bundle, tiny_graph, wrong_backend
+):
+    whole = command(main, "verify", make_bundle("whole.mde"))
+    assert whole.exit_code == 0
+    assert "not used" in next(line for line in whole.stdout.splitlines() if line.startswith(wrong_backend))
+    assert "FAILED" not in whole.stdout
+    failing = command(main, "verify", make_bundle("off.mde", graphs={"fp32": tiny_graph(offset_m=0.5)}))
+    assert failing.exit_code == 1
+    assert "FAILED" in failing.stdout
+    assert "not used" not in failing.stdout
+
+
+def test_the_sample_says_what_it_has_seen():
+    assert read_bundle(Path(__file__).parents[2] / "samples" / "fast.mde").manifest.provenance.rendered is True

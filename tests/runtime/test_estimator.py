@@ -17,6 +17,8 @@ FLOAT32_STEP_AT_20_M = 2e-6
 
 def test_the_public_names_are_these():
     assert set(mde_runtime.__all__) == {
+        "depth_picture",
+        "read_bundle",
         "BadInputError",
         "DepthEstimator",
         "MachineError",

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mde_runtime import DepthEstimator
+from mde_runtime.cli.bundle import main as bundle_main
 from mde_runtime.cli.predict import main
 from mde_runtime.predict import predict
 from mde_runtime.sources import open_sources
@@ -301,7 +302,7 @@ def test_two_frames_of_one_name_are_refused_before_anything_is_written(
         (("frame.txt",), 3, "no picture or video, and no folder"),
         ((), 2, "Missing argument"),
         (("frame.png", "--format", "tiff"), 2, "'tiff' is not one of 'npy'"),
-        (("frame.png", "--backend", "warp"), 2, "no backend 'warp'"),
+        (("frame.png", "--backend", "warp"), 2, "'warp' is not one of 'auto', "),
     ],
 )
 def test_a_wrong_call_is_one_line_with_its_exit_code(
@@ -366,3 +367,30 @@ def test_ctrl_c_leaves_whole_files_and_exits_130(tiny_bundle, tiny_frames, save_
     written = list((tmp_path / "out").iterdir())
     assert 0 < len(written) < 3000
     assert {np.load(path).shape for path in written} == {(24, 32)}
+
+
+def test_the_status_is_one_line_and_its_reasons_come_with_verbose(
+    command, tiny_bundle, tiny_frames, save_picture, tmp_path
+):
+    picture = save_picture(tmp_path / "frame.png", tiny_frames[0])
+    short = command(main, tiny_bundle, picture, "-o", tmp_path / "a")
+    assert short.stderr.count("\n") == 2  # what runs, and how many frames were written
+    long = command(main, tiny_bundle, picture, "-o", tmp_path / "b", "-v")
+    assert "not here: " in long.stderr
+    assert "not here: " not in short.stderr
+
+
+def test_an_unknown_backend_is_refused_with_those_that_there_are(command, tiny_bundle, tmp_path):
+    ended = command(main, tiny_bundle, "frame.png", "-o", tmp_path, "--backend", "opencv")
+    assert ended.exit_code == 2
+    assert "openvino" in ended.stderr
+
+
+def test_a_network_that_has_seen_rendered_scenes_alone_says_so(
+    command, tiny_bundle, tiny_frames, save_picture, tmp_path, with_provenance
+):
+    picture = save_picture(tmp_path / "frame.png", tiny_frames[0])
+    assert "rendered" not in command(main, tiny_bundle, picture, "-o", tmp_path / "a").stderr
+    with_provenance(tiny_bundle, rendered=True)
+    assert "has seen rendered scenes alone" in command(main, tiny_bundle, picture, "-o", tmp_path / "b").stderr
+    assert "seen    rendered scenes alone" in command(bundle_main, "inspect", tiny_bundle).stdout

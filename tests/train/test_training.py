@@ -581,3 +581,21 @@ def test_show_prints_the_recipe_with_its_changes():
 
 def test_list_names_every_recipe():
     assert [line.split(":")[0] for line in mde_train("--list").stdout.splitlines()] == list(RECIPES)
+
+
+def test_a_checkpoint_knows_whether_it_has_seen_rendered_scenes_alone(scenes: Path, tmp_path: Path):
+    rendered = shutil.copytree(scenes, tmp_path / "rendered")
+    (rendered / "synth.json").touch()
+    first, state = tmp_path / "first" / "best.ckpt", tmp_path / "state.pt"
+
+    def seen(name: str, data: Path, *start: object) -> bool | None:
+        trial = ("--recipe", "fast-demo", "--fast-dev-run", "--data", data, "--out", tmp_path / name)
+        result = mde_train(*trial, *start, settings=("batch_size=4",))
+        assert result.exit_code == 0, result.output
+        return read_checkpoint(tmp_path / name / "best.ckpt").rendered
+
+    assert seen("first", rendered) is True
+    assert seen("second", rendered, "--init", first) is True
+    assert seen("real", scenes, "--init", first) is False
+    torch.save(read_checkpoint(first).network.state_dict(), state)
+    assert seen("unknown", rendered, "--init", state) is None

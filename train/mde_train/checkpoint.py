@@ -49,6 +49,7 @@ class Checkpoint:
     # (K, H, W, 3): training frames, where fewer than 64 are held out; an export is judged on them as well
     filler_frames: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
     sha256: str = ""  # of the file, when it was read
+    rendered: bool | None = None  # whether its weights have seen rendered scenes alone; None: unknown
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, training: Mapping[str, Any] | None = None) -> None:
@@ -63,6 +64,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, training: Mapping[str, 
         "heldout_frames": torch.from_numpy(np.ascontiguousarray(checkpoint.heldout_frames)),
         "heldout_depth_m": torch.from_numpy(np.ascontiguousarray(checkpoint.heldout_depth_m, np.float32)),
         **_filler(checkpoint),
+        "rendered": checkpoint.rendered,
         "network": {name: value.detach().cpu() for name, value in checkpoint.network.state_dict().items()},
     }
     if training is not None:
@@ -108,7 +110,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
         options,
         filler.numpy(),
         files.sha256_of_file(path),
+        _rendered(path, content),
     )
+
+
+def rendered_of(path: Path) -> bool | None:
+    """Whether a file's weights have seen rendered scenes alone; None where it does not say, as a plain state dict."""
+    return _rendered(path, _load(path))
+
+
+def _rendered(path: Path, content: Mapping[str, Any]) -> bool | None:
+    rendered = content.get("rendered") if "mde_checkpoint" in content else None
+    if rendered is not None and not isinstance(rendered, bool):
+        raise BadInputError(f"{path}: damaged checkpoint, 'rendered' is neither true, false nor null; copy it again")
+    return rendered
 
 
 def _filler(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:

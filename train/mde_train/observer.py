@@ -129,4 +129,5 @@ class Observer:
             depth_m,
             training.recipe.model_options,
             self._data.filler_frames,
+            rendered=self._data.rendered,
         )

@@ -13,7 +13,7 @@ from mde_runtime import files, records
 from mde_runtime.command import say
 from mde_runtime.errors import BadInputError, MachineError, UsageError
 from mde_runtime.lock import holder, if_free
-from mde_train.checkpoint import check_same_model, load_weights, read_checkpoint, read_training
+from mde_train.checkpoint import check_same_model, load_weights, read_checkpoint, read_training, rendered_of
 from mde_train.data import protocol_of
 from mde_train.data.split import NUM_HELDOUT
 from mde_train.evaluation import check_judgeable
@@ -66,6 +66,8 @@ def begin(
         recipe = replace(recipe, epochs=1, evaluate_every_epochs=1, picture_every_steps=1)
     recipe = with_protocol(recipe, protocol_of(data_root))
     data = load_data(data_root, recipe, most=2 * recipe.batch_size if is_trial else None)
+    started = rendered_of(init) if init else {weights, recipe.model_options.get("weights", "none")} == {"none"}
+    data = replace(data, rendered=data.rendered and started)
     training = _training(recipe, network, data)
     with _alone_in(run):
         _check_new(run)
@@ -139,6 +141,7 @@ def _restored(data_root: Path, run: Path, settings: Sequence[str]) -> tuple[Trai
     checkpoint = read_checkpoint(run / LAST)
     if checkpoint.data_sha256 != data.train.sha256:
         raise BadInputError(f"{data_root}: not the data that {run} was begun with; give those, or start a new run")
+    data = replace(data, rendered=checkpoint.rendered)
     training = _training(recipe, checkpoint.network.train(), data)
     training.restore(read_training(run / LAST))
     if settings:

@@ -15,6 +15,7 @@ from mde_runtime.evenly_spaced import evenly_spaced
 from mde_train.augment import augmented
 from mde_train.data import FrameArrays, FrameSet, load_arrays, open_split, splits_of
 from mde_train.data.split import NUM_HELDOUT, Block, blocks_of
+from mde_train.data.synth.dataset import MARKER
 from mde_train.models import contract_of
 from mde_train.recipe import Augment, Recipe
 from mde_train.shrinking import shrinking
@@ -84,6 +85,7 @@ class Data:
     heldout: FrameArrays  # what a checkpoint carries
     contract: Contract  # of the frames as the data set gives them
     filler_frames: npt.NDArray[np.uint8]  # (K, H, W, 3): training frames where fewer than 64 are held out
+    rendered: bool | None = None  # whether the weights, their start included, see rendered scenes alone; None: unknown
 
 
 def load_data(root: Path, recipe: Recipe, most: int | None = None) -> Data:
@@ -110,7 +112,14 @@ def load_data(root: Path, recipe: Recipe, most: int | None = None) -> Data:
     _check_variation(f"{root}: the depth of {split}", heldout, contract.from_network)
     trained = load_arrays(train[:most], "float16", change=shrinking(contract))
     judged = judged.picked(evenly_spaced(len(judged[:most]), NUM_JUDGED))
-    return Data(trained, load_arrays(judged, "float16"), heldout, contract, _filler(train[:most], len(heldout)))
+    return Data(
+        trained,
+        load_arrays(judged, "float16"),
+        heldout,
+        contract,
+        _filler(train[:most], len(heldout)),
+        (root / MARKER).is_file(),
+    )
 
 
 def _check_variation(what: str, heldout: FrameArrays, from_network: FromNetwork) -> None:

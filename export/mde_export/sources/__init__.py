@@ -79,6 +79,7 @@ class Source:
     # Why the FP32 graph is another, on a frame, and what to do; None: unknown.
     first_difference: Callable[[Frames], str] | None = None
     publication: Publication | None = None  # of a network that somebody published
+    rendered: bool | None = None  # whether it was trained on rendered scenes alone; None: unknown
     notes: tuple[str, ...] = ()  # for a person: what of the contract is assumed
     derived_from: Parity | None = None  # of the first FP32 graph that the reference comes from, to the original model
 

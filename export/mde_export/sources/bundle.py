@@ -50,6 +50,7 @@ def open_source(request: Request) -> Source:
         ),
         tools=provenance.tools,
         publication=provenance.publication,
+        rendered=provenance.rendered,
         precisions=tuple(precision for precision in bundle.precisions if precision != "fp32"),
         derived_from=certificate.derived_from or certificate.parity,
     )

@@ -27,6 +27,7 @@ def open_source(request: Request) -> Source:
         sha256=checkpoint.sha256,
         data_sha256=checkpoint.data_sha256,
         recipe=checkpoint.recipe,
+        rendered=checkpoint.rendered,
         contract=checkpoint.contract,
         network=lambda: onnx_from_torch(checkpoint.network, checkpoint.contract, request.most_at_once),
         pictures=_pictures(checkpoint),

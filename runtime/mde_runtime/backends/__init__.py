@@ -4,6 +4,7 @@ No backend measures, resizes or picks a fallback.
 """
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -132,20 +133,26 @@ class Backend:
     module: str
     variant: str
     device: Literal["cuda", "cpu", "none"]  # none: runs no graph, for tests of the layers above
+    library: str = ""  # that it imports; empty: none
     goal: Literal["latency", "throughput"] = "latency"  # throughput: many frames a second, each later than it could be
 
 
 BACKENDS = {  # in the order in which an automatic choice tries them where nothing was measured
-    "tensorrt": Backend("mde_runtime.backends.tensorrt", "tensorrt", "cuda"),
-    "tensorrt-rtx": Backend("mde_runtime.backends.tensorrt", "tensorrt-rtx", "cuda"),
-    "onnxruntime-cuda": Backend("mde_runtime.backends.onnxruntime", "cuda", "cuda"),
-    "openvino": Backend("mde_runtime.backends.openvino", "f32", "cpu"),
-    "onnxruntime-cpu": Backend("mde_runtime.backends.onnxruntime", "cpu", "cpu"),
-    "openvino-bf16": Backend("mde_runtime.backends.openvino", "bf16", "cpu"),  # after all that keep FP32
-    "openvino-throughput": Backend("mde_runtime.backends.openvino", "f32-throughput", "cpu", "throughput"),
+    "tensorrt": Backend("mde_runtime.backends.tensorrt", "tensorrt", "cuda", "tensorrt"),
+    "tensorrt-rtx": Backend("mde_runtime.backends.tensorrt", "tensorrt-rtx", "cuda", "tensorrt_rtx"),
+    "onnxruntime-cuda": Backend("mde_runtime.backends.onnxruntime", "cuda", "cuda", "onnxruntime"),
+    "openvino": Backend("mde_runtime.backends.openvino", "f32", "cpu", "openvino"),
+    "onnxruntime-cpu": Backend("mde_runtime.backends.onnxruntime", "cpu", "cpu", "onnxruntime"),
+    "openvino-bf16": Backend("mde_runtime.backends.openvino", "bf16", "cpu", "openvino"),  # after all that keep FP32
+    "openvino-throughput": Backend("mde_runtime.backends.openvino", "f32-throughput", "cpu", "openvino", "throughput"),
     "null": Backend("mde_runtime.backends.null", "", "none"),
 }
 LISTED = tuple(name for name, row in BACKENDS.items() if row.device != "none")  # those that a user can choose
+
+
+def has_library() -> bool:
+    """Whether the library of any backend is installed; whether it runs here is another question."""
+    return any(importlib.util.find_spec(row.library) is not None for row in BACKENDS.values() if row.library)
 
 
 def open_session(backend: str, graph: bytes | Graph, *, num_threads: int | None = None) -> Session:

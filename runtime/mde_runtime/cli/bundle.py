@@ -153,12 +153,15 @@ def _verify_depth(bundle: Path, depth: Path, precision: "Precision", as_json: bo
 
 
 def _contract_lines(bundle: "Bundle") -> list[str]:
+    from mde_runtime.bundle import RENDERED_ALONE
+
     contract, provenance = bundle.contract, bundle.manifest.provenance
     source, to_network, from_network = contract.source, contract.to_network, contract.from_network
     data = f", data {provenance.data_sha256[:12]}" if provenance.data_sha256 else ""
     return [
         f"{bundle.path}: {provenance.model}, from {provenance.origin} {provenance.source_sha256[:12]}{data}",
         *_published_lines(provenance.publication),
+        *([f"seen    {RENDERED_ALONE}"] if provenance.rendered else []),
         f"frame   {source.dtype} {source.height_px}x{source.width_px} {source.colour}",
         f"network {to_network.height_px}x{to_network.width_px}, {to_network.resize}, {to_network.interpolation}"
         f"{', antialias' if to_network.antialias else ''}{', corners aligned' if to_network.align_corners else ''}"
@@ -187,12 +190,13 @@ def _verification_rows(rows: "list[Verification | NotHere]") -> list[tuple[str, 
     """A row for each verification, and one for each reason why a backend is not here."""
     from mde_runtime.verify import NotHere
 
+    verified = {row.precision for row in rows if not isinstance(row, NotHere) and row.passed}
     absent: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if isinstance(row, NotHere):
             absent.setdefault((row.backend, row.reason), []).append(row.precision)
     return [
-        *(_verification_row(row) for row in rows if not isinstance(row, NotHere)),
+        *(_verification_row(row, row.precision in verified) for row in rows if not isinstance(row, NotHere)),
         *(
             (backend, ", ".join(precisions), "not here", "", "", "", "", reason)
             for (backend, reason), precisions in absent.items()
@@ -200,11 +204,12 @@ def _verification_rows(rows: "list[Verification | NotHere]") -> list[tuple[str, 
     ]
 
 
-def _verification_row(row: "Verification") -> tuple[str, ...]:
+def _verification_row(row: "Verification", has_another: bool) -> tuple[str, ...]:
+    """has_another: whether another backend of this machine is verified with its precision."""
     return (
         row.backend,
         row.in_words,
-        "passed" if row.passed else "FAILED",
+        "passed" if row.passed else "not used" if has_another else "FAILED",
         *_figures(row.parity),
         "; ".join([row.executor, *row.breaches]),
     )

@@ -17,6 +17,9 @@ from mde_runtime.precision import AUTO, PRECISIONS
 from mde_runtime.sinks import SINKS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mde_runtime.choice import Choice
     from mde_runtime.contract import Contract, Intrinsics
     from mde_runtime.predict import Written
     from mde_runtime.sources import Source
@@ -88,9 +91,10 @@ COLOUR_RANGE = _ColourRange()
 @click.option("--resume", is_flag=True, help="Leave out frames whose results are there already.")
 @click.option(
     "--backend",
-    default="auto",
+    type=click.Choice((AUTO, *LISTED)),
+    default=AUTO,
     show_default=True,
-    help=f"auto: the first verified here, in mde-bench's order, else a fixed one; or {', '.join(LISTED)}.",
+    help="auto: the first verified here, in mde-bench's order, else a fixed one.",
 )
 @click.option(
     "--precision",
@@ -99,6 +103,7 @@ COLOUR_RANGE = _ColourRange()
     show_default=True,
     help="auto: the fastest that was verified here.",
 )
+@click.option("-v", "--verbose", is_flag=True, help="Say why this backend, and what is not here.")
 def main(
     bundle: Path,
     sources: tuple[str, ...],
@@ -112,6 +117,7 @@ def main(
     resume: bool,
     backend: str,
     precision: str,
+    verbose: bool,
 ) -> int:
     """Write the depth in metres of every SOURCE: pictures, folders, patterns, videos, bags or cameras.
 
@@ -153,7 +159,8 @@ def main(
         DepthEstimator.open(bundle, backend, precision, calibration=calibration, focal_px=known_px) as estimate,
         progress("Predicting", total) as advance,
     ):
-        say(str(estimate.choice))
+        for line in _status(bundle, estimate.choice, is_verbose=verbose):
+            say(line)
         camera = _camera(estimate.contract, focal_px, intrinsics_px)
         teller = _Teller(estimate.contract)
         results = predict(
@@ -179,6 +186,22 @@ def main(
     left_out = f", {num_skipped} left out" if num_skipped else ""
     say(f"{num_written} {'frame' if num_written == 1 else 'frames'} written to {out}{there}{left_out}")
     return VerdictError.exit_code if num_skipped else 0
+
+
+def _status(bundle: Path, choice: "Choice", *, is_verbose: bool) -> "Iterator[str]":
+    """What runs, in a line unless more is asked for; what a person has to know comes in any case."""
+    from mde_runtime.bundle import read_bundle
+
+    if is_verbose:
+        yield str(choice)
+    else:
+        yield choice.short
+        yield from map(one_line, choice.ignored)
+    if read_bundle(bundle).manifest.provenance.rendered:
+        yield (
+            "this network has seen rendered scenes alone: of photographs its metres mean little until it is trained on "
+            "frames of your camera"
+        )
 
 
 class _Teller:
