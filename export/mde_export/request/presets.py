@@ -50,10 +50,24 @@ def _metric3d_focal_px(frame: Size, network: Size) -> float:
     return 1000.0 / min(inside / side for inside, side in zip(network, frame, strict=True))
 
 
+def _depth_anything_3_focal_px(frame: Size, network: Size) -> float:
+    """300 px at the network's size, by the mean of both axes, as its publisher takes fx and fy."""
+    return 300.0 / (sum(inside / side for inside, side in zip(network, frame, strict=True)) / 2)
+
+
 PRESETS = {
     "depth-anything-v2": _depth_anything("relative", kind="relative_inverse_depth"),
     "depth-anything-v2-indoor": _depth_anything("metric, to 20 m", kind="metric_depth", range_m=(0.0, 20.0)),
     "depth-anything-v2-outdoor": _depth_anything("metric, to 80 m", kind="metric_depth", range_m=(0.0, 80.0)),
+    "depth-anything-3-metric": Preset(
+        "Depth Anything 3, metric, one view; needs --focal-px and --range",
+        "github.com/ByteDance-Seed/Depth-Anything-3, utils/io/input_processor.py, model/da3.py and README.md",
+        _stretched("bilinear", "imagenet", kind="metric_depth", antialias=True),
+        out_of={"via_input": False},
+        canonical_focal_px=_depth_anything_3_focal_px,
+        differs="OpenCV's area or cubic filter in two steps on the way in, here bilinear with antialias; sky keeps the "
+        "network's depth, where its publisher fills in the frame's own 99th percentile",
+    ),
     "metric3d": Preset(
         "Metric3D v2, ViT; needs --focal-px and --range",
         "github.com/YvanYin/Metric3D, onnx/test.onnx.py",

@@ -57,6 +57,13 @@ def test_a_focal_length_scales_metres_and_range_and_leaves_no_canonical_one():
     assert (mine.scale, mine.far_m) == (pytest.approx(gain), pytest.approx(30 * gain))
 
 
+def test_a_focal_length_of_a_stretched_frame_is_the_mean_of_both_axes():
+    contract = contract_of(by_preset("depth-anything-3-metric"), NETWORK)[0]
+    # metres = map * focal / 300 px, where fx becomes fx * 532 / 640 and fy becomes fy * 308 / 480
+    focal_px = 500 * (532 / 640 + 308 / 480) / 2
+    assert 500 / contract.from_network.canonical_focal_px == pytest.approx(focal_px / 300)
+
+
 def test_inverse_depth_is_divided_by_what_metres_are_multiplied_by(contract):
     canonical = contract(kind="inverse_depth", canonical_focal_px=250.0, shift=0.5)
     mine = contract_for_camera(canonical, Request("a.onnx", focal_px=500.0)).from_network
