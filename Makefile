@@ -4,7 +4,7 @@
 PYTHON ?= python3
 ROOMS := .:runtime:train:export:bench
 
-.PHONY: help demo test fuzz gpu-check public-networks setup
+.PHONY: help demo test fuzz gpu-check public-networks first-hour setup
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make gpu-check   the tests and the bench that need an NVIDIA GPU; ONLY=tests|bench|bundle|train|robustness for a"
 	@echo "                 part, PLAN=1 for what it would do, REHEARSE=1 for the same path on a CPU; see lab/README.md"
 	@echo "make public-networks  small networks of every public family against their publishers' pipelines: a table"
+	@echo "make first-hour  what newcomers do first, from a fresh environment: a table; MINUTES=4 of each training, ONLY=..."
 	@echo "make setup       .venv alone"
 
 setup:
@@ -32,6 +33,10 @@ fuzz: setup
 public-networks: setup
 	@PYTHONPATH=$(ROOMS) .venv/bin/python -m lab.public_networks small --out $(or $(OUT),public-networks.jsonl)
 	@PYTHONPATH=$(ROOMS) .venv/bin/python -m lab.public_networks table $(or $(OUT),public-networks.jsonl)
+
+first-hour: setup
+	@PYTHONPATH=$(ROOMS) .venv/bin/python -m lab.first_hour $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out "$(OUT)")
 
 # Runs on what the machine has (a Jetson's TensorRT belongs to its system Python), so it sets nothing up.
 gpu-check:

@@ -26,6 +26,7 @@ STAMP = VENV / "environment.json"  # what a finished set-up was made from
 UNFINISHED = VENV / "unfinished"  # there from the start of a set-up to its end
 INPUTS = ("setup.cfg", "constraints.txt", "scripts/environment.py")
 EXTRAS = "train,export,hf,openvino,video,bag,bench,dev"
+ROOMS = ("train", "export", "runtime", "bench")
 OLDEST = (3, 10)
 CANNOT = 4  # exit code: this machine cannot
 INTERRUPTED = 130
@@ -71,6 +72,7 @@ def set_up() -> None:
         pip("torch")
     with stage("everything else"):
         pip("-e", f"{ROOT}[{EXTRAS}]")
+        show_rooms_to_type_checkers()
     with stage("TensorRT-RTX"):
         notes = add_tensorrt_rtx()
     for note in (*notes, *missing_tools()):
@@ -152,6 +154,12 @@ def _is_complete(site: Path, record: Path) -> bool:
         return False
     sizes = {site / name: size for name, _, size, *_ in rows}
     return all(path.exists() and (not size or path.stat().st_size == int(size)) for path, size in sizes.items())
+
+
+def show_rooms_to_type_checkers() -> None:
+    """Name the four source roots to mypy and Pylance, which do not run the import hook of an editable install."""
+    for site in VENV.glob("lib/python*/site-packages"):
+        (site / "mde_toolchain_rooms.pth").write_text("".join(f"{ROOT / room}\n" for room in ROOMS))
 
 
 def add_tensorrt_rtx() -> list[str]:

@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from mde_export import without_libraries
 from mde_export.precision.target_table import TARGETS
 from mde_export.request.choices import Accumulation, EngineChoice, GoldenFrames
 from mde_export.request.contract_options import DESCRIBED, SIZE, contract_options
 from mde_export.request.presets import PRESETS
 from mde_runtime.command import PATH, Command, Real, Several, Whole, say
 from mde_runtime.engines.build import MAX_BATCH
-from mde_runtime.errors import MachineError
 
 if TYPE_CHECKING:
     from mde_export.camera.fit import Fit
-    from mde_export.export import Exported
+    from mde_export.exporting import Exported
     from mde_runtime.certificate import Certificate
     from mde_runtime.precision import Precision
 
@@ -168,14 +168,12 @@ def main(
     mde-export model.mde --source-size 480x640 --frames pictures/ -o vga.mde
     """
     try:
-        from mde_export.export import export
+        from mde_export.exporting import export
         from mde_export.request.described import Described
         from mde_export.request.request import Request
         from mde_export.steps import steps
     except ImportError as error:
-        raise MachineError(
-            f"what exports is missing ({error}); install it: pip install 'mde-toolchain[export]'"
-        ) from error
+        raise without_libraries(error) from error
 
     flags: dict[Precision, bool] = {"fp16": fp16, "int8": int8}
     request = Request(

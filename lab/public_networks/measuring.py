@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lab.public_networks.law import compared, random_picture, worst
-from mde_export.export import export
+from mde_export.exporting import export
 from mde_export.request.request import Request
 from mde_export.steps import steps
 from mde_runtime import DepthEstimator
