@@ -1,10 +1,12 @@
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from mde_runtime.errors import UsageError
-from mde_train.machines import check_machines
+from mde_runtime.errors import MachineError, UsageError
+from mde_train.machines import check_machines, naming_lost_processes
 
 BY_TORCHRUN = {"TORCHELASTIC_RUN_ID": "1", "LOCAL_WORLD_SIZE": "1", "GROUP_WORLD_SIZE": "3"}
 
@@ -31,3 +33,39 @@ def test_other_machines_that_torchrun_started_are_taken():
 def test_other_counts_than_torchruns_are_wrong_usage():
     with pytest.raises(UsageError, match="torchrun started 1 processes on 3 machines; give --devices 1 --num-nodes 3"):
         check_machines(1, 2, BY_TORCHRUN)
+
+
+OF_TWO = """
+import os, sys
+import torch
+from mde_runtime.errors import MachineError
+from mde_train.machines import naming_lost_processes
+
+rank, meeting = int(sys.argv[1]), sys.argv[2]
+torch.distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=2)
+torch.distributed.barrier()
+if rank == 1:
+    os._exit(9)  # as one that was killed
+try:
+    with naming_lost_processes():
+        torch.distributed.all_reduce(torch.ones(1))
+except MachineError as error:
+    print(error)
+    os._exit(error.exit_code)
+"""
+
+
+def test_a_process_whose_partner_is_gone_says_so_in_one_line(tmp_path):
+    calls = [[sys.executable, "-c", OF_TWO, str(rank), str(tmp_path / "meeting")] for rank in range(2)]
+    first, second = (subprocess.Popen(call, stdout=subprocess.PIPE, text=True) for call in calls)
+    said, _ = first.communicate(timeout=200)
+    second.communicate()
+    assert said.startswith("another process of this training is gone (")
+    assert said.endswith("); see what it said, then go on with --resume\n")
+    assert said.count("\n") == 1
+    assert first.returncode == MachineError.exit_code
+
+
+def test_another_error_of_a_step_is_left_as_it_is():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), naming_lost_processes():
+        torch.ones(2, 3) @ torch.ones(2, 3)

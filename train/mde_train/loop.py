@@ -16,6 +16,7 @@ from types import FrameType
 
 from mde_runtime.command import say
 from mde_runtime.errors import BadInputError
+from mde_train.machines import naming_lost_processes
 from mde_train.observer import observing
 from mde_train.torchvision_ops import import_torchvision
 from mde_train.training import Training
@@ -42,10 +43,12 @@ ONE = Machines()
 def train(training: Training, data: Data, run: Path, machines: Machines = ONE) -> None:
     """Take the steps that are left, and write to `run` what comes of them.
 
-    Raises KeyboardInterrupt after a Ctrl-C, once the step that it came in is finished and saved.
+    Raises KeyboardInterrupt after a Ctrl-C, once the step that it came in is finished and saved, MachineError where
+    another process of the training is gone.
     """
     recipe = training.recipe
     with (
+        naming_lost_processes(),
         _launched(machines) as fabric,
         _awaiting_ctrl_c() as is_pressed,
         observing(training, data, run) if fabric.is_global_zero else nullcontext() as observer,

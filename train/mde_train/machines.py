@@ -1,9 +1,13 @@
-"""The devices of this machine that a training can use, asked before any process is started."""
+"""The devices and processes of a training: how many there can be, and how one learns that another is gone."""
 
+import contextlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 
-from mde_runtime.errors import UsageError
+from mde_runtime.errors import MachineError, UsageError, one_line
+
+PLACE = re.compile(r"^\[\S+\] ")  # in gloo's own source, before its words
 
 
 def check_machines(num_devices: int, num_nodes: int, torchrun: Mapping[str, str] = os.environ) -> None:
@@ -36,3 +40,21 @@ def _devices_here() -> tuple[int, str]:
     if torch.cuda.is_available():
         return torch.cuda.device_count(), "GPUs"
     return os.cpu_count() or 1, "CPU cores"
+
+
+@contextlib.contextmanager
+def naming_lost_processes() -> Iterator[None]:
+    """Raise MachineError where another process of this training is gone, or never came."""
+    import torch
+
+    try:
+        yield
+    except RuntimeError as error:
+        # gloo, which connects CPUs, has no exception of its own
+        if not isinstance(error, torch.distributed.DistError) and "gloo" not in str(error):
+            raise
+        first_sentence, _, _ = PLACE.sub("", str(error)).partition(". ")
+        raise MachineError(
+            f"another process of this training is gone ({one_line(first_sentence)}); see what it said, then go on with "
+            "--resume"
+        ) from error
