@@ -47,7 +47,7 @@ def mutants(seeds: Sequence[bytes], likely: Edits) -> SearchStrategy[Mutant]:
             content = edit(content)
         return Mutant(seed, chosen, content)
 
-    splices = drawn(edits.splice, PLACES, PLACES, st.sampled_from(seeds))
+    splices = drawn(edits.splice, PLACES, PLACES, st.integers(0, len(seeds) - 1).map(lambda number: seeds[number]))
     several = st.lists(likely | likely | likely | splices, max_size=MOST_EDITS)
     return st.builds(mutant, st.integers(0, len(seeds) - 1), several)
 

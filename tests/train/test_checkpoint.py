@@ -17,7 +17,7 @@ import torch
 from mde_runtime.errors import BadInputError, MachineError
 from mde_train.checkpoint import check_same_model, load_weights, read_checkpoint, read_training, write_checkpoint
 from mde_train.models import MODELS, build_model
-from mde_train.torch_files import check_sums
+from mde_train.torch_files import check_sums, load
 
 
 def test_what_was_written_is_read(checkpoint, written):
@@ -184,6 +184,37 @@ def test_the_format_that_never_had_checksums_gives_weights_but_no_checkpoint(che
     torch.save(torch.load(written(), weights_only=True), old, _use_new_zipfile_serialization=False)
     with pytest.raises(BadInputError, match="a checkpoint without checksums"):
         read_checkpoint(old)
+
+
+@pytest.fixture
+def old_format(tmp_path):
+    """A state dict in the format before torch 1.6."""
+    path = tmp_path / "old.pth"
+    torch.save({"weight": torch.arange(6.0)}, path, _use_new_zipfile_serialization=False)
+    return path
+
+
+def test_weights_of_the_old_format_that_are_cut_short_are_refused_wherever_it_is(old_format):
+    whole = old_format.read_bytes()
+    for size in range(len(whole)):
+        old_format.write_bytes(whole[:size])
+        with pytest.raises(BadInputError, match=r"copy it again|not a checkpoint"):
+            load(old_format)
+
+
+def test_a_length_in_a_file_of_the_old_format_takes_no_memory_that_the_file_does_not_fill(old_format):
+    text = b"X\x06\x00\x00\x00weight"  # pickle's opcode, length and bytes
+    whole = old_format.read_bytes()
+    assert whole.count(text) == 1
+    old_format.write_bytes(whole.replace(text, b"X\xff\xff\xff\x7fweight"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInputError):
+            load(old_format)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 1 << 24  # 2 GiB is what the length says; torch's own work takes under 1 MiB
 
 
 def test_checking_the_sums_takes_no_second_copy_of_the_file(tmp_path):

@@ -4,8 +4,10 @@
 would be a weight of 1e38. The format before torch 1.6, a plain pickle, has no checksums; it loads as it is.
 """
 
+import io
 import itertools
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -22,7 +24,7 @@ PIECE_BYTES = 1 << 20
 # torch's many words for it
 NOT_A_CHECKPOINT = (
     *(RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, AssertionError, ArithmeticError),
-    zipfile.BadZipFile,
+    *(zipfile.BadZipFile, struct.error),
 )
 
 
@@ -30,11 +32,14 @@ def load(path: Path) -> Any:  # Any: whatever was saved
     """What a file holds, on the CPU. Raises BadInputError where it is missing, damaged or holds more than data."""
     try:
         check_regular(path)
+        file: Path | io.BytesIO = path
         if has_checksums(path):
             check_sums(path)
+        else:  # from memory: of a file Python makes room for as many bytes as a length in it says, many or few
+            file = io.BytesIO(path.read_bytes())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other pickle protocols: what cannot be read is an error below
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise BadInputError(f"{path}: no such file") from error
     except pickle.UnpicklingError as error:
