@@ -15,7 +15,7 @@ from mde_export.judge.execute import Executor
 from mde_export.judge.extremes import extreme_frames
 from mde_export.sources.image_input import image_input_of, plain_input
 from mde_export.sources.map_shape import name_and_channel
-from mde_export.sources.opsets import to_readable_opset
+from mde_export.sources.opsets import to_readable_opset, write_default_axes
 from mde_export.sources.original import Map, OnnxOriginal, Pixels, plain_output
 from mde_export.sources.random_nodes import refuse_random
 from mde_export.sources.stage_names import rename_like_stages
@@ -47,6 +47,7 @@ def network_from_onnx(
         _check_map_follows(original, to_network, image.is_open)
         model = to_readable_opset(model, where)
         common.InlinePass()(model)
+        write_default_axes(model)
         rename_like_stages(model)
         fold_constant_norms(model)
         plain_input(model, image, to_network, is_batch_open)

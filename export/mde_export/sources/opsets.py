@@ -14,6 +14,7 @@ from mde_runtime.errors import BadInputError
 
 OLDEST, NEWEST = 17, 20  # opsets that are left as they are: 17 has LayerNormalization, 20 is TensorRT 10.3's last
 FLATTENING_UNTIL = 12  # the last opset whose Hardmax takes all axes from one on as a single row
+DEFAULT_AXES = (0, 2, 3)  # of MeanVarianceNormalization: for each channel, over frames and pixels
 ASIDE = "mde_export.aside"
 ASYMMETRIC_UNTIL = 10  # the last opset whose Upsample and Resize have no choice of grid
 
@@ -91,6 +92,16 @@ def _is_as_before(node: ir.Node, opset: int) -> bool:
         for schema in (now, before)
     ]
     return forms[0] == forms[1]
+
+
+def write_default_axes(model: ir.Model) -> None:
+    """MeanVarianceNormalization(x) -> MeanVarianceNormalization<axes = [0, 2, 3]>(x): its default, written out.
+
+    onnx up to 1.23 infers no shapes through it without, from opset 13 on, and so calls a valid graph invalid.
+    """
+    for node in _nodes(model):
+        if node.op_type == "MeanVarianceNormalization" and "axes" not in node.attributes:
+            node.attributes["axes"] = ir.AttrInt64s("axes", DEFAULT_AXES)
 
 
 def _nodes(model: ir.Model) -> list[ir.Node]:

@@ -120,6 +120,23 @@ def test_old_files_keep_their_grid_where_they_enlarge(saved, mde_export, frames,
     )  # float32: an order of additions
 
 
+@pytest.mark.parametrize("axes", [None, [1, 2, 3]], ids=["by default", "other axes"])
+@pytest.mark.parametrize("opset", [9, 13, 17])
+def test_a_normalisation_of_mean_and_variance_is_read_with_and_without_its_axes(
+    saved, mde_export, frames, tmp_path, opset, axes
+):
+    nodes, weights = head("mixed")
+    norm = make_node("MeanVarianceNormalization", ["image"], ["even"], **({} if axes is None else {"axes": axes}))
+    path = saved(
+        [norm, make_node("Conv", ["even", "mix"], ["mixed"]), *nodes], weights | {"mix": drawn(4, 3, 1, 1)}, opset
+    )
+    ended = mde_export(path)
+    assert ended.exit_code == 0, ended.stderr
+    np.testing.assert_allclose(
+        depth_of_bundle(tmp_path / "net.mde", frames[:4]), depth_of_file(path, frames[:4]), atol=1e-4
+    )  # float32: an order of additions
+
+
 def test_an_old_file_keeps_its_rounding_where_nearest_shrinks_one_side_and_enlarges_the_other(
     saved, mde_export, tmp_path
 ):
