@@ -22,7 +22,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from mde_export.frames import pictures_from
 from mde_export.graph.canonical import from_bytes, stripped, to_bytes
 from mde_export.judge.certify import attempt
-from mde_export.judge.evidence import Evidence, evidence_of
+from mde_export.judge.evidence import Evidence, ManyFrames, evidence_of
 from mde_export.judge.execute import Executor
 from mde_export.precision.clipping import METHODS, histograms
 from mde_export.precision.int8 import activations_of
@@ -39,8 +39,8 @@ TYPES = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
 class Reader(CalibrationDataReader):  # type: ignore[misc]  # the library publishes no types
     """Frames, one at a time, as the library asks for them."""
 
-    def __init__(self, frames: npt.NDArray[np.uint8]):
-        self._feeds = iter([{"frame": frame[None]} for frame in frames])
+    def __init__(self, frames: ManyFrames):
+        self._feeds = ({"frame": frame[None]} for frame in frames)
 
     def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
         """The next frame; None: there is none."""

@@ -6,7 +6,7 @@ import click
 
 from mde_export import without_libraries
 from mde_export.precision.target_table import TARGETS
-from mde_export.request.choices import Accumulation, EngineChoice, GoldenFrames
+from mde_export.request.choices import MIN_FRAMES, Accumulation, EngineChoice, GoldenFrames
 from mde_export.request.contract_options import DESCRIBED, SIZE, contract_options
 from mde_export.request.presets import PRESETS
 from mde_runtime.command import PATH, Command, Real, Several, Whole, say
@@ -33,7 +33,7 @@ def _in_order(
 
 
 GROUPS = {
-    "Bundle": ("out", "fp16", "int8", "frames", "golden"),
+    "Bundle": ("out", "fp16", "int8", "frames", "num_frames", "golden"),
     "Network, where MODEL does not describe it": (
         *("weights", "output", *DESCRIBED, "settings", "preset", "contract"),
     ),
@@ -53,6 +53,12 @@ GROUPS = {
     type=PATH,
     metavar="DIR",
     help="Judge on these: a data set or pictures, 64 or more. Else rendered scenes.",
+)
+@click.option(
+    "--num-frames",
+    type=Whole(MIN_FRAMES),
+    metavar="N",
+    help=f"Judge on that many of --frames, evenly spaced, or on that many scenes.  [default: {MIN_FRAMES}]",
 )
 @click.option("--contract", type=PATH, metavar="FILE", help="What the network expects and gives, as contract.json.")
 @contract_options

@@ -1,13 +1,15 @@
 """Frames: to judge a graph with, and the golden ones that a bundle carries to verify a device."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mde_export.judge.certify import Trial, attempt
-from mde_export.judge.evidence import MIN_FRAMES, Evidence, Frames, Pictures
+from mde_export.judge.evidence import Evidence, ManyFrames, Pictures
+from mde_export.judge.stored import Stored, stored
+from mde_export.request.choices import MIN_FRAMES
 from mde_export.request.request import Request, Size
 from mde_export.sources import Source
 from mde_export.steps import Step
@@ -52,19 +54,21 @@ def _rendered(source: Source, step: Step) -> Evidence:
     return Evidence(Pictures(frames, None, RENDERED), depth_m, source.reference, source.contract)
 
 
-def rendered_frames(contract: Contract, step: Step) -> Frames:
-    """MIN_FRAMES scenes, each rendered at the contract's size, in its colour order."""
+def rendered_frames(contract: Contract, step: Step, num_frames: int = MIN_FRAMES) -> ManyFrames:
+    """So many scenes, each rendered at the contract's size, in its colour order."""
     from mde_train.data.synth.frames import make_frame
     from mde_train.data.synth.scene import Lens
 
     source = contract.source
     lens = Lens(source.height_px, source.width_px, source.width_px / 2)  # 90 degrees across, as the data set's
-    frames = []
-    with step("frames: rendered", MIN_FRAMES) as advance:
-        for index in range(MIN_FRAMES):
-            frames.append(frame_of(make_frame(SYNTH_SEED, index, lens).frame, contract))
-            advance()
-    return np.stack(frames)
+    with step("frames: rendered", num_frames) as advance:
+
+        def rendered() -> Iterator[Frame]:
+            for index in range(num_frames):
+                yield frame_of(make_frame(SYNTH_SEED, index, lens).frame, contract)
+                advance()
+
+        return stored(rendered())
 
 
 def _tried_on(evidence: Evidence, trial: Trial, advance: Callable[[], None]) -> Trial:
@@ -80,8 +84,13 @@ def given_pictures(source: Source, request: Request) -> Pictures | None:
     are too few, or of another size than the contract's.
     """
     if request.frames is not None:
-        pictures = pictures_from(request.frames, source.contract)
+        pictures = pictures_from(request.frames, source.contract, request.num_frames or MIN_FRAMES)
     elif source.pictures is not None:
+        if request.num_frames is not None:
+            raise UsageError(
+                f"--num-frames {request.num_frames}: {request.model} brings {source.pictures.in_words}; give others "
+                "with --frames DIR"
+            )
         pictures = source.pictures
     elif source.origin != "bundle":
         return None
@@ -94,11 +103,13 @@ def given_pictures(source: Source, request: Request) -> Pictures | None:
 def pictures_of(source: Source, request: Request, step: Step) -> Pictures:
     """The frames that are given, else rendered ones; see `given_pictures`."""
     given = given_pictures(source, request)
-    return given or Pictures(rendered_frames(source.contract, step), None, RENDERED)
+    if given is not None:
+        return given
+    return Pictures(rendered_frames(source.contract, step, request.num_frames or MIN_FRAMES), None, RENDERED)
 
 
-def pictures_from(folder: Path, contract: Contract) -> Pictures:
-    """MIN_FRAMES frames spread evenly over the last split of a data set, or over the pictures below a folder.
+def pictures_from(folder: Path, contract: Contract, num_frames: int = MIN_FRAMES) -> Pictures:
+    """So many frames spread evenly over the last split of a data set, or over the pictures below a folder.
 
     Pictures are brought to the contract's size by its policy. The true depth comes along where the sizes agree.
     Raises BadInputError where the contract's size is that of every picture with height and width swapped.
@@ -109,24 +120,37 @@ def pictures_from(folder: Path, contract: Contract) -> Pictures:
     try:
         layout_of(folder)
     except BadInputError:
-        frames = [frame for source in open_sources([str(folder)]) for frame in source.frames()]
-        chosen = _fitted((frames[index].read() for index in evenly_spaced(len(frames), MIN_FRAMES)), contract, folder)
-        return Pictures(chosen, None, f"{len(chosen)} pictures of {folder.name}")
+        count = sum(1 for source in open_sources([str(folder)]) for _ in source.frames())  # a film's hold their pixels
+        picked = set(evenly_spaced(count, num_frames))
+        given = enumerate(frame for source in open_sources([str(folder)]) for frame in source.frames())
+        chosen = _fitted((frame.read() for index, frame in given if index in picked), contract, folder)
+        return Pictures(chosen, None, f"{len(chosen)} pictures of {folder.name}", num_frames)
     split = splits_of(folder)[-1]
     samples = open_split(folder, split)
-    picked = [samples[index] for index in evenly_spaced(len(samples), MIN_FRAMES)]
-    chosen = _fitted((sample.frame for sample in picked), contract, folder)
-    fits = all(sample.depth_m.shape == chosen.shape[1:3] for sample in picked)
-    truth_m = np.stack([np.where(sample.valid, sample.depth_m, 0) for sample in picked]) if fits else None
-    return Pictures(chosen, truth_m, f"{len(chosen)} frames of {folder.name}/{split}")
+    size = (contract.source.height_px, contract.source.width_px)
+    truth_m: Stored[np.float32] = Stored(size, np.float32)  # of the samples that have the contract's size
+
+    def pictures() -> Iterator[Frame]:
+        for sample in (samples[index] for index in evenly_spaced(len(samples), num_frames)):
+            if sample.depth_m.shape == size:
+                truth_m.append(np.where(sample.valid, sample.depth_m, np.float32(0)))
+            yield sample.frame
+
+    chosen = _fitted(pictures(), contract, folder)
+    fits = len(truth_m) == len(chosen)
+    return Pictures(chosen, truth_m if fits else None, f"{len(chosen)} frames of {folder.name}/{split}", num_frames)
 
 
-def _fitted(pictures: Iterable[Frame], contract: Contract, folder: Path) -> Frames:
+def _fitted(pictures: Iterable[Frame], contract: Contract, folder: Path) -> Stored[np.uint8]:
     """The pictures at the contract's size. Raises BadInputError where that is theirs with height and width swapped."""
-    frames, sizes = [], []
-    for picture in pictures:
-        frames.append(frame_of(picture, contract))
-        sizes.append(picture.shape[:2])
+    sizes: list[Size] = []
+
+    def fitted() -> Iterator[Frame]:
+        for picture in pictures:
+            sizes.append(picture.shape[:2])
+            yield frame_of(picture, contract)
+
+    frames = stored(fitted())
     size = (contract.source.height_px, contract.source.width_px)
     if all(_is_swapped(size, (height, width)) for height, width in sizes):
         raise BadInputError(
@@ -134,7 +158,7 @@ def _fitted(pictures: Iterable[Frame], contract: Contract, folder: Path) -> Fram
             f"{size[0]}x{size[1]} px, as if swapped; write {size[1]}x{size[0]} as --source-size or as the contract's "
             "source, or give pictures of that shape"
         )
-    return np.stack(frames)
+    return frames
 
 
 def _is_swapped(size: Size, picture: Size) -> bool:

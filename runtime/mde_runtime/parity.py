@@ -3,8 +3,9 @@
 One measure and one table of limits, used by the certificate at export, the verification on the device and the bench.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,19 @@ from mde_runtime.contract import Contract, FromNetwork
 from mde_runtime.errors import BadInputError
 
 Depth = npt.NDArray[np.float32]
+
+
+class Maps(Protocol):
+    """Depth maps, (N, H, W): an array, or what reads them one at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all of them together."""
+        ...
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Depth]: ...
+
 
 TOLERANCE_SHARE = 5e-4  # of the depth range: 1 cm over 0-20 m
 NUM_BINS = 1 << 16  # of |Δ| up to its largest
@@ -109,13 +123,13 @@ def tolerance(contract: FromNetwork) -> float:
     return TOLERANCE_SHARE * contract.span_m
 
 
-def measure(depth_m: Depth, reference_m: Depth, num_nonfinite: int, contract: Contract) -> Parity:
+def measure(depth_m: Maps, reference_m: Maps, num_nonfinite: int, contract: Contract) -> Parity:
     """Compare (N, H, W) depth with the reference's, metres, where the network sees the contract's frame.
 
     A frame at a time, so that it needs no more memory for many frames. Where a value is NaN the figures are NaN too,
     and `breaches` says so. Raises BadInputError for unequal shapes.
     """
-    if depth_m.shape != reference_m.shape or depth_m.ndim != 3:
+    if depth_m.shape != reference_m.shape or len(depth_m.shape) != 3:
         raise BadInputError(
             f"depth of shape {depth_m.shape} cannot be compared with a reference of {reference_m.shape}; "
             "bring both to one size"
@@ -183,7 +197,7 @@ def _frame_sums(depth_m: Depth, reference_m: Depth, span_m: float) -> _FrameSums
     )
 
 
-def _p999(depth_m: Depth, reference_m: Depth, contract: Contract, max_abs_m: float) -> float:
+def _p999(depth_m: Maps, reference_m: Maps, contract: Contract, max_abs_m: float) -> float:
     """p99.9 of |Δ|, metres, from a histogram: at most a bin above the exact one, and never below it."""
     if not max_abs_m > 0:  # equal everywhere, or NaN
         return max_abs_m

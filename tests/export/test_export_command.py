@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from mde_export.cli import main
 from mde_export.failure import Report
@@ -251,7 +252,41 @@ def test_a_model_that_gives_nan_is_refused(make_checkpoint, tmp_path):
 def test_too_few_frames_are_refused_with_the_flag_that_gives_more(make_checkpoint, tmp_path):
     result = failing(tmp_path / "out", make_checkpoint(tmp_path / "few.ckpt", num_frames=63))
     assert result.exit_code == 3
-    assert "63 frames, a certificate needs 64; give more with --frames DIR" in result.stderr
+    assert "63 frames, 64 are needed; give more with --frames DIR" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def sixty_six_pictures(checkpoint, tmp_path_factory) -> Path:
+    """A folder of the frames of a checkpoint, and two more."""
+    folder = tmp_path_factory.mktemp("pictures")
+    frames = read_checkpoint(checkpoint).heldout_frames
+    for index in range(66):
+        Image.fromarray(frames[index % 64]).save(folder / f"{index:02d}.png")
+    return folder
+
+
+@pytest.mark.parametrize(("asked", "num_frames"), [([], 64), (["--num-frames", 66], 66)], ids=["unasked", "66"])
+def test_as_many_frames_of_a_folder_are_judged_on_as_are_asked_for(
+    checkpoint, sixty_six_pictures, tmp_path, asked, num_frames
+):
+    result = mde_export(checkpoint, "--frames", sixty_six_pictures, *asked, "-o", tmp_path / "a.mde")
+    assert result.exit_code == 0, result.stderr
+    assert read_bundle(tmp_path / "a.mde").certificate("fp32").parity.num_frames == num_frames
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "said"),
+    [
+        (["--num-frames", 67, "--frames", "FOLDER"], 3, "66 frames, 67 are needed; give more with --frames DIR"),
+        (["--num-frames", 65], 2, "brings checkpoint's 64 held-out frames; give others with --frames DIR"),
+    ],
+    ids=["more than there are", "of a checkpoint's own"],
+)
+def test_a_number_of_frames_that_cannot_be_had_is_refused(checkpoint, sixty_six_pictures, tmp_path, asked, code, said):
+    arguments = [sixty_six_pictures if argument == "FOLDER" else argument for argument in asked]
+    result = failing(tmp_path / "out", checkpoint, *arguments)
+    assert result.exit_code == code
+    assert said in " ".join(result.stderr.split())
 
 
 def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path):

@@ -84,7 +84,7 @@ def test_one_bad_number_among_several_is_wrong_usage(main, end):
 
 def test_a_sound_number_is_left_alone(main, end):
     for path, option in numeric(main):
-        value = option.type.example if isinstance(option.type, Several) else "1"
+        value = option.type.example if isinstance(option.type, Several) else str(max(1, option.type.min or 1))
         if isinstance(option.type, Real) and option.type.max == 1:
             value = "0.5"
         assert not refuses(end(path, option, value), option), (path, option.name)

@@ -3,6 +3,7 @@
 Nothing is ever compared with the previous step, so no error can hide behind another.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -10,9 +11,9 @@ from typing import Protocol
 import numpy as np
 
 from mde_export.graph.stages import DEPTH, FRAME
-from mde_export.judge.evidence import Depth, Evidence, Frames
+from mde_export.judge.evidence import Evidence, ManyFrames, ManyMaps
 from mde_export.judge.execute import Executor
-from mde_runtime import files, metrics, parity
+from mde_runtime import files, parity
 from mde_runtime.certificate import SCHEMA, Certificate, Island
 from mde_runtime.errors import VerdictError
 from mde_runtime.parity import AIM, Limits, Parity
@@ -30,7 +31,7 @@ class Lowering(Protocol):
         ...
 
     def local_errors(
-        self, islands: tuple[Island, ...], blocks: Sequence[tuple[str, ...]], frames: Frames, /
+        self, islands: tuple[Island, ...], blocks: Sequence[tuple[str, ...]], frames: ManyFrames, /
     ) -> dict[tuple[str, ...], float]:
         """What each block of nodes adds to the error by itself, where the islands stay FP32."""
         ...
@@ -49,7 +50,7 @@ class Trial:
     precision: Precision
     graph: bytes  # what would be shipped
     executor: str  # what ran it, or its emulation, in words
-    depth_m: Depth
+    depth_m: ManyMaps
     parity: Parity
     breaches: tuple[str, ...]  # of the precision's limits; empty: it passes
     beyond_aim: tuple[str, ...]  # the same of 80 % of the limits, at which a search stops
@@ -129,10 +130,10 @@ def _breaches(
 def check_batch(trial: Trial, evidence: Evidence, most_at_once: int) -> None:
     """Raises VerdictError unless frames that go through the graph together come out as they do one by one."""
     executor = Executor(trial.graph, literal=False)
-    frames = np.resize(evidence.pictures.frames, (most_at_once, *evidence.pictures.frames.shape[1:]))
+    frames = evidence.pictures.frames[[index % len(evidence.pictures.frames) for index in range(most_at_once)]]
     together = executor.run({FRAME: frames})[DEPTH]
     alone, _ = executor.depth(frames)
-    worst_m = float(np.abs(together - alone).max())
+    worst_m = max(float(np.abs(one - other).max()) for one, other in zip(together, alone, strict=True))
     if not worst_m <= BATCH_TOLERANCE_T * parity.tolerance(evidence.contract.from_network):
         raise VerdictError(
             f"{trial.precision}: of {most_at_once} frames at once one differs by {worst_m:.3g} m from the same frame "
@@ -151,7 +152,7 @@ def certificate_of(trial: Trial, evidence: Evidence, derived_from: Parity | None
         reference=evidence.reference,
         executor=trial.executor,
         frames_source=evidence.pictures.in_words,
-        frames_sha256=files.sha256_of(np.ascontiguousarray(evidence.pictures.frames).tobytes()),
+        frames_sha256=_sha256_of(evidence.pictures.frames),
         limits=Limits.of(trial.precision, evidence.contract.from_network),
         parity=trial.parity,
         unsigned=trial.unsigned,
@@ -162,10 +163,25 @@ def certificate_of(trial: Trial, evidence: Evidence, derived_from: Parity | None
     )
 
 
-def _truth_rmse_m(depth_m: Depth, evidence: Evidence) -> tuple[float, float] | None:
+def _sha256_of(frames: ManyFrames) -> str:
+    digest = hashlib.sha256()
+    for frame in frames:
+        digest.update(np.ascontiguousarray(frame).data)
+    return digest.hexdigest()
+
+
+def _truth_rmse_m(depth_m: ManyMaps, evidence: Evidence) -> tuple[float, float] | None:
     """RMSE to the true depth, clipped to the contract's range, of the reference and of the graph; None: not known."""
-    truth_m, from_network = evidence.pictures.truth_m, evidence.contract.from_network
-    if truth_m is None or not np.any(truth_m > 0):
+    if evidence.pictures.truth_m is None:
         return None
-    valid, clipped_m = truth_m > 0, np.clip(truth_m, from_network.near_m, from_network.far_m)
-    return metrics.rmse(evidence.depth_m, clipped_m, valid), metrics.rmse(depth_m, clipped_m, valid)
+    from_network = evidence.contract.from_network
+    sums_m2, num_pixels = np.zeros(2), 0
+    for truth_m, *maps_m in zip(evidence.pictures.truth_m, evidence.depth_m, depth_m, strict=True):
+        valid = truth_m > 0
+        clipped_m = np.clip(truth_m[valid], from_network.near_m, from_network.far_m).astype(np.float64)
+        sums_m2 += [np.square(map_m[valid] - clipped_m).sum() for map_m in maps_m]
+        num_pixels += clipped_m.size
+    if not num_pixels:
+        return None
+    reference_m, graph_m = np.sqrt(sums_m2 / num_pixels)
+    return float(reference_m), float(graph_m)

@@ -7,24 +7,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mde_export.judge.stored import Stored
+from mde_export.request.choices import MIN_FRAMES
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, VerdictError
 from mde_runtime.evenly_spaced import evenly_spaced
 from mde_runtime.parity import tolerance, variation_within
 
-MIN_FRAMES = 64
 # Within frames, in T. Depth that varies by less lies within the limits' reach of a constant: it would prove nothing.
 MIN_VARIATION_T = 3.0
 Frames = npt.NDArray[np.uint8]
 Depth = npt.NDArray[np.float32]
+ManyFrames = Frames | Stored[np.uint8]  # (N, H, W, 3)
+ManyMaps = Depth | Stored[np.float32]  # (N, H, W)
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
     """Frames to judge with, in the contract's size and colour order."""
 
-    frames: Frames  # (N, H, W, 3)
-    truth_m: Depth | None  # (N, H, W), true depth, 0 where nothing was measured; None: not known
+    frames: ManyFrames
+    truth_m: ManyMaps | None  # (N, H, W), true depth, 0 where nothing was measured; None: not known
     in_words: str  # where they came from, without a path
     min_count: int = MIN_FRAMES  # below which they prove nothing
 
@@ -38,8 +41,7 @@ class Pictures:
             )
         if len(self.frames) < self.min_count:
             raise BadInputError(
-                f"{self.in_words}: {len(self.frames)} frames, a certificate needs {self.min_count}; "
-                "give more with --frames DIR"
+                f"{self.in_words}: {len(self.frames)} frames, {self.min_count} are needed; give more with --frames DIR"
             )
 
 
@@ -48,7 +50,7 @@ class Evidence:
     """Pictures and the reference depth for them."""
 
     pictures: Pictures
-    depth_m: Depth  # (N, H, W), the original model's
+    depth_m: ManyMaps  # the original model's
     reference: str  # what the original model is, in words
     contract: Contract
 
@@ -62,15 +64,20 @@ class Evidence:
         return replace(self, pictures=pictures, depth_m=self.depth_m[indices])
 
 
-def evidence_of(pictures: Pictures, depth_m: Depth, num_nonfinite: int, reference: str, contract: Contract) -> Evidence:
+def evidence_of(
+    pictures: Pictures, depth_m: ManyMaps, num_nonfinite: int, reference: str, contract: Contract
+) -> Evidence:
     """The reference depth as evidence. Raises VerdictError when it could not tell a good graph from a bad one."""
     if num_nonfinite:
         raise VerdictError(
             f"{reference} itself gives {num_nonfinite} values that are NaN or Inf on the {pictures.in_words}; "
             "train it again from an earlier checkpoint"
         )
-    maps_m = [frame_m[contract.seen] for frame_m in depth_m]
-    std_m = math.sqrt(sum(map(variation_within, maps_m)) / sum(map_m.size for map_m in maps_m))
+    variation, num_pixels = 0.0, 0
+    for frame_m in depth_m:
+        variation += variation_within(frame_m[contract.seen])
+        num_pixels += frame_m[contract.seen].size
+    std_m = math.sqrt(variation / num_pixels)
     least_m = MIN_VARIATION_T * tolerance(contract.from_network)
     if not std_m >= least_m:
         raise VerdictError(

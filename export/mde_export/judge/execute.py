@@ -1,37 +1,58 @@
 """Graphs on the CPU, to be judged: nothing optimised that could change what is judged, one thread a frame."""
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
 from mde_export.graph.stages import DEPTH, FRAME, NUM_NONFINITE
-from mde_export.judge.evidence import Depth, Frames
+from mde_export.judge.evidence import Depth, Frames, ManyFrames
+from mde_export.judge.stored import Stored, stored
 from mde_runtime.backends.onnxruntime import FAILURES
 from mde_runtime.errors import BadInputError, reason_of
 from mde_runtime.machine import this_machine
 
 MAX_WORKERS = 8  # each holds a whole network's activations
 
+Answer = TypeVar("Answer")
 FrameDepth = Callable[[Frames], tuple[Depth, int]]  # (1, H, W, 3) to (H, W) metres, and how many were not finite
 
 
-def depth_of_all(depth_of: FrameDepth, frames: Frames, advance: Callable[[], None]) -> tuple[Depth, int]:
+def depth_of_all(
+    depth_of: FrameDepth, frames: ManyFrames, advance: Callable[[], None]
+) -> tuple[Stored[np.float32], int]:
     """Depth of (N, H, W, 3) frames, (N, H, W), and how many values were NaN or Inf in all. advance: called a frame."""
-    single: Sequence[Frames] = [frames[index : index + 1] for index in range(len(frames))]
-    maps, num_nonfinite = [], 0
-    pool = ThreadPoolExecutor(min(MAX_WORKERS, this_machine().num_cores))
-    try:
-        for depth_m, num_bad in pool.map(depth_of, single):
-            maps.append(depth_m)
-            num_nonfinite += num_bad
+    counts: list[int] = []
+
+    def of_frame(index: int) -> tuple[Depth, int]:  # the frame is read when its turn comes
+        return depth_of(frames[index : index + 1])
+
+    def maps_m() -> Iterator[Depth]:
+        for depth_m, num_nonfinite in side_by_side(of_frame, len(frames)):
+            counts.append(num_nonfinite)
             advance()
+            yield depth_m
+
+    return stored(maps_m()), sum(counts)
+
+
+def side_by_side(of_frame: Callable[[int], Answer], count: int) -> Iterator[Answer]:
+    """The answers for frame 0 to the last, in order, a frame a thread. Few wait, since many would fill the memory."""
+    num_workers = min(MAX_WORKERS, this_machine().num_cores)
+    pool, running = ThreadPoolExecutor(num_workers), deque[Future[Answer]]()
+    try:
+        for index in range(count):
+            running.append(pool.submit(of_frame, index))
+            if len(running) > 2 * num_workers:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the frames that are running, not for all of them
-    return np.stack(maps), num_nonfinite
 
 
 REMEDY = "export the network with fixed sizes, in FP32, without what ONNX has no operator for"
@@ -69,7 +90,7 @@ class Executor:
                 f"onnxruntime {ort.__version__} cannot run the graph: {reason_of(error)}; {REMEDY}"
             ) from error
 
-    def depth(self, frames: Frames, advance: Callable[[], None] = lambda: None) -> tuple[Depth, int]:
+    def depth(self, frames: ManyFrames, advance: Callable[[], None] = lambda: None) -> tuple[Stored[np.float32], int]:
         """Depth of the frames, and how many values were NaN or Inf. advance: called a frame."""
 
         def of_one(frame: Frames) -> tuple[Depth, int]:

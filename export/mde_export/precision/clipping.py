@@ -1,7 +1,6 @@
 """Ranges of a network's activations, and the values at which INT8 clips them."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +9,9 @@ import onnx_ir as ir
 
 from mde_export.graph.canonical import to_bytes
 from mde_export.graph.stages import FRAME
-from mde_export.judge.evidence import Frames
-from mde_export.judge.execute import Executor
+from mde_export.judge.evidence import ManyFrames
+from mde_export.judge.execute import Executor, side_by_side
 from mde_export.precision.ranges import largest_magnitudes
-from mde_runtime.machine import this_machine
 
 NUM_BINS, NUM_LEVELS = 2048, 128  # of |x|; INT8 has 127 steps on either side of 0
 BIN_STEP = 16  # every so many bins a clip is tried
@@ -28,7 +26,7 @@ class Histogram:
 
 
 def histograms(
-    model: ir.Model, names: Sequence[str], frames: Frames, advance: Callable[[], None] = lambda: None
+    model: ir.Model, names: Sequence[str], frames: ManyFrames, advance: Callable[[], None] = lambda: None
 ) -> dict[str, Histogram]:
     """The histogram of each named tensor of the graph over the frames. advance: called twice a frame."""
     largest = largest_magnitudes(model, frames, names, advance)
@@ -42,11 +40,10 @@ def histograms(
         answer = session.run({FRAME: frames[index : index + 1]})
         return {name: _counts(answer[name], largest[name]) for name in names}
 
-    with ThreadPoolExecutor(this_machine().num_cores) as pool:
-        for of_frame in pool.map(counted, range(len(frames))):
-            for name in names:
-                counts[name] += of_frame[name]
-            advance()
+    for of_frame in side_by_side(counted, len(frames)):
+        for name in names:
+            counts[name] += of_frame[name]
+        advance()
     return {name: Histogram(largest[name], counts[name]) for name in names}
 
 

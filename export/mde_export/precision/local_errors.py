@@ -18,7 +18,7 @@ from onnx_ir.passes import common
 from mde_export.graph.canonical import stripped, to_bytes
 from mde_export.graph.ops import Ops
 from mde_export.graph.stages import FRAME
-from mde_export.judge.evidence import Frames
+from mde_export.judge.evidence import ManyFrames
 from mde_export.judge.execute import Executor
 from mde_export.precision.half import FLOAT
 
@@ -37,7 +37,7 @@ class Cut:
     makers: dict[str, Block]  # of each output
 
 
-def local_errors(model: ir.Model, blocks: Sequence[Block], lower: Lower, frames: Frames) -> dict[Block, float]:
+def local_errors(model: ir.Model, blocks: Sequence[Block], lower: Lower, frames: ManyFrames) -> dict[Block, float]:
     """The error of each block over the frames (N, H, W, 3); inf where a value is not finite.
 
     model: the FP32 graph with its stages, its types inferred. lower: makes the graph of the lower precision.

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from mde_export.graph.canonical import from_bytes, to_bytes
 from mde_export.graph.stages import is_stage
 from mde_export.judge.certify import Trial, attempt
-from mde_export.judge.evidence import Evidence, Frames
+from mde_export.judge.evidence import Evidence, ManyFrames
 from mde_export.judge.execute import Executor
 from mde_export.precision.clipping import METHODS, histograms
 from mde_export.precision.emulate import emulated
@@ -87,7 +87,8 @@ def with_half_sums(trial: Trial, evidence: Evidence, step: Step) -> Trial:
     few = evidence.subset(worst_frames(trial, evidence, NUM_FRAMES_IN_HALF))
     with step("FP16: emulation with sums in half", len(few.depth_m)) as advance:
         stand_in = to_bytes(emulated(from_bytes(trial.graph), "half"))
-        depth_m, num_nonfinite = Executor(stand_in, literal=True).depth(few.pictures.frames, advance)
+        maps_m, num_nonfinite = Executor(stand_in, literal=True).depth(few.pictures.frames, advance)
+    depth_m = maps_m[:]
     depth_m[~np.isfinite(depth_m)] = 0  # so that every figure is a number and can be stated; the count says the rest
     return replace(trial, half_accumulation=measure(depth_m, few.depth_m, num_nonfinite, evidence.contract))
 
@@ -140,7 +141,9 @@ class Half:
         """The FP16 graph with the nodes of the islands in FP32."""
         return to_bytes(half_from_float(self.model, names_in(islands)))
 
-    def local_errors(self, islands: tuple[Island, ...], blocks: Sequence[Block], frames: Frames) -> dict[Block, float]:
+    def local_errors(
+        self, islands: tuple[Island, ...], blocks: Sequence[Block], frames: ManyFrames
+    ) -> dict[Block, float]:
         """What each block adds to the error by itself."""
 
         def lower(model: ir.Model, _: Mapping[str, str]) -> ir.Model:
@@ -179,7 +182,9 @@ class Int8:
         """The INT8 graph with the nodes of the islands in FP32."""
         return to_bytes(quantized(self.model, self.largest, names_in(islands)))
 
-    def local_errors(self, islands: tuple[Island, ...], blocks: Sequence[Block], frames: Frames) -> dict[Block, float]:
+    def local_errors(
+        self, islands: tuple[Island, ...], blocks: Sequence[Block], frames: ManyFrames
+    ) -> dict[Block, float]:
         """What each block adds to the error by itself, in the symmetric form."""
 
         def lower(model: ir.Model, entries: Mapping[str, str]) -> ir.Model:

@@ -1,7 +1,6 @@
 """Largest and smallest values of each tensor in a network, and those that half cannot hold."""
 
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +10,10 @@ import onnx_ir as ir
 from mde_export.graph.canonical import to_bytes
 from mde_export.graph.ops import Ops
 from mde_export.graph.stages import FRAME, is_stage
-from mde_export.judge.evidence import Frames
-from mde_export.judge.execute import Executor
+from mde_export.judge.evidence import ManyFrames
+from mde_export.judge.execute import Executor, side_by_side
 from mde_export.precision.half import FLOAT, LARGEST_HALF, SMALLEST_NORMAL_HALF
 from mde_runtime.certificate import Island
-from mde_runtime.machine import this_machine
 
 HEADROOM = 2.0  # the camera will meet brighter scenes than the frames at hand: half of half's range is left free
 # Inputs whose relative error becomes the result's, so that a small value counts as much as a large one.
@@ -38,7 +36,7 @@ class Range:
 
 def ranges(
     model: ir.Model,
-    frames: Frames,
+    frames: ManyFrames,
     names: Collection[str] | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Range]:
@@ -69,19 +67,17 @@ def ranges(
     watched.graph.outputs.extend(outputs.values())
     session = Executor(to_bytes(watched), literal=True)
     found = dict.fromkeys((str(value.name) for value in values), Range(0.0, np.inf))
-    with ThreadPoolExecutor(this_machine().num_cores) as pool:
-        singles = [{FRAME: frames[index : index + 1]} for index in range(len(frames))]
-        for answer in pool.map(session.run, singles):
-            of_frame = {key: answer[str(output.name)] for key, output in outputs.items()}
-            for name in found:
-                found[name] = found[name].joined(of_frame[name, "largest"], of_frame.get((name, "smallest"), np.inf))
-            advance()
+    for answer in side_by_side(lambda index: session.run({FRAME: frames[index : index + 1]}), len(frames)):
+        of_frame = {key: answer[str(output.name)] for key, output in outputs.items()}
+        for name in found:
+            found[name] = found[name].joined(of_frame[name, "largest"], of_frame.get((name, "smallest"), np.inf))
+        advance()
     return found
 
 
 def largest_magnitudes(
     model: ir.Model,
-    frames: Frames,
+    frames: ManyFrames,
     names: Collection[str] | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:

@@ -12,3 +12,5 @@ GoldenFrames = Literal["heldout", "synth"]
 # Of a contract that options say, where nobody says otherwise: pictures decode to RGB, OpenCV and PyTorch's interpolate
 # resize so by default, data sets hold z. Said at every export. Any: each is its option's value.
 ASSUMED: Mapping[str, Any] = {"colour": "rgb", "interpolation": "bilinear", "antialias": False, "distance": "z"}
+
+MIN_FRAMES = 64  # below which frames prove nothing

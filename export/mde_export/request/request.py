@@ -23,6 +23,7 @@ class Request:
     out: Path | None = None  # None: beside the model, with its stem
     precisions: tuple[Precision, ...] = ()  # beside FP32, and beside those that a bundle already holds
     frames: Path | None = None  # a data set or a folder of pictures to judge with
+    num_frames: int | None = None  # how many of those, or of rendered ones; None: as many as a certificate needs
     contract: Path | None = None  # for a model that brings none
     described: Described = field(default_factory=Described)  # the same, flag by flag
     settings: tuple[str, ...] = ()  # KEY=VALUE of the contract: what no option says

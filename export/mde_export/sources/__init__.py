@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from mde_export.judge.evidence import Depth, Frames, Pictures
+from mde_export.judge.evidence import Frames, ManyFrames, ManyMaps, Pictures
 from mde_export.request.presets import PRESETS
 from mde_export.request.request import Request
 from mde_export.request.source_size import source_size_of
@@ -57,7 +57,9 @@ SUFFIXES = {  # of files; any other is a checkpoint
 }
 
 
-DepthOf = Callable[[Frames, Callable[[], None]], tuple[Depth, int]]  # frames to metres, and how many were not finite
+DepthOf = Callable[
+    [ManyFrames, Callable[[], None]], tuple[ManyMaps, int]
+]  # frames to metres, and how many were not finite
 
 
 @dataclass(frozen=True, eq=False)

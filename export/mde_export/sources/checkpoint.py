@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mde_export.judge.evidence import Depth, Frames, Pictures
+from mde_export.judge.evidence import Depth, Frames, ManyFrames, ManyMaps, Pictures
 from mde_export.judge.execute import depth_of_all
 from mde_export.request.request import Request
 from mde_export.sources import DepthOf, Source
@@ -59,7 +59,7 @@ def depth_of(model: DepthModel) -> DepthOf:
             depth_m, num_nonfinite = model(torch.from_numpy(frame))
         return depth_m[0].numpy(), int(num_nonfinite)
 
-    def depth(frames: Frames, advance: Callable[[], None]) -> tuple[Depth, int]:
+    def depth(frames: ManyFrames, advance: Callable[[], None]) -> tuple[ManyMaps, int]:
         num_threads = torch.get_num_threads()
         try:
             return depth_of_all(of_one, frames, advance)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mde_export.judge.evidence import Depth, Frames
+from mde_export.judge.evidence import ManyFrames, ManyMaps
 from mde_export.request.contract_by_options import contract_of
 from mde_export.request.request import Request
 from mde_export.sources import DepthOf, Source
@@ -102,7 +102,7 @@ def _function(module: ModuleType, function: str, name: str) -> Callable[[], Any]
 
 
 def _of_users_code(depth_of_network: DepthOf, name: str) -> DepthOf:
-    def depth(frames: Frames, advance: Callable[[], None]) -> tuple[Depth, int]:
+    def depth(frames: ManyFrames, advance: Callable[[], None]) -> tuple[ManyMaps, int]:
         with users_code(name, "its forward"):
             return depth_of_network(frames, advance)
 

@@ -16,7 +16,7 @@ from mde_export.graph.canonical import to_bytes
 from mde_export.graph.graft import stages_after, stages_before
 from mde_export.graph.ops import Ops
 from mde_export.graph.stages import DEPTH, FRAME, MAP, NUM_NONFINITE, PIXELS
-from mde_export.judge.evidence import Depth, Frames
+from mde_export.judge.evidence import Depth, Frames, ManyFrames, ManyMaps
 from mde_export.judge.execute import LITERALLY, Executor, depth_of_all
 from mde_export.request.request import Size
 from mde_export.sources import DepthOf
@@ -107,7 +107,7 @@ class OnnxOriginal:
             answer = after.run({MAP: self.map_of(before.run({FRAME: frame})[PIXELS])})
             return answer[DEPTH][0], int(answer[NUM_NONFINITE].sum())
 
-        def depth(frames: Frames, advance: Callable[[], None]) -> tuple[Depth, int]:
+        def depth(frames: ManyFrames, advance: Callable[[], None]) -> tuple[ManyMaps, int]:
             return depth_of_all(of_one, frames, advance)
 
         return depth

@@ -82,5 +82,5 @@ def test_zeros_where_the_network_does_not_see_are_no_variation(contract):
 def test_frames_of_another_size_or_too_few_are_refused(contract):
     with pytest.raises(BadInputError, match="12x21 px, the contract's frames are 12x20 px"):
         Pictures(np.zeros((64, 12, 21, 3), np.uint8), None, "frames").check(contract())
-    with pytest.raises(BadInputError, match="63 frames, a certificate needs 64"):
+    with pytest.raises(BadInputError, match="63 frames, 64 are needed"):
         Pictures(np.zeros((63, 12, 20, 3), np.uint8), None, "frames").check(contract())

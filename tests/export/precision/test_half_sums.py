@@ -100,7 +100,7 @@ def test_the_certificate_states_the_figure_with_sums_in_half_of_the_worst_frames
     stated = certificate_of(trial, evidence, None).half_accumulation
     assert stated.rmse_worst_m > trial.parity.rmse_worst_m
     graph = to_bytes(emulated(from_bytes(trial.graph), "half"))
-    frame = int(np.argmax(np.square(trial.depth_m - evidence.depth_m).mean(axis=(1, 2))))
+    frame = int(np.argmax(np.square(trial.depth_m[:] - evidence.depth_m[:]).mean(axis=(1, 2))))
     depth_m, _ = Executor(graph, literal=True).depth(evidence.pictures.frames[frame : frame + 1])
     alone = measure(depth_m, evidence.depth_m[frame : frame + 1], 0, evidence.contract)
     assert 1 < stated.num_frames < 64
