@@ -4,12 +4,14 @@
 PYTHON ?= python3
 ROOMS := .:runtime:train:export:bench
 
-.PHONY: help demo test fuzz gpu-check public-networks first-hour setup
+.PHONY: help demo test test-cuda fuzz gpu-check public-networks first-hour setup
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo        scenes, training, export, prediction, bench, report: the whole chain on this machine"
 	@echo "make test        lint, types, import contract, tests; ARGS='-k contract' goes to pytest"
+	@echo "make test-cuda   the CUDA layer over a stand-in of the driver, with cuda-bindings 12.8 to 13 and pycuda, which is"
+	@echo "                 compiled for minutes; ONLY=cuda-bindings==13.5.0 for one"
 	@echo "make fuzz        mutants of sound files for every reader; MINUTES=10, SEED=0, ONLY=bundle"
 	@echo "make gpu-check   the tests and the bench that need an NVIDIA GPU; ONLY=tests|bench|bundle|train|robustness for a"
 	@echo "                 part, PLAN=1 for what it would do, REHEARSE=1 for the same path on a CPU; see lab/README.md"
@@ -25,6 +27,9 @@ demo: setup
 
 test: setup
 	@.venv/bin/python scripts/check.py $(ARGS)
+
+test-cuda: setup
+	@.venv/bin/python scripts/stand_in.py $(ONLY)
 
 fuzz: setup
 	@PYTHONPATH=$(ROOMS) .venv/bin/python -m lab.fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \

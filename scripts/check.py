@@ -35,6 +35,10 @@ def main(pytest_arguments: list[str]) -> int:
         say(f"{name}: {'FAILED after ' if code else ''}{time.perf_counter() - started:.1f} s")
         if code:
             return code
+    if sys.platform == "linux":
+        say("tests over the stand-in of CUDA's driver ...")
+        if code := run("python", "scripts/stand_in.py", "--installed"):
+            return code
     say("tests ...")
     return run(*TESTS, *pytest_arguments)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mde_runtime.backends import Arrays, Graph, Lane, Session
 from mde_runtime.cache import get_blob, put_blob
-from mde_runtime.cuda import Cuda, open_cuda
+from mde_runtime.cuda import Cuda, open_cuda, version_text
 from mde_runtime.cuda.owned import Owned
 from mde_runtime.engines import store
 from mde_runtime.engines.build import DEFAULTS
@@ -60,16 +60,17 @@ class EngineSession:
             inspector = engine.create_engine_inspector()
             self._inspected = str(inspector.get_engine_information(library.LayerInformationFormat.JSON))
             self._owned = owned.pop_all()
-        self._free = weakref.finalize(self, _free, cuda, self._owned, os.getpid())
+        self._process = os.getpid()
+        self._free = weakref.finalize(self, _free, cuda, self._owned, self._process)
         real = arithmetic_of(self._inspected)
         self.arithmetic: Mapping[Precision, str] = {"fp32": real, "fp16": real, "int8": real}
         self.max_batch: int | None = self._runners[0].max_batch
         self.engine_sha256 = record.engine_sha256
         self.is_from_cache = kernels is None or kernels.were_kept  # an engine is always built before
-        driver = f"{gpu.driver_version // 1000}.{gpu.driver_version % 1000 // 10}"
         self.executor = (
-            f"{flavour} {library.__version__}, engine {record.engine_sha256[:12]}, driver of CUDA {driver}, "
-            f"{gpu.memory_bytes >> 20} MiB, {cuda.name}, {self._runners[0].how}"
+            f"{flavour} {library.__version__}, engine {record.engine_sha256[:12]}, "
+            f"driver of CUDA {version_text(gpu.driver_version)}, {gpu.memory_bytes >> 20} MiB, {cuda.name}, "
+            f"{self._runners[0].how}"
         )
         self.device = gpu.name
 
@@ -96,7 +97,9 @@ class EngineSession:
     def close(self) -> None:
         """Give the device's memory back, whatever of it fails. Closing twice is harmless."""
         self._runners = []
-        self._free()
+        if self._free.alive:
+            _free(self._cuda, self._owned, self._process)
+            self._free.detach()  # not before: where CUDA gave no context, closing again or the exit tries once more
 
     def _opened(self) -> Runner:
         if not self._runners:

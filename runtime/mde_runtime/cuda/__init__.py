@@ -16,6 +16,10 @@ import numpy.typing as npt
 from mde_runtime.errors import MachineError
 
 DRIVERS = {"cuda-bindings": "mde_runtime.cuda.bindings", "pycuda": "mde_runtime.cuda.pycuda"}
+OLDEST_CUDA = 12000  # of the driver, as CUDA counts: the graph calls are those of 12.0
+
+NO_DRIVER = "there is no NVIDIA driver here (its libcuda is not installed); install NVIDIA's driver"
+NO_DEVICE = "the NVIDIA driver sees no GPU here; look at CUDA_VISIBLE_DEVICES and nvidia-smi"
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,19 @@ def open_cuda() -> Cuda:
         except MachineError as error:  # noqa: PERF203  two drivers, tried once
             reasons.append(f"{name}: {error}")
     raise MachineError(f"no CUDA here ({', '.join(reasons)}); look into mde-doctor")
+
+
+def too_old(driver_version: int, needed: int = OLDEST_CUDA) -> str:
+    """The sentence for a driver that is older than the CUDA that is needed."""
+    return (
+        f"the NVIDIA driver is too old: it knows CUDA {version_text(driver_version)}, and {version_text(needed)} is "
+        "needed; update NVIDIA's driver"
+    )
+
+
+def version_text(version: int) -> str:
+    """CUDA's number for a version in words: 12060 is 12.6."""
+    return f"{version // 1000}.{version % 1000 // 10}"
 
 
 def num_bytes_of(shape: tuple[int, ...], dtype: npt.DTypeLike) -> int:

@@ -1,22 +1,25 @@
 """CUDA by cuda-bindings: NVIDIA's own wheels, for CUDA 12 and 13. Not run on a GPU by this project yet.
 
-Its calls give (error, result, ...) and never raise, except where the driver's library is missing.
+The driver API and not the runtime's: wheels from 12.9 on carry a static CUDA runtime that wants a driver of its own
+version or later, while the driver API asks the installed driver for each function by name. Its calls give
+(error, result, ...) and never raise, except where the driver's library or a function of it is missing.
 """
 
 import contextlib
 import ctypes
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mde_runtime.cuda import Cuda, Gpu, Graphs, num_bytes_of
+from mde_runtime.cuda import NO_DEVICE, NO_DRIVER, OLDEST_CUDA, Cuda, Gpu, Graphs, num_bytes_of, too_old
 from mde_runtime.errors import MachineError
 
 try:
     from cuda import bindings
-    from cuda.bindings import runtime
+    from cuda.bindings import driver
 except ImportError as error:
     raise MachineError(
         f"cuda-bindings does not load here ({error}); install 'mde-toolchain[cuda13]', or [cuda12] for a driver "
@@ -26,104 +29,126 @@ except ImportError as error:
 DEVICE = 0  # of those that CUDA_VISIBLE_DEVICES leaves
 
 
+@functools.cache
 def open() -> Cuda:
-    """CUDA on the first device. Raises MachineError where there is no driver or no GPU."""
+    """CUDA on the first device. Raises MachineError where there is no driver, no GPU, or too old a driver.
+
+    One for the process: the primary context is retained, and given back by the driver when the process ends.
+    """
     return CudaBindings()
 
 
 class CudaBindings:
-    """The runtime API on the primary context, which torch and onnxruntime share."""
+    """The driver API on the primary context, which torch and onnxruntime share."""
 
     def __init__(self) -> None:
         self.name = f"cuda-bindings {bindings.__version__}"
-        _checked(runtime.cudaSetDevice(DEVICE))
+        try:
+            started = driver.cuInit(0)
+        except RuntimeError as error:  # where there is no libcuda; cuda-pathfinder has a class of its own below it
+            raise MachineError(NO_DRIVER) from error
+        _checked(started)
+        (self._version,) = _checked(driver.cuDriverGetVersion())
+        if self._version < OLDEST_CUDA:
+            raise MachineError(too_old(self._version))
+        (self._device,) = _checked(driver.cuDeviceGet(DEVICE))
+        (self._context,) = _checked(driver.cuDevicePrimaryCtxRetain(self._device))
         self.graphs: Graphs | None = BindingsGraphs()
 
     def gpu(self) -> Gpu:
         """The GPU."""
-        (properties,) = _checked(runtime.cudaGetDeviceProperties(DEVICE))
-        (driver_version,) = _checked(runtime.cudaDriverGetVersion())
+        kind = driver.CUdevice_attribute
+
+        def attribute(which: Any) -> int:  # Any: cuda-bindings publishes no types
+            (value,) = _checked(driver.cuDeviceGetAttribute(which, self._device))
+            return int(value)
+
+        (name,) = _checked(driver.cuDeviceGetName(256, self._device))
+        (memory_bytes,) = _checked(driver.cuDeviceTotalMem(self._device))
+        major = attribute(kind.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)
+        minor = attribute(kind.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)
         return Gpu(
-            name=properties.name.decode().rstrip("\0"),
-            compute_capability=f"{properties.major}.{properties.minor}",
-            num_multiprocessors=properties.multiProcessorCount,
-            memory_bytes=properties.totalGlobalMem,
-            is_integrated=bool(properties.integrated),
-            driver_version=driver_version,
+            name=name.split(b"\0")[0].decode(),
+            compute_capability=f"{major}.{minor}",
+            num_multiprocessors=attribute(kind.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT),
+            memory_bytes=memory_bytes,
+            is_integrated=bool(attribute(kind.CU_DEVICE_ATTRIBUTE_INTEGRATED)),
+            driver_version=self._version,
         )
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
-        """The primary context is there in every thread by itself; only the device has to be the right one."""
-        _checked(runtime.cudaSetDevice(DEVICE))
-        yield
+        """Push the context and pop it again: the context that was current in this thread is current afterwards."""
+        _checked(driver.cuCtxPushCurrent(self._context))
+        try:
+            yield
+        finally:
+            driver.cuCtxPopCurrent()  # an error here is that of earlier work; raised, it would lose what the block made
 
     def new_stream(self) -> int:
         """A stream that does not wait for the default one."""
-        (stream,) = _checked(runtime.cudaStreamCreateWithFlags(runtime.cudaStreamNonBlocking))
+        (stream,) = _checked(driver.cuStreamCreate(int(driver.CUstream_flags.CU_STREAM_NON_BLOCKING)))
         return int(stream)
 
     def free_stream(self, stream: int) -> None:
         """Give a stream back."""
-        _checked(runtime.cudaStreamDestroy(stream))
+        _checked(driver.cuStreamDestroy(stream))
 
     def wait(self, stream: int) -> None:
         """Wait until all that was queued on the stream is done."""
-        _checked(runtime.cudaStreamSynchronize(stream))
+        _checked(driver.cuStreamSynchronize(stream))
 
     def new_event(self) -> int:
         """A mark, without a time: that would cost the device more."""
-        (event,) = _checked(runtime.cudaEventCreateWithFlags(runtime.cudaEventDisableTiming))
+        (event,) = _checked(driver.cuEventCreate(int(driver.CUevent_flags.CU_EVENT_DISABLE_TIMING)))
         return int(event)
 
     def free_event(self, event: int) -> None:
         """Give an event back."""
-        _checked(runtime.cudaEventDestroy(event))
+        _checked(driver.cuEventDestroy(event))
 
     def record(self, event: int, stream: int) -> None:
         """Put the mark behind all that was queued on the stream."""
-        _checked(runtime.cudaEventRecord(event, stream))
+        _checked(driver.cuEventRecord(event, stream))
 
     def order_after(self, stream: int, event: int) -> None:
         """Hold the stream up, on the device, until the mark is reached."""
-        _checked(runtime.cudaStreamWaitEvent(stream, event, runtime.cudaEventWaitDefault))
+        _checked(driver.cuStreamWaitEvent(stream, event, 0))
 
     def new_device(self, num_bytes: int) -> int:
         """Memory on the device."""
-        (pointer,) = _checked(runtime.cudaMalloc(num_bytes))
+        (pointer,) = _checked(driver.cuMemAlloc(num_bytes))
         return int(pointer)
 
     def free_device(self, pointer: int) -> None:
         """Give memory on the device back."""
-        _checked(runtime.cudaFree(pointer))
+        _checked(driver.cuMemFree(pointer))
 
     def new_host(self, shape: tuple[int, ...], dtype: npt.DTypeLike, *, is_mapped: bool) -> npt.NDArray[Any]:
         """Page-locked memory on the host."""
         num_bytes = num_bytes_of(shape, dtype)
-        flags = runtime.cudaHostAllocMapped if is_mapped else runtime.cudaHostAllocDefault
-        (pointer,) = _checked(runtime.cudaHostAlloc(num_bytes, flags))
+        flags = driver.CU_MEMHOSTALLOC_DEVICEMAP if is_mapped else 0
+        (pointer,) = _checked(driver.cuMemHostAlloc(num_bytes, flags), "page-locked memory")
         memory = (ctypes.c_uint8 * num_bytes).from_address(int(pointer))
         host: npt.NDArray[Any] = np.ctypeslib.as_array(memory).view(dtype).reshape(shape)
         return host
 
     def device_pointer(self, host: npt.NDArray[Any]) -> int:
         """Where the device sees mapped host memory."""
-        (pointer,) = _checked(runtime.cudaHostGetDevicePointer(host.ctypes.data, 0))
+        (pointer,) = _checked(driver.cuMemHostGetDevicePointer(host.ctypes.data, 0))
         return int(pointer)
 
     def free_host(self, host: npt.NDArray[Any]) -> None:
         """Give page-locked memory back."""
-        _checked(runtime.cudaFreeHost(host.ctypes.data))
+        _checked(driver.cuMemFreeHost(host.ctypes.data))
 
     def upload(self, pointer: int, host: npt.NDArray[Any], stream: int) -> None:
         """Queue a copy to the device."""
-        kind = runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
-        _checked(runtime.cudaMemcpyAsync(pointer, host.ctypes.data, host.nbytes, kind, stream))
+        _checked(driver.cuMemcpyHtoDAsync(pointer, host.ctypes.data, host.nbytes, stream))
 
     def download(self, host: npt.NDArray[Any], pointer: int, stream: int) -> None:
         """Queue a copy from the device."""
-        kind = runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        _checked(runtime.cudaMemcpyAsync(host.ctypes.data, pointer, host.nbytes, kind, stream))
+        _checked(driver.cuMemcpyDtoHAsync(host.ctypes.data, pointer, host.nbytes, stream))
 
 
 class BindingsGraphs:
@@ -134,41 +159,43 @@ class BindingsGraphs:
 
     def capture(self, stream: int, work: Callable[[], None]) -> int:
         """Record what this thread queues on the stream; other threads go on as they were."""
-        _checked(runtime.cudaStreamBeginCapture(stream, runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal))
+        _checked(driver.cuStreamBeginCapture(stream, driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL))
         try:
             work()
         except BaseException:
-            error, graph = runtime.cudaStreamEndCapture(stream)  # a stream left capturing can do nothing else any more
-            if error == runtime.cudaError_t.cudaSuccess:
-                runtime.cudaGraphDestroy(graph)
+            error, graph = driver.cuStreamEndCapture(stream)  # a stream left capturing can do nothing else any more
+            if error == driver.CUresult.CUDA_SUCCESS:
+                driver.cuGraphDestroy(graph)
             raise
-        (graph,) = _checked(runtime.cudaStreamEndCapture(stream))
-        try:
-            (executable,) = _checked(runtime.cudaGraphInstantiate(graph, 0))
-        finally:
-            _checked(runtime.cudaGraphDestroy(graph))
+        (graph,) = _checked(driver.cuStreamEndCapture(stream))
+        error, executable = driver.cuGraphInstantiate(graph, 0)
+        destroyed = driver.cuGraphDestroy(graph)
+        _checked((error,))
         self._executables[int(executable)] = executable
+        try:
+            _checked(destroyed)
+        except MachineError:
+            self.free(int(executable))
+            raise
         return int(executable)
 
     def launch(self, graph: int, stream: int) -> None:
         """Queue a whole graph."""
-        _checked(runtime.cudaGraphLaunch(self._executables[graph], stream))
+        _checked(driver.cuGraphLaunch(self._executables[graph], stream))
 
     def free(self, graph: int) -> None:
         """Give a graph back."""
-        _checked(runtime.cudaGraphExecDestroy(self._executables.pop(graph)))
+        _checked(driver.cuGraphExecDestroy(self._executables.pop(graph)))
 
 
-def _checked(result: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What a call gave beside its error. Raises MachineError for an error."""
+def _checked(result: tuple[Any, ...], memory: str = "the GPU's memory") -> tuple[Any, ...]:
+    """What a call gave beside its error. Raises MachineError for an error; `memory` is the kind that it asked for."""
     error, *values = result
-    if error == runtime.cudaError_t.cudaSuccess:
+    if error == driver.CUresult.CUDA_SUCCESS:
         return tuple(values)
-    if error in (runtime.cudaError_t.cudaErrorInsufficientDriver, runtime.cudaError_t.cudaErrorNoDevice):
-        raise MachineError(
-            f"there is no NVIDIA GPU, no driver, or one too old for it ({error.name}); install NVIDIA's driver"
-        )
-    _, words = runtime.cudaGetErrorString(error)
-    if error == runtime.cudaError_t.cudaErrorMemoryAllocation:
-        raise MachineError("the GPU's memory is full; close what else uses it, or take a smaller batch")
-    raise MachineError(f"CUDA: {words.decode()} ({error.name}); look into mde-doctor")
+    if error == driver.CUresult.CUDA_ERROR_NO_DEVICE:
+        raise MachineError(NO_DEVICE)
+    if error == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
+        raise MachineError(f"{memory} is full; close what else uses it, or take a smaller batch")
+    _, words = driver.cuGetErrorString(error)
+    raise MachineError(f"CUDA: {(words or b'unknown error').decode()} ({error.name}); look into mde-doctor")

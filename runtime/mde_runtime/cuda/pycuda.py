@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy.typing as npt
 
-from mde_runtime.cuda import Cuda, Gpu, Graphs
+from mde_runtime.cuda import NO_DEVICE, NO_DRIVER, OLDEST_CUDA, Cuda, Gpu, Graphs, too_old
 from mde_runtime.errors import MachineError
 
 try:
     import pycuda
     import pycuda.driver as driver
 except ImportError as error:
+    if "libcuda" in str(error):
+        raise MachineError(NO_DRIVER) from error
     raise MachineError(
         f"pycuda does not load here ({error}); install 'mde-toolchain[pycuda]' where CUDA's toolkit is"
     ) from error
@@ -37,8 +39,16 @@ def open() -> Cuda:
     leaves one on the thread's stack. It is released at exit, after the sessions that were opened later than it.
     """
     try:
+        driver.init()
+        version = driver.get_driver_version()
+        if version < OLDEST_CUDA:
+            raise MachineError(too_old(version))
+        if not driver.Device.count():
+            raise MachineError(NO_DEVICE)
         return PyCuda()
     except driver.Error as error:
+        if "no CUDA-capable device" in str(error):
+            raise MachineError(NO_DEVICE) from error
         raise MachineError(f"CUDA: {error}; install NVIDIA's driver") from error
 
 
@@ -49,7 +59,6 @@ class PyCuda:
 
     def __init__(self) -> None:
         self.name = f"pycuda {pycuda.VERSION_TEXT}"
-        driver.init()
         self._device = driver.Device(DEVICE)
         self._driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")  # pycuda has loaded it already
         self._context = self._device.retain_primary_context()
@@ -68,7 +77,8 @@ class PyCuda:
         try:
             yield
         finally:
-            _call(driver.Context.pop)
+            with contextlib.suppress(driver.Error):  # of earlier work; raised, it would lose what the block made
+                driver.Context.pop()
 
     def new_stream(self) -> int:
         """A stream."""
@@ -115,7 +125,8 @@ class PyCuda:
     def new_host(self, shape: tuple[int, ...], dtype: npt.DTypeLike, *, is_mapped: bool) -> npt.NDArray[Any]:
         """Page-locked memory on the host."""
         flags = driver.host_alloc_flags.DEVICEMAP if is_mapped else 0
-        host: npt.NDArray[Any] = _call(driver.pagelocked_empty, shape, dtype, mem_flags=flags)
+        make = functools.partial(driver.pagelocked_empty, mem_flags=flags)
+        host: npt.NDArray[Any] = _call(make, shape, dtype, memory="page-locked memory")
         return host
 
     def device_pointer(self, host: npt.NDArray[Any]) -> int:
@@ -151,11 +162,11 @@ class PyCuda:
             raise MachineError(f"CUDA: {name} fails with error {error}; look into mde-doctor")
 
 
-def _call(function: Any, *arguments: Any, **named: Any) -> Any:  # Any: pycuda publishes no types
-    """A call of pycuda. Raises MachineError for its errors."""
+def _call(function: Any, *arguments: Any, memory: str = "the GPU's memory") -> Any:  # Any: pycuda publishes no types
+    """A call of pycuda. Raises MachineError for its errors; `memory` is the kind that the call asks for."""
     try:
-        return function(*arguments, **named)
+        return function(*arguments)
     except driver.MemoryError as error:
-        raise MachineError("the GPU's memory is full; close what else uses it, or take a smaller batch") from error
+        raise MachineError(f"{memory} is full; close what else uses it, or take a smaller batch") from error
     except driver.Error as error:
         raise MachineError(f"CUDA: {error}; look into mde-doctor") from error
