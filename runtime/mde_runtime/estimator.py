@@ -256,7 +256,7 @@ class DepthEstimator:
             height_px, width_px, _ = self._shape
             pointers = {
                 "frame": pointer_of(frame, "the frame", self._shape, "uint8"),
-                "depth_m": pointer_of(out, "out", (height_px, width_px), "float32"),
+                "depth_m": pointer_of(out, "out", (height_px, width_px), "float32", is_written=True),
             }
             self._on_device.run_on(stream, pointers)
 

@@ -2,6 +2,7 @@ import signal
 import subprocess
 import sys
 import traceback
+import types
 
 import onnx.parser
 import pytest
@@ -30,6 +31,53 @@ def test_the_log_and_the_timings_are_kept(tiny_graph, tmp_path):
     build_engine(tiny_graph(), "tensorrt-rtx", timing_cache=tmp_path / "timings", log_file=tmp_path / "build.log")
     assert "Engine generation completed" in (tmp_path / "build.log").read_text()
     assert (tmp_path / "timings").stat().st_size > 0
+
+
+class Passing:
+    """Passes everything on to an object of the library."""
+
+    def __init__(self, real):
+        self.__dict__["real"] = real
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+    def __setattr__(self, name, value):
+        setattr(self.real, name, value)
+
+
+class PickyConfig(Passing):
+    """TensorRT's answers for timings: None for bytes that are none, False for those of another device."""
+
+    def create_timing_cache(self, content):
+        return None if content == b"damaged" else (content, self.real.create_timing_cache(b""))
+
+    def set_timing_cache(self, timings, ignore_mismatch):
+        content, real = timings
+        return content != b"foreign" and self.real.set_timing_cache(real, ignore_mismatch)
+
+
+class PickyBuilder(Passing):
+    def create_builder_config(self):
+        return PickyConfig(self.real.create_builder_config())
+
+    def build_serialized_network(self, network, config):
+        return self.real.build_serialized_network(network, config.real)
+
+
+@pytest.mark.parametrize("content", [b"damaged", b"foreign"])
+def test_timings_that_the_library_refuses_cost_nothing(tiny_graph, tmp_path, monkeypatch, content):
+    picky = types.SimpleNamespace(**vars(rtx))
+    picky.Builder = lambda logger: PickyBuilder(rtx.Builder(logger))
+    monkeypatch.setitem(sys.modules, "tensorrt", picky)
+    (tmp_path / "timings").write_bytes(content)
+    assert build_engine(tiny_graph(), "tensorrt", timing_cache=tmp_path / "timings")
+    assert (tmp_path / "timings").read_bytes() != content
+
+
+def test_a_folder_in_place_of_the_timings_costs_no_engine(tiny_graph, tmp_path):
+    (tmp_path / "timings" / "held").mkdir(parents=True)
+    assert build_engine(tiny_graph(), "tensorrt-rtx", timing_cache=tmp_path / "timings")
 
 
 def test_ctrl_c_ends_a_build(tiny_graph):

@@ -41,6 +41,31 @@ def test_a_part_of_an_array_is_found_at_its_own_place(shown):
     assert pointer_of(shown(array[2:6]), "out", (4, 5), "float32") == array.ctypes.data + 2 * 5 * 4
 
 
+def test_an_array_of_another_gpu_is_refused_by_its_number():
+    array = Packed(np.zeros((4, 5), np.float32))
+    array.__dlpack_device__ = lambda: (2, 1)
+    with pytest.raises(BadInputError, match=r"out is on GPU 1, and the estimator on GPU 0; .*CUDA_VISIBLE_DEVICES"):
+        pointer_of(array, "out", (4, 5), "float32")
+
+
+def test_memory_that_is_read_only_is_no_place_for_the_depth_but_holds_a_frame():
+    array = np.zeros((4, 5), np.float32)
+    frame = Shown(array, data=(array.ctypes.data, True))
+    assert pointer_of(frame, "the frame", (4, 5), "float32") == array.ctypes.data
+    with pytest.raises(BadInputError, match="out is read-only; it has to be"):
+        pointer_of(frame, "out", (4, 5), "float32", is_written=True)
+
+
+def test_a_tensor_that_requires_its_gradient_is_refused_with_the_way_out():
+    class Tensor:
+        @property
+        def __cuda_array_interface__(self):
+            raise RuntimeError("Can't get __cuda_array_interface__ on Variable that requires grad")
+
+    with pytest.raises(BadInputError, match=r"the frame cannot be read .*; hand over its detach\(\)"):
+        pointer_of(Tensor(), "the frame", (4, 5), "float32")
+
+
 def test_no_strides_are_c_order():
     array = np.zeros((4, 5), np.float32)
     assert pointer_of(Shown(array, strides=None), "out", (4, 5), "float32") == array.ctypes.data

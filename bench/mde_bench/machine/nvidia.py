@@ -17,6 +17,7 @@ NAME_BYTES = 256
 
 # Attributes of cuDeviceGetAttribute.
 CLOCK_KHZ, NUM_MULTIPROCESSORS, MEMORY_CLOCK_KHZ, BUS_WIDTH_BITS, MAJOR, MINOR = 13, 16, 36, 37, 75, 76
+INTEGRATED = 18
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,10 @@ def gpu_spec(driver_name: str = DRIVER) -> GpuSpec | None:
         is_unknown = driver.cuDeviceGetAttribute(ctypes.byref(value), number, device)
         return 0 if is_unknown else value.value
 
-    bytes_per_s = 2 * 1e3 * attribute(MEMORY_CLOCK_KHZ) * attribute(BUS_WIDTH_BITS) / 8  # both edges of the clock
+    # An integrated GPU's driver tells the clock and the width of something else than the memory that it shares.
+    bytes_per_s = (
+        0.0 if attribute(INTEGRATED) else 2 * 1e3 * attribute(MEMORY_CLOCK_KHZ) * attribute(BUS_WIDTH_BITS) / 8
+    )  # both edges of the clock
     return GpuSpec(
         compute_capability=f"{attribute(MAJOR)}.{attribute(MINOR)}",
         num_multiprocessors=attribute(NUM_MULTIPROCESSORS),

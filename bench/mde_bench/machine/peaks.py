@@ -36,7 +36,10 @@ GPU_LANES = {
     "8.9": (128, 512),
     "9.0": (128, 2048),
     "10.0": (128, 4096),
+    "10.3": (128, 4096),
+    "11.0": (128, 4096),
     "12.0": (128, 512),
+    "12.1": (128, 512),
 }
 
 MATRIX_SIDE = 768  # three of them fill no cache of the last level, and one product takes some 10 ms on a core

@@ -133,19 +133,25 @@ class _KernelCache:
     def __init__(self, record: EngineRecord, gpu_name: str):
         self._key = {"engine": record.engine_sha256, "version": record.key.version, "device": gpu_name}
         self._cache: Any = None  # Any: no types published
+        self._known = b""
         self.were_kept = False
 
     def context(self, engine: Any) -> Any:
+        """A context whose kernels are those of the cache, which all contexts of the engine share."""
         config = engine.create_runtime_config()
-        self._cache = config.create_runtime_cache()
-        if (known := get_blob("kernels", self._key)) is not None:
-            self._cache.deserialize(known.tobytes())
-            self.were_kept = True
-        config.set_runtime_cache(self._cache)
+        if self._cache is None:
+            self._cache = config.create_runtime_cache()
+            if (kept := get_blob("kernels", self._key)) is not None:
+                self._known = kept.tobytes()
+                self.were_kept = bool(self._cache.deserialize(self._known))
+        if not config.set_runtime_cache(self._cache):
+            raise MachineError("TensorRT-RTX refuses its own cache of kernels; mde-bundle cache prune, and open again")
         return engine.create_execution_context(config)
 
     def keep(self) -> None:
-        put_blob("kernels", self._key, bytes(self._cache.serialize()))
+        """Keep the kernels, where some are new."""
+        if (content := bytes(self._cache.serialize())) != self._known:
+            put_blob("kernels", self._key, content)
 
 
 def _tensors(library: Any, engine: Any, context: Any) -> tuple[Tensor, ...]:

@@ -21,20 +21,19 @@ class _Found(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]  # Any: whatever the other library has
     strides: tuple[int, ...] | None  # in bytes; None: C order
+    is_read_only: bool = False  # DLPack does not say before its version 1
 
 
-def pointer_of(array: object, name: str, shape: tuple[int, ...], dtype: str) -> int:
+def pointer_of(array: object, name: str, shape: tuple[int, ...], dtype: str, *, is_written: bool = False) -> int:
     """The device address of an array that must have this shape and dtype, in C order without gaps.
 
-    Raises BadInputError that names the array and what is wrong with it.
+    is_written: the engine writes to it. Raises BadInputError that names the array and what is wrong with it.
     """
     expected = f"{dtype} {shape} on the GPU"
-    if (interface := getattr(array, "__cuda_array_interface__", None)) is not None:
+    _must_be_on_first_gpu(array, name, expected)
+    if (interface := _interface_of(array, name)) is not None:
         found = _by_interface(interface)
     elif hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__"):
-        device, _ = array.__dlpack_device__()
-        if device not in CUDA_DEVICES:
-            raise BadInputError(f"{name} is not on a GPU (DLPack device {device}); it has to be {expected}")
         found = _by_dlpack(array.__dlpack__())
     else:
         raise BadInputError(f"{name} is a {type(array).__name__}; it has to be {expected}, e.g. a torch or cupy array")
@@ -42,12 +41,36 @@ def pointer_of(array: object, name: str, shape: tuple[int, ...], dtype: str) -> 
         raise BadInputError(f"{name} is {found.dtype} {found.shape}; it has to be {expected}")
     if found.strides not in (None, _c_strides(shape, found.dtype.itemsize)):
         raise BadInputError(f"{name} is not contiguous in memory; it has to be {expected}")
+    if is_written and found.is_read_only:
+        raise BadInputError(f"{name} is read-only; it has to be {expected} that may be written to")
     return found.pointer
 
 
+def _must_be_on_first_gpu(array: object, name: str, expected: str) -> None:
+    """The estimator is on CUDA's first device, and an address of another would be read there."""
+    if (device_of := getattr(array, "__dlpack_device__", None)) is None:
+        return
+    kind, index = device_of()
+    if kind not in CUDA_DEVICES:
+        raise BadInputError(f"{name} is not on a GPU (DLPack device {int(kind)}); it has to be {expected}")
+    if index:
+        raise BadInputError(
+            f"{name} is on GPU {index}, and the estimator on GPU 0; it has to be {expected}, or choose another first "
+            "GPU by CUDA_VISIBLE_DEVICES"
+        )
+
+
+def _interface_of(array: object, name: str) -> Mapping[str, Any] | None:  # Any: another library's dict
+    try:
+        return getattr(array, "__cuda_array_interface__", None)
+    except RuntimeError as error:  # torch's answer for a tensor that requires its gradient
+        raise BadInputError(f"{name} cannot be read ({error}); hand over its detach()") from error
+
+
 def _by_interface(interface: Mapping[str, Any]) -> _Found:  # Any: another library's dict
-    pointer, _ = interface["data"]
-    return _Found(pointer, tuple(interface["shape"]), np.dtype(interface["typestr"]), interface.get("strides"))
+    pointer, is_read_only = interface["data"]
+    dtype = np.dtype(interface["typestr"])
+    return _Found(pointer, tuple(interface["shape"]), dtype, interface.get("strides"), bool(is_read_only))
 
 
 class _DLTensor(ctypes.Structure):

@@ -118,18 +118,41 @@ def _build(
     monitor = build_monitor(library, log.caught, advance, is_pressed)  # config does not keep it alive
     config.progress_monitor = monitor
     if timing_cache is not None:
-        known = timing_cache.read_bytes() if timing_cache.exists() else b""
-        config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False)
+        _take_timings(config, timing_cache)
     built = builder.build_serialized_network(network, config)
     log.caught.raise_first()
     if built is None:
         cause = log.cause(UNRELATED)
         raise RefusedError(f"{name} cannot build the graph: {cause}; {REMEDY}", regions_of(cause))
     if timing_cache is not None:
-        from mde_runtime import cache  # it loads numpy, which --help spares
-
-        cache.write(timing_cache, bytes(config.get_timing_cache().serialize()))
+        _keep_timings(config, timing_cache)
     return bytes(built)
+
+
+def _take_timings(config: Any, path: Path) -> None:
+    """Let a build use the timings of those before it; none where the library refuses them, or they cannot be read."""
+    try:
+        known = path.read_bytes()
+    except OSError:
+        known = b""
+    for content in (known, b""):
+        timings = config.create_timing_cache(content)
+        if timings is not None and config.set_timing_cache(timings, ignore_mismatch=False):
+            return
+
+
+def _keep_timings(config: Any, path: Path) -> None:
+    """Keep the timings of a build for the next. A cache that cannot be written never costs the engine."""
+    from mde_runtime import cache  # it loads numpy, which --help spares
+
+    timings = config.get_timing_cache()
+    content = timings.serialize() if timings is not None else None
+    if content is None:
+        return
+    try:
+        cache.write(path, bytes(content))
+    except MachineError as error:
+        cache.ignore(path, str(error).partition(";")[0])
 
 
 def _parse(parser: Any, graph: bytes, name: str) -> None:
@@ -162,6 +185,8 @@ def _configure(library: Any, builder: Any, network: Any, options: BuildOptions) 
     config.profiling_verbosity = library.ProfilingVerbosity.DETAILED  # so that the inspector can tell each precision
     if not options.tf32:
         config.clear_flag(library.BuilderFlag.TF32)  # on by default
+    if capturable := getattr(library.BuilderFlag, "REQUIRE_USER_ALLOCATION", None):
+        config.set_flag(capturable)  # TensorRT-RTX: its release notes ask for it where a stream is captured
     if options.hardware_compatible:
         config.hardware_compatibility_level = library.HardwareCompatibilityLevel.AMPERE_PLUS
     if options.version_compatible:

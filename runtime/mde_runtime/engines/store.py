@@ -78,7 +78,7 @@ def build(
         for draft in folder().glob(f".{key.name}-*"):  # what a builder that was killed left behind
             draft.unlink()
         start = time.perf_counter()
-        timings = folder() / f"timings-{key.flavour}-{key.version}-{key.compute_capability or 'any'}.cache"
+        timings = folder() / _timings_of(key)
         clear(timings)
         engine = build_engine(graph, key.flavour, key.options, timing_cache=timings, log_file=log_file, advance=advance)
         return put(key, engine, time.perf_counter() - start)
@@ -179,6 +179,12 @@ def _content(path: Path) -> bytes | None:
         return None
     with file:
         return file.read()
+
+
+def _timings_of(key: EngineKey) -> str:
+    """The file of a device's kernel timings. Two GPUs of one compute capability have other timings each."""
+    device = files.sha256_of(f"{key.device} {key.num_multiprocessors}".encode())[:8] if key.device else "any"
+    return f"timings-{key.flavour}-{key.version}-{key.compute_capability or 'any'}-{device}.cache"
 
 
 def _lock(path: Path) -> Path:

@@ -59,6 +59,7 @@ def test_a_gpus_peaks_are_those_of_its_white_paper():
     assert 2 * peaks.macs_per_s["fp16"] == pytest.approx(989e12, rel=0.01)
     assert 2 * peaks.macs_per_s["fp32"] == pytest.approx(62e12, rel=0.01)
     assert peaks.source == "datasheet"
+    assert gpu_peaks(GpuSpec("11.0", 20, 1.575e9, None)).bytes_per_s is None  # Thor shares the CPU's memory
     assert gpu_peaks(GpuSpec("99.0", 1, 1e9, None)) is None
 
 
