@@ -599,3 +599,13 @@ def test_a_checkpoint_knows_whether_it_has_seen_rendered_scenes_alone(scenes: Pa
     assert seen("real", scenes, "--init", first) is False
     torch.save(read_checkpoint(first).network.state_dict(), state)
     assert seen("unknown", rendered, "--init", state) is None
+
+
+def test_the_end_of_a_run_says_when_it_is_no_better_than_the_mean(scenes: Path, tmp_path: Path):
+    run = ("--recipe", "fast-demo", "--data", scenes, "--out", tmp_path / "run")
+    short = mde_train(*run, settings=(*SMALL, "lr=1e-9", "model_options.far_m=60"))
+    assert short.exit_code == 0, short.output
+    assert "no better than that yet: train longer" in short.stderr
+    assert "next: mde-export" in short.stderr
+    learnt = mde_train(*run[:-1], tmp_path / "long", settings=(*SMALL, "epochs=12", "evaluate_every_epochs=12"))
+    assert "no better than that yet" not in learnt.stderr
