@@ -202,6 +202,8 @@ def main(
     click.echo(_as_text(exported))
     for warning in exported.warnings:
         say(warning)
+    if request.target and TARGETS[request.target].warning:
+        say(TARGETS[request.target].in_words)
     _say_about_the_engine(exported, engine)
 
 

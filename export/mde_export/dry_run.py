@@ -40,7 +40,7 @@ def plan(request: Request) -> str:
         "reference": source.reference,
         "frames": given.in_words if given else RENDERED,
         "graphs": ", ".join(f"{name} (worst frame within {limit * 100:g} cm)" for name, limit in limits.items()),
-        "target": f"{request.target}: {TARGETS[request.target].library}" if request.target else "",
+        "target": f"{request.target}: {TARGETS[request.target].in_words}" if request.target else "",
         "engine": request.engine,
         "writes": ", ".join(map(str, filter(None, (request.bundle, request.emit)))),
     }

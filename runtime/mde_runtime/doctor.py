@@ -13,8 +13,9 @@ from typing import Literal
 
 from mde_runtime.backends import BACKENDS, LISTED, open_session
 from mde_runtime.cache import cache_dir
-from mde_runtime.cuda import DRIVERS, Cuda, open_cuda
+from mde_runtime.cuda import DRIVERS, NO_DEVICE, NO_DRIVER, Cuda, open_cuda
 from mde_runtime.engines.flavours import MODULES, version_of
+from mde_runtime.engines.known_faults import known_fault
 from mde_runtime.errors import MachineError, MdeError
 from mde_runtime.machine import this_machine
 
@@ -80,7 +81,9 @@ def _gpu() -> Iterator[Finding]:
     try:
         cuda = open_cuda()
     except MachineError as error:
-        yield Finding("CUDA", "no", str(error), "an NVIDIA driver, and pip install 'mde-toolchain[cuda13]' or [cuda12]")
+        known = next((reason for reason in (NO_DEVICE, NO_DRIVER) if reason in str(error)), "")
+        remedy = known.partition("; ")[2] or "an NVIDIA driver, and pip install 'mde-toolchain[cuda13]' or [cuda12]"
+        yield Finding("CUDA", "no", str(error), remedy)
         return
     gpu = cuda.gpu()
     memory = f"{gpu.memory_bytes / 2**30:.1f} GiB{', shared with the CPU' if gpu.is_integrated else ''}"
@@ -108,7 +111,9 @@ def _gpu_clocks() -> str:
 
 def _engines() -> Iterator[Finding]:
     for flavour in MODULES:
-        yield _tried(flavour, functools.partial(version_of, flavour))
+        found = _tried(flavour, functools.partial(version_of, flavour))
+        fault = known_fault(flavour, found.detail) if found.state == "yes" else None
+        yield Finding(flavour, "problem", f"{found.detail} {fault.fault}", fault.remedy) if fault else found
 
 
 def _backends() -> Iterator[Finding]:

@@ -355,3 +355,10 @@ def test_every_option_that_is_grouped_in_the_help_exists():
     names = [name for group in main.groups.values() for name in group]
     assert sorted(names) == sorted(set(names))
     assert set(names) <= {param.name for param in main.params}
+
+
+@pytest.mark.parametrize(("target", "is_warned"), [("jetpack6", True), ("jetpack7", False)])
+def test_a_target_whose_library_is_known_for_wrong_depth_is_told_beforehand(checkpoint, target, is_warned):
+    result = mde_export(checkpoint, "--dry-run", "--target", target)
+    assert result.exit_code == 0, result.stderr
+    assert ("wrong depth" in result.stdout) == is_warned

@@ -167,3 +167,11 @@ def test_a_video_is_turned_as_it_says_that_it_was_held(tmp_path, angle, bright_s
     assert read.shape == ((32, 64, 3) if angle % 180 == 0 else (64, 32, 3))
     sides = {"left": read[:, :8], "right": read[:, -8:], "top": read[:8], "bottom": read[-8:]}
     assert max(sides, key=lambda side: sides[side].mean()) == bright_side
+
+
+def test_an_opencv_that_was_built_for_an_older_numpy_names_the_numpy_to_install(tmp_path, monkeypatch):
+    (tmp_path / "cv2.py").write_text("raise ImportError('numpy.core.multiarray failed to import')")
+    monkeypatch.delitem(sys.modules, "cv2", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(MachineError, match=r"csi:0: OpenCV does not load here .*pip install 'numpy<2'"):
+        open_sources(["csi:0"])

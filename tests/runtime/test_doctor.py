@@ -1,5 +1,7 @@
 import importlib.metadata
 import json
+import sys
+import types
 
 import pytest
 
@@ -43,6 +45,14 @@ def test_a_cache_that_others_may_write_to_is_a_problem(command, tmp_path, monkey
     monkeypatch.setenv("MDE_CACHE", str(tmp_path / "open"))
     found = rows(command)["cache"]
     assert (found["state"], "chmod 700" in found["remedy"]) == ("no", True)
+
+
+@pytest.mark.parametrize(("version", "state"), [("10.3.0.30", "problem"), ("10.30.0", "yes"), ("10.16.1.11", "yes")])
+def test_a_tensorrt_that_is_known_for_wrong_depth_is_a_problem(command, monkeypatch, version, state):
+    monkeypatch.setitem(sys.modules, "tensorrt", types.SimpleNamespace(__version__=version))
+    found = rows(command)["tensorrt"]
+    assert (found["state"], version in found["detail"]) == (state, True)
+    assert ("not verified" in found["remedy"]) == (state == "problem")
 
 
 @pytest.mark.gpu

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mde_runtime.engines.known_faults import known_fault
+
 # Operators that no version from 10.0 on reads, in the list that TensorRT's importer publishes, docs/operators.md of
 # github.com/onnx/onnx-tensorrt: as of branch 10.1-GA (2024-06) and of release 10.15, which agree on these. The lists of
 # 10.3 and 11 were not at hand; what those versions read beyond 10.1 and 10.15 is refused without need.
@@ -40,6 +42,18 @@ class Target:
     missing: frozenset[str] = frozenset()  # operators without an implementation there
     is_tensorrt: bool = True  # whether the forms of UNREAD_FORMS are refused
     grouped_half: bool = True  # whether grouped and depthwise convolution works in half
+
+    @property
+    def in_words(self) -> str:
+        """The library, and a fault that is reported of it."""
+        return f"{self.library} {self.warning}".rstrip()
+
+    @property
+    def warning(self) -> str:
+        """A fault that is reported of the library, and what helps; empty where none is known."""
+        library, _, version = self.library.partition(" ")
+        fault = known_fault("tensorrt", version) if library == "TensorRT" else None
+        return f"{fault.fault}; {fault.remedy}" if fault else ""
 
 
 TARGETS = {

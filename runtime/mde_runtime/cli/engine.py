@@ -84,6 +84,7 @@ def engine(
     from mde_runtime.engines import store
     from mde_runtime.engines.flavours import first_here
     from mde_runtime.engines.key import key_for
+    from mde_runtime.engines.known_faults import known_fault
 
     if (install is None) != (sha256 is None):
         raise UsageError("--install and --sha256 belong together: an engine is executable code; give both")
@@ -119,6 +120,9 @@ def engine(
     )
     for breach in verified.breaches:
         say(f"failed verification: {breach}")
+    fault = known_fault(key.flavour, key.version)
+    if fault and not verified.passed:
+        say(f"{key.flavour} {key.version} {fault.fault}; {fault.remedy}")
     return 0 if verified.passed else VerdictError.exit_code
 
 

@@ -14,6 +14,7 @@ from mde_runtime.sources import NamedFrame, Source
 
 PREFIX = "csi:"
 REMEDY = "on Jetson give the environment --system-site-packages, so that JetPack's OpenCV is seen (docs/jetson.md)"
+NUMPY_1 = "JetPack 6's OpenCV was built for numpy 1: pip install 'numpy<2' in this environment (docs/jetson.md)"
 # The newest frame alone: `drop` lets go of what was not asked for in time, so depth is never of a scene long past.
 PIPELINE = (
     "nvarguscamerasrc sensor-id={sensor} ! nvvidconv ! video/x-raw, format=BGRx ! videoconvert ! "
@@ -37,7 +38,8 @@ def _opencv(source: str) -> Any:  # Any: OpenCV publishes no types
     try:
         import cv2
     except ImportError as error:
-        raise MachineError(f"{source}: OpenCV does not load here ({error}); {REMEDY}") from error
+        remedy = NUMPY_1 if "multiarray" in str(error) else REMEDY
+        raise MachineError(f"{source}: OpenCV does not load here ({error}); {remedy}") from error
     built = {line.split(":")[0].strip(): line.split(":")[-1].strip() for line in cv2.getBuildInformation().splitlines()}
     if not built.get("GStreamer", "").startswith("YES"):
         raise MachineError(f"{source}: OpenCV {cv2.__version__} here was built without GStreamer; {REMEDY}")
