@@ -17,7 +17,7 @@ from mde_runtime.cuda import DRIVERS, NO_DEVICE, NO_DRIVER, Cuda, open_cuda
 from mde_runtime.engines.flavours import MODULES, version_of
 from mde_runtime.engines.known_faults import known_fault
 from mde_runtime.errors import MachineError, MdeError
-from mde_runtime.machine import this_machine
+from mde_runtime.machine import integrated_gpu_clocks_hz, this_machine
 
 # An ONNX graph of one Identity, float[1], opset 13, made by onnx: what a backend is tried with.
 IDENTITY = (
@@ -102,10 +102,9 @@ def _driver_of(module: str) -> str:
 def _gpu_clocks() -> str:
     """The GPU's clock now and at most, MHz: of a card by its driver's tool, of a Jetson by its system files."""
     asked = ("--query-gpu=clocks.sm,clocks.max.sm", "--format=csv,noheader")
-    for folder in sorted(Path("/sys/class/devfreq").glob("*g[pb]*")):
-        now, most = (_text(str(folder / name)) for name in ("cur_freq", "max_freq"))
-        if now.isdigit() and most.isdigit():
-            return f"{int(now) // 1_000_000} of {int(most) // 1_000_000} MHz; sudo jetson_clocks pins it"
+    if clocks := integrated_gpu_clocks_hz():
+        now, most = clocks
+        return f"{now / 1e6:.0f} of {most / 1e6:.0f} MHz; sudo jetson_clocks pins it"
     return _said("nvidia-smi", "--id=0", *asked)
 
 

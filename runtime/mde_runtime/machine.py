@@ -13,6 +13,8 @@ TELLING_FLAGS = (
     *("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme"),
 )
 
+DEVFREQ = Path("/sys/class/devfreq")  # where a Jetson's system tells the clock of its GPU, 17000000.gpu or the like
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -43,6 +45,17 @@ def gpu_name() -> str:
         if model := _cpuinfo(information).get("Model"):
             return model
     return _board() or "NVIDIA GPU"
+
+
+def integrated_gpu_clocks_hz(devfreq: Path = DEVFREQ) -> tuple[float, float] | None:
+    """The clock of a Jetson's GPU, now and at most; None where the system has no such files."""
+    for folder in sorted(devfreq.glob("*g[pb]*")):
+        try:
+            now, most = (float((folder / name).read_text()) for name in ("cur_freq", "max_freq"))
+        except (OSError, ValueError):
+            continue
+        return now, most
+    return None
 
 
 def _cpuinfo(path: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ import types
 import pytest
 
 from mde_runtime.cli.doctor import main
+from mde_runtime.machine import integrated_gpu_clocks_hz
 
 
 def rows(command):
@@ -61,3 +62,12 @@ def test_a_gpu_is_found(command):
     if found["CUDA"]["state"] != "yes":
         pytest.skip(found["CUDA"]["detail"])
     assert found["GPU"]["state"] == "yes"
+
+
+def test_the_clock_of_a_boards_gpu_is_its_systems(tmp_path):
+    gpu = tmp_path / "17000000.gpu"
+    gpu.mkdir()
+    assert integrated_gpu_clocks_hz(tmp_path) is None
+    (gpu / "cur_freq").write_text("306000000\n")
+    (gpu / "max_freq").write_text("1300500000\n")
+    assert integrated_gpu_clocks_hz(tmp_path) == (306e6, 1300.5e6)

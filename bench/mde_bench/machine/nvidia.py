@@ -4,16 +4,23 @@ Not run on a GPU by this project yet; the tests give it a `nvidia-smi` and a dri
 """
 
 import ctypes
+import functools
 import shutil
 import subprocess
+import uuid
 from dataclasses import dataclass
 
 from mde_runtime.errors import MachineError
+from mde_runtime.machine import integrated_gpu_clocks_hz
 
-FIELDS = "clocks.sm,temperature.gpu,clocks_throttle_reasons.hw_slowdown,clocks_throttle_reasons.sw_thermal_slowdown"
+FIELDS = tuple(  # as drivers since R535 call them, and as those before
+    f"clocks.sm,temperature.gpu,{reasons}.hw_slowdown,{reasons}.sw_thermal_slowdown"
+    for reasons in ("clocks_event_reasons", "clocks_throttle_reasons")
+)
 TIMEOUT_S = 10
 DRIVER = "libcuda.so.1"
 NAME_BYTES = 256
+UUID_BYTES = 16
 
 # Attributes of cuDeviceGetAttribute.
 CLOCK_KHZ, NUM_MULTIPROCESSORS, MEMORY_CLOCK_KHZ, BUS_WIDTH_BITS, MAJOR, MINOR = 13, 16, 36, 37, 75, 76
@@ -40,14 +47,25 @@ class GpuSpec:
 
 
 def gpu_moment() -> GpuMoment | None:
-    """The first GPU's state; None where there is no nvidia-smi."""
-    words = [word.strip() for line in _asked(f"--query-gpu={FIELDS}")[:1] for word in line.split(",")]
-    if len(words) != len(FIELDS.split(",")):
-        return None
+    """The state of the first GPU that CUDA shows; None where neither nvidia-smi nor the system tells.
+
+    nvidia-smi counts by slot and CUDA by speed, so it is asked by the GPU's own number.
+    """
+    chosen = [f"--id={number}"] if (number := gpu_uuid()) else []
+    clocks = integrated_gpu_clocks_hz()
+    for fields in FIELDS:
+        words = [word.strip() for line in _asked(f"--query-gpu={fields}", *chosen)[:1] for word in line.split(",")]
+        if len(words) == len(fields.split(",")):
+            return _moment_of(words, clocks)
+    return GpuMoment(clocks[0], None, None) if clocks else None
+
+
+def _moment_of(words: list[str], clocks: tuple[float, float] | None) -> GpuMoment:
+    """What nvidia-smi said; the clock that it does not know on a Jetson is the system's."""
     clock, temperature, *slowed = words
     known = [word == "Active" for word in slowed if word in ("Active", "Not Active")]
     return GpuMoment(
-        clock_hz=1e6 * float(clock) if _is_number(clock) else None,
+        clock_hz=1e6 * float(clock) if _is_number(clock) else clocks[0] if clocks else None,
         temperature_c=float(temperature) if _is_number(temperature) else None,
         is_throttled=any(known) if known else None,
     )
@@ -81,6 +99,19 @@ def gpu_name() -> str:
     return name.value.decode()
 
 
+@functools.cache
+def gpu_uuid(driver_name: str = DRIVER) -> str | None:
+    """The number of the first GPU that CUDA shows, as NVIDIA's tools write it; None where there is none."""
+    try:
+        driver = open_driver(driver_name)
+    except MachineError:
+        return None
+    device, number = ctypes.c_int(), (ctypes.c_ubyte * UUID_BYTES)()
+    if driver.cuDeviceGet(ctypes.byref(device), 0) or driver.cuDeviceGetUuid(number, device):
+        return None
+    return f"GPU-{uuid.UUID(bytes=bytes(number))}"
+
+
 def gpu_spec(driver_name: str = DRIVER) -> GpuSpec | None:
     """The first GPU that CUDA shows; None where there is none."""
     try:
@@ -108,10 +139,10 @@ def gpu_spec(driver_name: str = DRIVER) -> GpuSpec | None:
     )
 
 
-def _asked(query: str) -> list[str]:
+def _asked(query: str, *chosen: str) -> list[str]:
     if not (program := shutil.which("nvidia-smi")):
         return []
-    command = [program, query, "--format=csv,noheader,nounits"]
+    command = [program, query, *chosen, "--format=csv,noheader,nounits"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     return ended.stdout.splitlines() if ended.returncode == 0 else []
 

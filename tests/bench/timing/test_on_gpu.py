@@ -45,6 +45,11 @@ def test_a_gpus_clock_and_heat_are_what_nvidia_smi_says(program):
     assert moment().gpu is None
 
 
+def test_a_driver_that_knows_the_older_names_alone_is_asked_by_them(program):
+    program("nvidia-smi", "case $1 in *event_reasons*) exit 2;; esac; echo '1500, 50, Not Active, Not Active'")
+    assert gpu_moment() == GpuMoment(1.5e9, 50.0, is_throttled=False)
+
+
 @pytest.mark.parametrize(("is_throttled", "has_throttled"), [(True, True), (False, False), (None, False)])
 def test_a_gpu_that_slowed_down_spoils_the_measurement(is_throttled, has_throttled):
     before = Moment(0.1, 2e9, 40.0, 0, GpuMoment(2e9, 60.0, is_throttled=False))
