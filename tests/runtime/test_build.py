@@ -9,6 +9,7 @@ import pytest
 
 from mde_runtime import MachineError, UsageError
 from mde_runtime.engines.build import BuildOptions, build_engine
+from mde_runtime.engines.build_log import BuildLog
 
 rtx = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no package for this platform")
 
@@ -78,6 +79,15 @@ def test_timings_that_the_library_refuses_cost_nothing(tiny_graph, tmp_path, mon
 def test_a_folder_in_place_of_the_timings_costs_no_engine(tiny_graph, tmp_path):
     (tmp_path / "timings" / "held").mkdir(parents=True)
     assert build_engine(tiny_graph(), "tensorrt-rtx", timing_cache=tmp_path / "timings")
+
+
+def test_a_log_keeps_its_last_entries_where_a_service_would_fill_it():
+    log, whole = BuildLog(rtx, most=2), BuildLog(rtx)
+    for number in range(5):
+        for logger in (log.logger, whole.logger):
+            logger.log(rtx.ILogger.Severity.WARNING, f"number {number}")
+    assert log.text == "WARNING: number 3\nWARNING: number 4\n"
+    assert len(whole.text.splitlines()) == 5
 
 
 def test_ctrl_c_ends_a_build(tiny_graph):

@@ -25,6 +25,8 @@ from mde_runtime.engines.runner import Runner, Tensor
 from mde_runtime.errors import MachineError, UsageError
 from mde_runtime.precision import Precision
 
+MOST_LOGGED = 100  # entries of a session's log: a service lives for months, and the library may warn at every run
+
 
 def open(graph: Graph, variant: Flavour, num_threads: int | None) -> Session:  # noqa: ARG001  the GPU has its own
     """Open the engine that this machine has of an ONNX graph; see `mde_runtime.backends.open_session`."""
@@ -40,7 +42,7 @@ class EngineSession:
 
     def __init__(self, cuda: Cuda, library: Any, content: bytes, record: EngineRecord):  # Any: no types published
         gpu, flavour = cuda.gpu(), record.key.flavour
-        log = BuildLog(library)
+        log = BuildLog(library, most=MOST_LOGGED)
         runtime = library.Runtime(log.logger)
         runtime.engine_host_code_allowed = record.key.options.version_compatible  # its owner chose so: it carries some
         engine = runtime.deserialize_cuda_engine(content)

@@ -4,6 +4,7 @@ The library calls back from C++, which no Python exception may cross: some are s
 another error. So the first is kept, the build is asked to stop, and the exception is raised after the library returned.
 """
 
+import collections
 import contextlib
 import re
 from collections.abc import Callable, Iterator
@@ -33,8 +34,9 @@ class Caught:
 class BuildLog:
     """Collects the library's log. `logger` is what the library is given."""
 
-    def __init__(self, library: Any):  # Any: neither TensorRT publishes types
-        self._lines: list[tuple[str, str]] = []
+    def __init__(self, library: Any, most: int | None = None):  # Any: neither TensorRT publishes types
+        """most: how many of the last entries are kept; None: all."""
+        self._lines: collections.deque[tuple[str, str]] = collections.deque(maxlen=most)
         self.caught = Caught()
         self.logger = _logger(library, self._lines, self.caught)
 
@@ -52,7 +54,7 @@ class BuildLog:
         return "it gave no reason"
 
 
-def _logger(library: Any, lines: list[tuple[str, str]], caught: Caught) -> Any:
+def _logger(library: Any, lines: collections.deque[tuple[str, str]], caught: Caught) -> Any:
     class Logger(library.ILogger):  # type: ignore[misc]  # the base is known only at run time
         def __init__(self) -> None:
             library.ILogger.__init__(self)  # pybind11 wants its own base called, not super()
