@@ -52,6 +52,7 @@ def lines_of_tests(junit_xml: str) -> Iterator[Line]:
             continue
         what = f"{case.get('classname')}::{case.get('name')}"
         verdict = "absent" if problem.tag == "skipped" else "failed"
-        yield Line("tests", what, verdict, {}, problem.get("message", "").splitlines()[0])
+        reason = problem.get("message", "").partition("\n")[0]  # an error may have no message at all
+        yield Line("tests", what, verdict, {}, reason)
     verdict = "passed" if num_passed else "absent"  # all were skipped
     yield Line("tests", f"{num_passed} of {len(cases)} tests", verdict, {}, "")

@@ -155,3 +155,9 @@ def test_a_missing_library_is_named_with_what_needs_it(monkeypatch):
     monkeypatch.setattr(sys, "modules", {name: module for name, module in sys.modules.items() if "torch" not in name})
     found = {line.what: line.detail for line in lines_of_libraries()}
     assert found["torch"] == "not installed here; needed by: bench, train"
+
+
+def test_an_error_without_a_message_is_a_line_all_the_same():
+    report = '<testsuite><testcase classname="a" name="b"><error message=""/></testcase></testsuite>'
+    first, *_ = lines_of_tests(report)
+    assert (first.verdict, first.detail) == ("failed", "")

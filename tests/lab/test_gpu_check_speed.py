@@ -101,6 +101,12 @@ def test_kernels_and_copies_are_told_apart_and_the_hosts_events_are_left_out():
     assert (found.kernel_s, found.copy_s, found.num_kernels) == (pytest.approx(12e-6), pytest.approx(4e-6), 2)
 
 
+def test_what_a_user_marked_is_not_counted_beside_its_kernels():
+    marked = event("my step", 50)
+    marked.is_user_annotation = True
+    assert gpu_time([event("conv", 10), marked], num_calls=1).num_kernels == 1
+
+
 @pytest.mark.parametrize("size", [1, 3])
 def test_every_way_gives_the_depth_of_a_batch_of_any_size(tiny_bundle, tiny_frames, tiny_depth, size):
     model, frames = str(tiny_bundle), tiny_frames[:size]
