@@ -30,7 +30,8 @@ def examples(tiny_bundle):
 
 def camera():
     """A calibration with intrinsics, as parsed JSON."""
-    heldout = HeldOut(num_points=9, num_pictures=4, abs_log_before=0.3, abs_log=0.1, rmse_before_m=1.0, rmse_m=0.4)
+    errors = {"abs_log_before": 0.3, "abs_log": 0.1, "abs_before_m": 0.8, "abs_m": 0.3}
+    heldout = HeldOut(num_points=9, num_pictures=4, **errors, rmse_before_m=1.0, rmse_m=0.4)
     found = Calibration(
         bundle_sha256="0" * 64,
         height_px=24,

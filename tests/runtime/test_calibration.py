@@ -62,6 +62,13 @@ def test_a_gain_that_one_picture_alone_asks_for_is_not_believed(chance):
         fit_gain(measured(depth_m, metres))
 
 
+def test_a_gain_that_helps_near_and_harms_far_by_more_is_not_believed():
+    near_m, far_m = np.full(30, 1.0), np.full(10, 40.0)
+    depth_m = np.concatenate([near_m, far_m])  # near is 20 % too near, far is right
+    with pytest.raises(VerdictError, match="no better than before"):
+        fit_gain(Measured(depth_m, np.concatenate([near_m * 1.2, far_m]), np.arange(40) % 10))
+
+
 def test_seven_distances_are_too_few():
     with pytest.raises(BadInputError, match=r"too few to hold any out; measure 8"):
         fit_gain(measured(np.full(7, 2.0), np.full(7, 4.0)))

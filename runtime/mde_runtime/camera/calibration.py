@@ -27,6 +27,8 @@ class HeldOut:
     num_pictures: int
     abs_log_before: float  # mean of |ln(depth / distance)|
     abs_log: float
+    abs_before_m: float  # mean of |depth - distance|
+    abs_m: float
     rmse_before_m: float
     rmse_m: float
 

@@ -1,7 +1,7 @@
 """The gain of a camera from measured distances: robust, and believed only where it helps on points held out.
 
-Errors are |ln(depth / distance)|, since a wrong scale is the same factor everywhere. A wrong point can then move the
-verdict by no more than the gain's own logarithm.
+Errors are |ln(depth / distance)|, since a wrong scale is the same factor everywhere; those in metres have to fall too.
+A wrong point can move either by no more than the gain moves its depth, so it cannot decide alone.
 """
 
 from dataclasses import dataclass
@@ -50,14 +50,17 @@ def fit_gain(measured: Measured) -> tuple[float, HeldOut]:
         num_pictures=len(np.unique(measured.picture)),
         abs_log_before=float(before.mean()),
         abs_log=float(after.mean()),
+        abs_before_m=float(np.abs(measured.depth_m - measured.metres).mean()),
+        abs_m=float(np.abs(gains * measured.depth_m - measured.metres).mean()),
         rmse_before_m=_rmse(measured.depth_m - measured.metres),
         rmse_m=_rmse(gains * measured.depth_m - measured.metres),
     )
-    if not _is_better(before - after, measured):
+    if not (heldout.abs_m < heldout.abs_before_m and _is_better(before - after, measured)):
         raise VerdictError(
             f"no better than before: held-out points are off by {heldout.abs_log:.2%} after and "
-            f"{heldout.abs_log_before:.2%} before (mean |ln(depth / distance)|), which is within chance; measure more "
-            "points, and farther apart, or use the bundle as it is. Nothing was written"
+            f"{heldout.abs_log_before:.2%} before (mean |ln(depth / distance)|), {heldout.abs_m:.3f} m after and "
+            f"{heldout.abs_before_m:.3f} m before, which is worse or within chance; measure more points, and farther "
+            "apart, or use the bundle as it is. Nothing was written"
         )
     return robust_gain(measured.depth_m, measured.metres), heldout
 

@@ -110,5 +110,6 @@ def _tell(found: "Calibration") -> None:
     say(f"gain {found.gain:.4f}, from {heldout.num_points} distances in {heldout.num_pictures} pictures")
     say(
         f"held-out points are off by {heldout.abs_log_before:.2%} before, {heldout.abs_log:.2%} after (mean "
-        f"|ln(depth / distance)|); RMSE {heldout.rmse_before_m:.3f} m before, {heldout.rmse_m:.3f} m after"
+        f"|ln(depth / distance)|); mean error {heldout.abs_before_m:.3f} m before, {heldout.abs_m:.3f} m after; RMSE "
+        f"{heldout.rmse_before_m:.3f} m before, {heldout.rmse_m:.3f} m after"
     )

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 import re
 import signal
@@ -14,6 +15,7 @@ import pytest
 from mde_runtime.errors import BadInputError, UsageError
 from mde_train.data import open_split
 from mde_train.data.synth.dataset import synthesise
+from mde_train.data.synth.drive import make_drive
 from mde_train.data.synth.frames import LARGEST_WALL_SHARE, make_frame, shows_enough, split_of
 from mde_train.data.synth.render import cast_rays, ray_directions, render
 from mde_train.data.synth.room import room
@@ -288,3 +290,42 @@ def test_a_folder_made_before_lenses_could_be_chosen_goes_on(tmp_path):
     older = {name: marker[name] for name in ("generator", "seed", "num_frames")}
     (tmp_path / "s" / "synth.json").write_text(json.dumps(older))
     assert synthesise(tmp_path / "s", 2, 0) == 1
+
+
+def test_a_drive_goes_through_one_scene():
+    frames = make_drive(3, 0, 4, Lens(36, 64, 32.0), "rooms")
+    depths = [frame.depth_m for frame in frames]
+    for before, after in itertools.pairwise(depths):
+        assert 0 < np.abs(np.log(after / before)).mean() < 0.1  # 3 cm on, in a room of metres
+    apart = make_drive(3, 1, 4, Lens(36, 64, 32.0), "rooms")[0].depth_m
+    assert np.abs(np.log(apart / depths[0])).mean() > 0.2
+
+
+def test_a_drive_is_in_one_split_and_is_the_same_however_many_are_made(tmp_path):
+    for name, num_frames in (("few", 3), ("more", 15)):
+        assert synthesise(tmp_path / name, num_frames, 1, Lens(36, 64, 32.0), "rooms", drive_frames=3) == num_frames
+    splits = {path.stem: path.parent.name for path in (tmp_path / "more" / "rgb").rglob("*.jpeg")}
+    assert {stem for stem, split in splits.items() if split == "val"} == {"12", "13", "14"}
+    for path in (tmp_path / "few").rglob("*.jpeg"):
+        same = tmp_path / "more" / path.relative_to(tmp_path / "few")
+        assert same.read_bytes() == path.read_bytes()
+
+
+def test_a_drive_that_was_interrupted_is_made_whole(tmp_path):
+    synthesise(tmp_path / "s", 3, 1, Lens(36, 64, 32.0), "rooms", drive_frames=3)
+    lost = tmp_path / "s" / "rgb" / "train" / "1.jpeg"
+    content = lost.read_bytes()
+    lost.unlink()
+    assert synthesise(tmp_path / "s", 3, 1, Lens(36, 64, 32.0), "rooms", drive_frames=3) == 1
+    assert lost.read_bytes() == content
+
+
+def test_frames_that_are_no_whole_drives_are_wrong_usage(tmp_path):
+    with pytest.raises(UsageError, match="no whole drives of 3"):
+        synthesise(tmp_path / "s", 4, 1, drive_frames=3)
+
+
+def test_a_folder_of_drives_is_not_filled_with_stills(tmp_path):
+    synthesise(tmp_path / "s", 2, 0, Lens(32, 48, 24.0), "rooms", drive_frames=2)
+    with pytest.raises(BadInputError, match="drives of 2 frames"):
+        synthesise(tmp_path / "s", 4, 0, Lens(32, 48, 24.0), "rooms")

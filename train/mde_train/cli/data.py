@@ -28,7 +28,7 @@ def main() -> None:
 @main.command()
 @click.argument("out", type=PATH)
 @click.option(
-    "--frames", "num_frames", type=Whole(1), default=2000, show_default=True, help="How many; every fifth is val."
+    "--frames", "num_frames", type=Whole(1), default=2000, show_default=True, help="How many; every fifth scene is val."
 )
 @click.option("--seed", type=Whole(0, 2**32 - 1), default=0, show_default=True, help="Another seed, other scenes.")
 @click.option("--size", type=SIZE, metavar="HxW", default="144x256", show_default=True, help="Of the frames, px.")
@@ -36,7 +36,24 @@ def main() -> None:
 @click.option(
     "--scenes", type=click.Choice(("all", "streets", "rooms")), default="all", show_default=True, help="Which kind."
 )
-def synth(out: Path, num_frames: int, seed: int, size: tuple[int, int], focal_px: float | None, scenes: "Kind") -> None:
+@click.option(
+    "--drive",
+    "drive_frames",
+    type=Whole(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Frames of each scene: with more than one the camera moves through it, 30 frames a second.",
+)
+def synth(
+    out: Path,
+    num_frames: int,
+    seed: int,
+    size: tuple[int, int],
+    focal_px: float | None,
+    scenes: "Kind",
+    drive_frames: int,
+) -> None:
     """Make a data set of streets and rooms.
 
     OUT/rgb/{train,val}/N.jpeg and OUT/depth/{train,val}/N.npy, all of one camera, depth along the optical axis in
@@ -45,13 +62,14 @@ def synth(out: Path, num_frames: int, seed: int, size: tuple[int, int], focal_px
 
     \b
     mde-data synth data/synth --frames 2000 --seed 1
+    mde-data synth data/drives --frames 900 --drive 30
     mde-data synth data/rooms --frames 1000 --size 480x640 --focal-px 519 --scenes rooms
     """
     from mde_runtime.command import say
     from mde_train.data.synth.dataset import synthesise
     from mde_train.data.synth.scene import Lens
 
-    num_made = synthesise(out, num_frames, seed, Lens(*size, focal_px or size[1] / 2), scenes)
+    num_made = synthesise(out, num_frames, seed, Lens(*size, focal_px or size[1] / 2), scenes, drive_frames)
     say(f"made {num_made} frames, {num_frames - num_made} were there")
     click.echo(out)
 

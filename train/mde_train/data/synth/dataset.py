@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import multiprocessing
 import os
 import signal
@@ -17,7 +18,9 @@ from mde_runtime import records
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.files import read_small, write_bytes, write_text
 from mde_runtime.progress import progress
+from mde_train.data.synth.drive import make_drive
 from mde_train.data.synth.frames import Kind, make_frame, split_of
+from mde_train.data.synth.render import Rendered
 from mde_train.data.synth.scene import LENS, Lens
 
 MARKER = "synth.json"
@@ -35,31 +38,54 @@ class Marker:
     num_frames: int
     lens: Lens = LENS
     kind: Kind = "all"
+    drive_frames: int = 1  # of each scene; more than one: a drive through it
 
     def in_words(self) -> str:
         """What makes frames the same, for a person."""
         lens = self.lens
         size = f"{lens.height_px}x{lens.width_px} px, focal length {lens.focal_px:g} px"
-        return f"{self.generator} with seed {self.seed}, {size}, scenes {self.kind}"
+        drives = f", drives of {self.drive_frames} frames" if self.drive_frames > 1 else ""
+        return f"{self.generator} with seed {self.seed}, {size}, scenes {self.kind}{drives}"
+
+    def split_of(self, index: int) -> str:
+        """The split of a frame: a drive is in one as a whole."""
+        return split_of(index // self.drive_frames)
+
+    def files(self, folder: Path, index: int) -> tuple[Path, Path]:
+        """A frame's picture and depth."""
+        split = self.split_of(index)
+        return folder / "rgb" / split / f"{index}.jpeg", folder / "depth" / split / f"{index}.npy"
 
 
-def synthesise(folder: Path, num_frames: int, seed: int, lens: Lens = LENS, kind: Kind = "all") -> int:
+def synthesise(
+    folder: Path, num_frames: int, seed: int, lens: Lens = LENS, kind: Kind = "all", drive_frames: int = 1
+) -> int:
     """Make frames 0 to num_frames - 1 in the folder; give the number that were not there yet.
 
+    drive_frames: of each scene; with more than one the camera moves through it, and the frames are whole drives.
     Frames that a run before this one finished are kept. Raises BadInputError when the folder holds anything else.
     """
     if num_frames < 1 or seed < 0:
         raise UsageError(f"frames {num_frames}, seed {seed}: at least 1 frame, and a seed of 0 or more")
-    marker = Marker(GENERATOR, seed, num_frames, lens, kind)
+    if num_frames % drive_frames:
+        raise UsageError(f"{num_frames} frames are no whole drives of {drive_frames}; ask for a multiple of that")
+    marker = Marker(GENERATOR, seed, num_frames, lens, kind, drive_frames)
     _claim(folder, marker)
-    missing = [index for index in range(num_frames) if not _files(folder, index)[0].exists()]
-    chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
+    missing = [index for index in range(num_frames) if not marker.files(folder, index)[0].exists()]
+    chunks = _chunks(missing, drive_frames)
     with _workers(len(chunks)) as pool, progress("synthesising", total=len(missing)) as advance:
         futures = [pool.submit(_write_frames, folder, marker, chunk) for chunk in chunks]
         for future in as_completed(futures):
             for _ in range(future.result()):
                 advance()
     return len(missing)
+
+
+def _chunks(missing: list[int], drive_frames: int) -> list[list[int]]:
+    """What a worker makes at a time: some stills, or what is missing of one drive."""
+    if drive_frames == 1:
+        return [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
+    return [list(drive) for _, drive in itertools.groupby(missing, key=lambda index: index // drive_frames)]
 
 
 def _claim(folder: Path, marker: Marker) -> None:
@@ -82,10 +108,10 @@ def _claim(folder: Path, marker: Marker) -> None:
 
 
 def _read_marker(path: Path) -> Marker:
-    """The marker; one without a lens and a kind was written before these could be chosen."""
+    """The marker; one without a lens, a kind and drives was written before these could be chosen."""
     content = records.parse(read_small(path), str(path))
     if isinstance(content, dict):
-        content = {"lens": records.to_json(LENS), "kind": "all"} | content
+        content = {"lens": records.to_json(LENS), "kind": "all", "drive_frames": 1} | content
     return records.from_json(Marker, content, str(path))
 
 
@@ -109,17 +135,19 @@ def _ignore_interrupt() -> None:
 
 
 def _write_frames(folder: Path, marker: Marker, indices: list[int]) -> int:
+    drive: list[Rendered] = []
+    if marker.drive_frames > 1:
+        number = indices[0] // marker.drive_frames
+        drive = make_drive(marker.seed, number, marker.drive_frames, marker.lens, marker.kind)
     for index in indices:
-        rendered = make_frame(marker.seed, index, marker.lens, marker.kind)
-        frame_file, depth_file = _files(folder, index)
+        is_still = marker.drive_frames == 1
+        rendered = (
+            make_frame(marker.seed, index, marker.lens, marker.kind) if is_still else drive[index % marker.drive_frames]
+        )
+        frame_file, depth_file = marker.files(folder, index)
         depth, frame = io.BytesIO(), io.BytesIO()  # numpy writing to a file itself hides that a disk is full
         np.save(depth, rendered.depth_m)
         Image.fromarray(rendered.frame).save(frame, format="JPEG", quality=JPEG_QUALITY)
         write_bytes(depth_file, depth.getvalue())
         write_bytes(frame_file, frame.getvalue())  # last: where the picture is, the frame is whole
     return len(indices)
-
-
-def _files(folder: Path, index: int) -> tuple[Path, Path]:
-    split = split_of(index)
-    return folder / "rgb" / split / f"{index}.jpeg", folder / "depth" / split / f"{index}.npy"

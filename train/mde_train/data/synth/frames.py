@@ -7,7 +7,7 @@ import numpy as np
 
 from mde_train.data.synth.render import Rendered, render
 from mde_train.data.synth.room import room
-from mde_train.data.synth.scene import LENS, Lens
+from mde_train.data.synth.scene import LENS, Lens, Scene
 from mde_train.data.synth.street import street
 
 STREET_SHARE = 0.6
@@ -32,12 +32,17 @@ def make_frame(seed: int, index: int, lens: Lens = LENS, kind: Kind = "all") -> 
     attempt = 0
     while True:
         rng = np.random.default_rng([seed, index, attempt])
-        is_street = rng.random() < STREET_SHARE  # drawn for every kind, so that a kind's frames are those of all
-        scene = (street if kind == "streets" or (kind == "all" and is_street) else room)(rng)
+        scene = scene_of(rng, kind)
         rendered = render(replace(scene, camera=replace(scene.camera, lens=lens)), rng)
         if shows_enough(rendered):
             return rendered
         attempt += 1
+
+
+def scene_of(rng: np.random.Generator, kind: Kind) -> Scene:
+    """A random scene of a kind."""
+    is_street = rng.random() < STREET_SHARE  # drawn for every kind, so that a kind's frames are those of all
+    return (street if kind == "streets" or (kind == "all" and is_street) else room)(rng)
 
 
 def shows_enough(rendered: Rendered) -> bool:
