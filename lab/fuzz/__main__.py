@@ -22,7 +22,7 @@ OUTCOMES = ("read", "refused", "wrong", "crashed", "hung")
     "--out", type=click.Path(path_type=Path), default=Path("out/fuzz"), show_default=True, help="For findings."
 )
 def main(minutes: float, only: tuple[str, ...], seed: int | None, out: Path) -> None:
-    """Give every reader mutants. What is neither read rightly nor refused by name is made small and kept in --out."""
+    """Give every reader mutants. Keep in --out, made small, each that is neither read rightly nor refused by name."""
     seed = secrets.randbelow(1 << 31) if seed is None else seed
     names = only or tuple(READERS)
     found = {}
