@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from mde_runtime import __version__, failures, files, numbers, process
+from mde_runtime.contract import Intrinsics
 from mde_runtime.errors import BUG, INTERRUPTED, TERMINATED, UsageError
 
 # Whether it exists is checked where the file is read, so that the message says what belongs there.
@@ -89,14 +90,14 @@ class Several(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 ta
 
 
 class _Intrinsics(Several):
-    """fx, fy, cx, cy of a pinhole camera, px."""
+    """A pinhole camera, from fx, fy, cx, cy in px."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # Any: click's own
-        """The four numbers. Ends the command as wrong usage for a focal length of 0 or less."""
-        numbers_px = super().convert(value, param, ctx)
-        if min(numbers_px[:2]) <= 0:
+        """The camera. Ends the command as wrong usage for a focal length of 0 or less."""
+        fx_px, fy_px, cx_px, cy_px = super().convert(value, param, ctx)
+        if min(fx_px, fy_px) <= 0:
             self.fail(f"{value}: focal lengths are greater than 0; write fx,fy,cx,cy", param, ctx)
-        return numbers_px
+        return Intrinsics(fx_px=fx_px, fy_px=fy_px, cx_px=cx_px, cy_px=cy_px)
 
 
 INTRINSICS = _Intrinsics(Real(-1e6, 1e6), ",", "519,519,320,240")

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -23,6 +24,7 @@ from mde_runtime.sources import NamedFrame, Source, check_films
 # What is wrong with one result's name or place, where others may be right: no full disk is among them.
 OF_ONE_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.ELOOP)
 AHEAD = 2  # pictures decoded before their turn, while the network runs
+CameraOf = Callable[[NamedFrame, int, int], Intrinsics | None]  # by height and width of its picture, px
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,9 @@ def predict(
     sources cannot each have one of their own, and where a cloud is asked for of a picture whose camera is not known.
     """
     kinds = tuple(dict.fromkeys(formats))
+    camera_of: CameraOf = functools.partial(_camera_of, estimate, camera)
+    if not any(SINKS[kind].uses_camera for kind in kinds):
+        camera_of = _no_camera
     writing = Writing(estimate.range_m, estimate.contract.from_network.distance, colouring, resume)
 
     def is_there(frame: NamedFrame) -> bool:
@@ -80,7 +85,9 @@ def predict(
         counts: Counter[str] = Counter()  # frames of each film so far
         for frame, read in stack.enter_context(contextlib.closing(_reads(sources, is_there))):
             index, counts[frame.film] = counts[frame.film], counts[frame.film] + 1
-            yield read if isinstance(read, (Skipped, Kept)) else _write(estimate, camera, frame, index, read, writers)
+            yield (
+                read if isinstance(read, (Skipped, Kept)) else _write(estimate, camera_of, frame, index, read, writers)
+            )
             advance()
 
 
@@ -113,7 +120,7 @@ def _read(sources: Sequence[Source], is_there: Callable[[NamedFrame], bool]) -> 
 
 def _write(
     estimate: DepthEstimator,
-    asked: Intrinsics | None,
+    camera_of: CameraOf,
     frame: NamedFrame,
     index: int,
     picture: npt.NDArray[np.uint8],
@@ -124,7 +131,7 @@ def _write(
     try:
         detail = estimate.detail(frame_of(picture, contract))
         depth_m = depth_at_picture_size(detail.depth_m, contract, width_px, height_px)
-        camera = _camera_of(estimate, asked, frame, width_px, height_px)
+        camera = camera_of(frame, height_px, width_px)
         prediction = Prediction(
             frame.name, picture, depth_m, frame.film, frame.frames_per_s, camera, frame.recorded, index
         )
@@ -141,8 +148,12 @@ def _write(
     return Written(files, was_resized, detail.health.num_nonfinite)
 
 
+def _no_camera(_frame: NamedFrame, _height_px: int, _width_px: int) -> None:
+    """Of a run whose formats have no use for it: a picture's EXIF would be a second look into each file."""
+
+
 def _camera_of(
-    estimate: DepthEstimator, asked: Intrinsics | None, frame: NamedFrame, width_px: int, height_px: int
+    estimate: DepthEstimator, asked: Intrinsics | None, frame: NamedFrame, height_px: int, width_px: int
 ) -> Intrinsics | None:
     """The camera at the picture's size: asked for, of the CameraInfo, the calibration, EXIF, the contract."""
     contract, calibration = estimate.contract, estimate.calibration

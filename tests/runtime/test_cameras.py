@@ -10,8 +10,9 @@ import pytest
 
 from mde_runtime import BadInputError, DepthEstimator, MachineError
 from mde_runtime.cli.predict import main
+from mde_runtime.contract import Intrinsics
 from mde_runtime.predict import predict
-from mde_runtime.sources import open_sources
+from mde_runtime.sources import NamedFrame, Source, open_sources
 
 
 class Camera:
@@ -175,3 +176,21 @@ def test_an_opencv_that_was_built_for_an_older_numpy_names_the_numpy_to_install(
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(MachineError, match=r"csi:0: OpenCV does not load here .*pip install 'numpy<2'"):
         open_sources(["csi:0"])
+
+
+@pytest.mark.parametrize(("kind", "num_looks"), [("npy", 0), ("ply", 1)])
+def test_a_picture_is_asked_for_its_camera_only_by_formats_that_use_it(
+    tiny_bundle, tiny_frames, tmp_path, kind, num_looks
+):
+    looks = []
+
+    def camera():
+        looks.append(kind)
+        return Intrinsics(fx_px=10, fy_px=10, cx_px=4, cy_px=3)
+
+    frame = NamedFrame("a", lambda: tiny_frames[0], "film", camera=camera)
+    source = Source("one", (("a", "one"),), 1, lambda: iter([frame]), "film")
+    with DepthEstimator.open(tiny_bundle) as estimate:
+        (written,) = predict(estimate, [source], tmp_path, [kind])
+    assert written.files[0].is_file()
+    assert len(looks) == num_looks

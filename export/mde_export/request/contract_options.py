@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, get_args
 
 import click
 
 from mde_export.request.choices import ASSUMED
-from mde_export.request.described import as_typed, option_of
+from mde_export.request.described import Described, as_typed, option_of
 from mde_export.request.normalisations import NORMALISATIONS
 from mde_runtime.command import Real, Several, Whole
 from mde_runtime.contract import MAX_FAR_M, MAX_SIDE_PX, ColourOrder, Distance, Interpolation, Kind, Resize
@@ -75,18 +76,7 @@ CONTRACT_OPTIONS = (
         help=f"Along the optical axis, or along the pixel's ray.{_assumed('distance')}",
     ),
 )
-DESCRIBED = (
-    "network_size",
-    "colour",
-    "resize",
-    "interpolation",
-    "antialias",
-    "mean",
-    "std",
-    "kind",
-    "range_m",
-    "distance",
-)
+DESCRIBED = tuple(field.name for field in fields(Described))
 
 
 def contract_options(run: Callable[..., None]) -> Callable[..., None]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mde_runtime.camera.calibration import Calibration
     from mde_runtime.camera.measured_frames import MeasuredFrame
-    from mde_runtime.contract import Contract
+    from mde_runtime.contract import Contract, Intrinsics
 
 
 @click.command()
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--intrinsics",
-    "intrinsics_px",
     type=INTRINSICS,
     metavar="FX,FY,CX,CY",
     help="Of the camera, px at the size of the bundle's frame; kept for point clouds, the gain has no use for them.",
@@ -39,14 +38,14 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--out", type=OUTPUT, default="camera.json", show_default=True, metavar="FILE", help="The calibration."
 )
-@click.option("--backend", default=AUTO, show_default=True, help=f"{AUTO}, or {', '.join(LISTED)}.")
+@click.option("--backend", type=click.Choice((AUTO, *LISTED)), default=AUTO, show_default=True)
 @click.option("--precision", type=click.Choice((AUTO, *PRECISIONS)), default=AUTO, show_default=True)
 def calibrate(
     bundle: Path,
     points: Path | None,
     frames: Path | None,
     data: Path | None,
-    intrinsics_px: tuple[float, float, float, float] | None,
+    intrinsics: "Intrinsics | None",
     out: Path,
     backend: str,
     precision: str,
@@ -65,16 +64,11 @@ def calibrate(
     from mde_runtime import files, records
     from mde_runtime.bundle import read_bundle
     from mde_runtime.camera.calibrate import calibrate as fit
-    from mde_runtime.contract import Intrinsics
     from mde_runtime.estimator import DepthEstimator
     from mde_runtime.progress import progress
 
     opened = read_bundle(bundle)
     count, measured = _measured(points, frames, data, opened.contract)
-    intrinsics = None
-    if intrinsics_px is not None:
-        fx_px, fy_px, cx_px, cy_px = intrinsics_px
-        intrinsics = Intrinsics(fx_px=fx_px, fy_px=fy_px, cx_px=cx_px, cy_px=cy_px)
     canonical_px = opened.contract.from_network.canonical_focal_px  # the map as it is: the gain holds the focal length
     with (
         DepthEstimator.open(bundle, backend, precision, focal_px=canonical_px) as estimate,

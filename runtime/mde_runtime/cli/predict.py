@@ -19,6 +19,7 @@ from mde_runtime.sinks import SINKS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mde_runtime.bundle import Bundle
     from mde_runtime.choice import Choice
     from mde_runtime.contract import Contract, Intrinsics
     from mde_runtime.predict import Written
@@ -83,7 +84,6 @@ COLOUR_RANGE = _ColourRange()
 )
 @click.option(
     "--intrinsics",
-    "intrinsics_px",
     type=INTRINSICS,
     metavar="FX,FY,CX,CY",
     help="The same with the optical axis, where that is not the middle: px, pixel centres at whole numbers.",
@@ -113,7 +113,7 @@ def main(
     ends_m: Ends | Literal["auto"] | None,
     calibration: Path | None,
     focal_px: float | None,
-    intrinsics_px: tuple[float, float, float, float] | None,
+    intrinsics: "Intrinsics | None",
     resume: bool,
     backend: str,
     precision: str,
@@ -133,6 +133,7 @@ def main(
     mde-predict model.mde film.mp4 -o depth --format video
     mde-predict model.mde drive.mcap:/camera/image_raw -o depth --format bag
     """
+    from mde_runtime.bundle import read_bundle
     from mde_runtime.estimator import DepthEstimator
     from mde_runtime.predict import Kept, Skipped, predict
     from mde_runtime.progress import progress
@@ -140,9 +141,10 @@ def main(
     from mde_runtime.sinks import check_resumable
     from mde_runtime.sources import open_sources
 
-    if focal_px is not None and intrinsics_px is not None:
+    if focal_px is not None and intrinsics is not None:
         raise UsageError("--intrinsics holds the focal length; leave --focal-px out")
-    known_px = intrinsics_px[0] if intrinsics_px else focal_px
+    known_px = intrinsics.fx_px if intrinsics else focal_px
+    read = read_bundle(bundle)
     for kind in formats if resume else ():
         check_resumable(kind)
     opened = open_sources(sources)
@@ -150,7 +152,7 @@ def main(
         if source.note:
             say(one_line(source.note))
     if calibration is None and known_px is None:
-        known_px = _focal_of(bundle, opened)
+        known_px = _focal_of(read.contract, opened)
     counts = [source.num_frames for source in opened]
     total = None if None in counts else sum(count for count in counts if count is not None)
     num_written = num_skipped = num_kept = 0
@@ -159,9 +161,9 @@ def main(
         DepthEstimator.open(bundle, backend, precision, calibration=calibration, focal_px=known_px) as estimate,
         progress("Predicting", total) as advance,
     ):
-        for line in _status(bundle, estimate.choice, is_verbose=verbose):
+        for line in _status(read, estimate.choice, is_verbose=verbose):
             say(line)
-        camera = _camera(estimate.contract, focal_px, intrinsics_px)
+        camera = intrinsics or _camera(estimate.contract, focal_px)
         teller = _Teller(estimate.contract)
         results = predict(
             estimate,
@@ -188,16 +190,14 @@ def main(
     return VerdictError.exit_code if num_skipped else 0
 
 
-def _status(bundle: Path, choice: "Choice", *, is_verbose: bool) -> "Iterator[str]":
+def _status(bundle: "Bundle", choice: "Choice", *, is_verbose: bool) -> "Iterator[str]":
     """What runs, in a line unless more is asked for; what a person has to know comes in any case."""
-    from mde_runtime.bundle import read_bundle
-
     if is_verbose:
         yield str(choice)
     else:
         yield choice.short
         yield from map(one_line, choice.ignored)
-    if read_bundle(bundle).manifest.provenance.rendered:
+    if bundle.manifest.provenance.rendered:
         yield (
             "this network has seen rendered scenes alone: of photographs its metres mean little until it is trained on "
             "frames of your camera"
@@ -227,15 +227,13 @@ class _Teller:
                 self._last = path
 
 
-def _focal_of(bundle: Path, sources: "list[Source]") -> float | None:
+def _focal_of(contract: "Contract", sources: "list[Source]") -> float | None:
     """The focal length of the sources' CameraInfo at the size of the bundle's frame, for a bundle that needs one.
 
     Raises UsageError where they do not agree.
     """
-    from mde_runtime.bundle import read_bundle
     from mde_runtime.picture_placement import focal_at_source_size
 
-    contract = read_bundle(bundle).contract
     cameras = {source.camera for source in sources}
     if contract.from_network.canonical_focal_px is None or None in cameras:
         return None
@@ -249,14 +247,9 @@ def _focal_of(bundle: Path, sources: "list[Source]") -> float | None:
     return next(iter(found), None)
 
 
-def _camera(
-    contract: "Contract", focal_px: float | None, intrinsics_px: tuple[float, float, float, float] | None
-) -> "Intrinsics | None":
+def _camera(contract: "Contract", focal_px: float | None) -> "Intrinsics | None":
     from mde_runtime.contract import Intrinsics
 
-    if intrinsics_px is not None:
-        fx_px, fy_px, cx_px, cy_px = intrinsics_px
-        return Intrinsics(fx_px=fx_px, fy_px=fy_px, cx_px=cx_px, cy_px=cy_px)
     if focal_px is None:
         return None
     source = contract.source

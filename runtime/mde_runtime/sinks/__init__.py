@@ -26,6 +26,7 @@ class Sink:
     module: str
     help: str
     suffix: str | None  # None: one file for many frames
+    uses_camera: bool = False  # whether it writes what the camera tells: pictures' EXIF is read for these alone
     is_resumable: bool = False  # such a file: its module has `has_result(out, film, name)`
 
 
@@ -34,10 +35,12 @@ SINKS = {
     "png16": Sink("mde_runtime.sinks.png16", "16-bit millimetres", ".depth.png"),
     "colour": Sink("mde_runtime.sinks.colour", "a picture with a scale in metres", ".colour.png"),
     "side": Sink("mde_runtime.sinks.side", "the picture and its depth side by side", ".side.png"),
-    "ply": Sink("mde_runtime.sinks.ply", "a point cloud", ".ply"),
+    "ply": Sink("mde_runtime.sinks.ply", "a point cloud", ".ply", uses_camera=True),
     "video": Sink("mde_runtime.sinks.video", "coloured depth as a film", None),
-    "bag": Sink("mde_runtime.sinks.bag", "a bag of ROS 2, 32FC1 metres", None, is_resumable=True),
-    "bag16": Sink("mde_runtime.sinks.bag16", "a bag of ROS 2, 16UC1 millimetres", None, is_resumable=True),
+    "bag": Sink("mde_runtime.sinks.bag", "a bag of ROS 2, 32FC1 metres", None, uses_camera=True, is_resumable=True),
+    "bag16": Sink(
+        "mde_runtime.sinks.bag16", "a bag of ROS 2, 16UC1 millimetres", None, uses_camera=True, is_resumable=True
+    ),
 }
 
 
@@ -60,7 +63,7 @@ class Prediction:
     depth_m: "npt.NDArray[np.float32]"  # (H, W), 0: no measurement
     film: str  # that it comes to stand in, without a suffix
     frames_per_s: float | None  # of the video that it is from
-    camera: Intrinsics | None = None  # at the picture's own size
+    camera: Intrinsics | None = None  # at the picture's own size, for a format that uses it
     recorded: "Recorded | None" = None  # its place in a recording of ROS
     index: int = 0  # of its film, from 0
 
