@@ -13,6 +13,9 @@ Masks = npt.NDArray[np.bool_]
 
 BIN_ENDS = (0.0, 0.1, 0.25, 0.5, 1.0)  # of the depth range: error grows with distance, so near bins are narrower
 EDGE_JUMP = 0.1  # of the nearer depth, between neighbouring pixels: a tenth is an outline, less is a slope
+# Of the nearer depth, and of the pixels. On rendered drives 85 % and more of the pixels keep their truth to a tenth from
+# one frame to the next, 40 % at most across a cut.
+SAME_TRUTH, ONE_FILM = 0.1, 0.5
 
 
 @dataclass(frozen=True)
@@ -78,23 +81,35 @@ def depth_edges(truth_m: Maps) -> Masks:
 
 
 class Flicker:
-    """How much depth changes from frame to frame beyond what the truth does; frames in the order of a sequence."""
+    """How much depth changes from frame to frame beyond what the truth does; frames in the order of a sequence.
 
-    def __init__(self) -> None:
-        self._last: Maps | None = None
+    Neighbours count where they are of one film: most of what is nearer than far_m, in either, has nearly the same truth
+    in both. Across a cut, and between pictures that are no film, the change says nothing.
+    """
+
+    def __init__(self, far_m: float) -> None:
+        self._far_m = far_m
+        self._last: tuple[Maps, Maps, Masks] | None = None
         self._changes: list[float] = []
 
     def add(self, depth_m: Maps, truth_m: Maps, valid: Masks) -> None:
         """The next frame of the sequence, (H, W)."""
-        error = np.where(valid, depth_m.astype(np.float64) - truth_m, np.nan)
-        if self._last is not None and self._last.shape == error.shape:
-            change = np.abs(error - self._last)
-            if not np.isnan(change).all():
-                self._changes.append(float(np.nanmean(change)))
-        self._last = error
+        error = depth_m.astype(np.float64) - truth_m
+        if self._last is not None and self._last[0].shape == error.shape:
+            error_before, truth_before_m, valid_before = self._last
+            in_both = valid & valid_before
+            if in_both.any() and self._is_one_film(truth_before_m[in_both], truth_m[in_both]):
+                self._changes.append(float(np.abs(error - error_before)[in_both].mean()))
+        self._last = (error, truth_m, valid)
+
+    def _is_one_film(self, before_m: Maps, after_m: Maps) -> bool:
+        nearer_m, farther_m = np.minimum(before_m, after_m), np.maximum(before_m, after_m)
+        is_within = nearer_m < self._far_m
+        is_same = farther_m - nearer_m < SAME_TRUTH * nearer_m
+        return not is_within.any() or float(is_same[is_within].mean()) >= ONE_FILM
 
     def mean_m(self) -> float | None:
-        """The mean change of the error between neighbouring frames, metres; None where no two share a pixel."""
+        """The mean change of the error between neighbouring frames of a film, metres; None where none are neighbours."""
         return float(np.mean(self._changes)) if self._changes else None
 
 

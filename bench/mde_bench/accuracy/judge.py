@@ -91,10 +91,10 @@ def judge_file(
     protocol, frames = protocol_for(data, protocol), held_out(data, split)
     open_protocol(protocol)  # refuses a name before anything is opened
     beside = BesideSeed(is_clipped=protocol == CLIPPED) if protocol in (CLIPPED, RAW) else None
-    flicker = Flicker()
     rmse_m: list[float] = []
     model = _open(path, protocol, backend, precision, calibration, focal_px)
     near_m, far_m = model.range_m
+    flicker = Flicker(far_m)
     accumulator = open_protocol(protocol, far_m - near_m)
     with progress("judging", len(frames)) as advance:
         for sample in frames:

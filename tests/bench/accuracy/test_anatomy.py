@@ -55,18 +55,37 @@ def test_errors_at_edges_are_told_from_those_elsewhere():
 
 
 def flicker(depths, truths):
-    accumulator = Flicker()
+    accumulator = Flicker(far_m=20)
     for depth, truth in zip(depths, truths, strict=True):
         accumulator.add(np.full((2, 3), depth), np.full((2, 3), truth), np.ones((2, 3), bool))
     return accumulator.mean_m()
 
 
 def test_depth_that_follows_the_truth_does_not_flicker_however_wrong_it_is():
-    assert flicker([3, 4, 6], [1, 2, 4]) == 0
+    assert flicker([3, 3.5, 4], [10, 10.5, 11]) == 0
 
 
 def test_depth_that_jumps_while_the_truth_stands_still_flickers_by_its_jump():
     assert flicker([1, 3, 1], [1, 1, 1]) == 2
+
+
+def test_a_cut_between_two_films_is_no_flicker():
+    """The error jumps by 5 m where the truth goes from 4 m to 8 m: another place, not another answer."""
+    assert flicker([5, 6, 4, 5], [4, 4, 8, 8]) == 1
+
+
+def test_pictures_that_are_no_film_have_no_flicker():
+    assert flicker([1, 3, 1], [2, 8, 4]) is None
+
+
+def test_a_cut_is_seen_by_what_is_within_the_range():
+    """Three quarters are sky in both frames; the rest is another place."""
+    accumulator = Flicker(far_m=20)
+    for depth, place in ((5, 4), (9, 8)):
+        truth = np.full((2, 4), 20.0)
+        truth[0, :2] = place
+        accumulator.add(np.full((2, 4), depth), truth, everywhere(truth))
+    assert accumulator.mean_m() is None
 
 
 def test_one_frame_cannot_flicker():
@@ -74,7 +93,7 @@ def test_one_frame_cannot_flicker():
 
 
 def test_neighbours_without_a_common_valid_pixel_count_nowhere():
-    accumulator, left, right = Flicker(), maps([1, 0])[0] > 0, maps([0, 1])[0] > 0
+    accumulator, left, right = Flicker(far_m=20), maps([1, 0])[0] > 0, maps([0, 1])[0] > 0
     for depth, valid in ((1, left), (3, right), (4, right)):
         accumulator.add(maps([depth, depth])[0], maps([1, 1])[0], valid)
     assert accumulator.mean_m() == 1
