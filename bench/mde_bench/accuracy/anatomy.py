@@ -13,8 +13,8 @@ Masks = npt.NDArray[np.bool_]
 
 BIN_ENDS = (0.0, 0.1, 0.25, 0.5, 1.0)  # of the depth range: error grows with distance, so near bins are narrower
 EDGE_JUMP = 0.1  # of the nearer depth, between neighbouring pixels: a tenth is an outline, less is a slope
-# Of the nearer depth, and of the pixels. On rendered drives 85 % and more of the pixels keep their truth to a tenth from
-# one frame to the next, 40 % at most across a cut.
+# Of the nearer depth, and of the pixels. On rendered drives 85 % and more of the pixels keep their truth to a tenth
+# from one frame to the next, 40 % at most across a cut.
 SAME_TRUTH, ONE_FILM = 0.1, 0.5
 
 
@@ -109,7 +109,7 @@ class Flicker:
         return not is_within.any() or float(is_same[is_within].mean()) >= ONE_FILM
 
     def mean_m(self) -> float | None:
-        """The mean change of the error between neighbouring frames of a film, metres; None where none are neighbours."""
+        """The mean change of the error between neighbouring frames of films, metres; None where there are none."""
         return float(np.mean(self._changes)) if self._changes else None
 
 
