@@ -37,10 +37,10 @@ def main(bundle: Path) -> None:
                 drive = make_drive(0, index, NUM_FRAMES, kind=kind)
                 truths = [np.clip(frame.depth_m, *estimate.range_m) for frame in drive]
                 depths = [estimate(frame.frame) for frame in drive]
-                before = _judged(depths, truths)
+                before = _judged(depths, truths, estimate.range_m[1])
                 befores.append(before)
                 for name, correction in FILTERS.items():
-                    after = _judged(_filtered(depths, correction), truths)
+                    after = _judged(_filtered(depths, correction), truths, estimate.range_m[1])
                     shares[name].append((after[0] / before[0], after[1] / before[1]))
             flicker_m, rmse_m = np.mean(befores, axis=0)
             sys.stdout.write(f"{kind}: flicker {flicker_m:.3f} m, RMSE {rmse_m:.3f} m before, {NUM_DRIVES} drives\n")
@@ -49,8 +49,8 @@ def main(bundle: Path) -> None:
                 sys.stdout.write(f"  {name}: flicker x {flicker:.3f}, RMSE x {rmse:.3f}\n")
 
 
-def _judged(depths: Maps, truths: Maps) -> tuple[float, float]:
-    flicker, rmse_m = Flicker(), []
+def _judged(depths: Maps, truths: Maps, far_m: float) -> tuple[float, float]:
+    flicker, rmse_m = Flicker(far_m), []
     for depth_m, truth_m in zip(depths, truths, strict=True):
         valid = np.ones(depth_m.shape, bool)
         flicker.add(depth_m, truth_m, valid)
