@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -28,6 +29,26 @@ def test_a_picture_becomes_depth_in_metres(command, tiny_bundle, tiny_frames, ti
     depth_m = np.load(tmp_path / "out" / "frame.npy")
     assert depth_m.dtype == np.float32
     np.testing.assert_allclose(depth_m, tiny_depth(tiny_frames[0]), atol=FLOAT32_STEP_AT_20_M)
+
+
+def test_the_sample_needs_no_file_of_ones_own_and_shows_its_depth(command, tmp_path):
+    ended = command(main, "--sample", "-o", tmp_path / "out")
+    assert (ended.exit_code, ended.stdout) == (0, f"{tmp_path / 'out' / 'street.side.png'}\n")
+    assert re.search(r"^the sample: .*fast\.mde$", ended.stderr, re.MULTILINE)
+
+
+def test_the_sample_takes_pictures_and_formats_of_ones_own(command, tiny_frames, save_picture, tmp_path):
+    pictures = [save_picture(tmp_path / name, tiny_frames[0]) for name in ("a.png", "b.png")]
+    ended = command(main, "--sample", *pictures, "-o", tmp_path / "out", "--format", "npy")
+    assert ended.exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npy", "b.npy"]
+
+
+@pytest.mark.parametrize("given", [(), ("model.mde",)], ids=["nothing", "a bundle alone"])
+def test_without_the_sample_a_bundle_and_a_source_are_asked_for(command, given, tmp_path):
+    ended = command(main, *given, "-o", tmp_path / "out")
+    assert ended.exit_code == 2
+    assert "give BUNDLE and SOURCE, or --sample" in ended.stderr
 
 
 def test_png16_holds_millimetres(command, tiny_bundle, tiny_frames, tiny_depth, save_picture, tmp_path):
@@ -300,7 +321,7 @@ def test_two_frames_of_one_name_are_refused_before_anything_is_written(
         (("nowhere.png",), 3, "no such file or folder"),
         ((".",), 3, "no picture in this folder"),
         (("frame.txt",), 3, "no picture or video, and no folder"),
-        ((), 2, "Missing argument"),
+        ((), 2, "give BUNDLE and SOURCE"),
         (("frame.png", "--format", "tiff"), 2, "'tiff' is not one of 'npy'"),
         (("frame.png", "--backend", "warp"), 2, "'warp' is not one of 'auto', "),
     ],

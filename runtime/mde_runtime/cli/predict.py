@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
+from click.core import ParameterSource
 
 from mde_runtime.backends import LISTED
 from mde_runtime.colouring import Colouring, Ends
@@ -47,10 +48,22 @@ class _ColourRange(click.ParamType):  # type: ignore[type-arg]  # click before 8
 COLOUR_RANGE = _ColourRange()
 
 
-@click.command(cls=Command)
-@click.argument("bundle", type=PATH)
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+GROUPS = {
+    "Results": ("out", "formats", "direction", "ends_m", "resume"),
+    "Camera": ("calibration", "focal_px", "intrinsics"),
+    "Backend": ("backend", "precision", "verbose"),
+}
+
+
+@click.command(cls=Command, groups=GROUPS)
+@click.argument("bundle", type=PATH, metavar="BUNDLE", required=False)
+@click.argument("sources", metavar="SOURCE...", nargs=-1)
 @click.option("-o", "--out", type=PATH, required=True, help="Folder for the results; made where it is missing.")
+@click.option(
+    "--sample",
+    is_flag=True,
+    help="In place of BUNDLE, the one that comes along; without SOURCE, its street. Without --format: side.",
+)
 @click.option(
     "--format",
     "formats",
@@ -105,9 +118,10 @@ COLOUR_RANGE = _ColourRange()
 )
 @click.option("-v", "--verbose", is_flag=True, help="Say why this backend, and what is not here.")
 def main(
-    bundle: Path,
+    bundle: Path | None,
     sources: tuple[str, ...],
     out: Path,
+    sample: bool,
     formats: tuple[str, ...],
     direction: Direction,
     ends_m: Ends | Literal["auto"] | None,
@@ -128,6 +142,7 @@ def main(
     A picture that cannot be read is named and left out, and the exit code is 1.
 
     \b
+    mde-predict --sample -o depth
     mde-predict model.mde photo.jpg -o depth
     mde-predict model.mde drive/ -o depth --format png16 --format colour --resume
     mde-predict model.mde film.mp4 -o depth --format video
@@ -144,6 +159,10 @@ def main(
     if focal_px is not None and intrinsics is not None:
         raise UsageError("--intrinsics holds the focal length; leave --focal-px out")
     known_px = intrinsics.fx_px if intrinsics else focal_px
+    if sample:
+        bundle, sources, formats = _of_sample(bundle, sources, formats)
+    if bundle is None or not sources:
+        raise click.UsageError("give BUNDLE and SOURCE, or --sample to try it")
     read = read_bundle(bundle)
     for kind in formats if resume else ():
         check_resumable(kind)
@@ -188,6 +207,19 @@ def main(
     left_out = f", {num_skipped} left out" if num_skipped else ""
     say(f"{num_written} {'frame' if num_written == 1 else 'frames'} written to {out}{there}{left_out}")
     return VerdictError.exit_code if num_skipped else 0
+
+
+def _of_sample(
+    first: Path | None, sources: tuple[str, ...], formats: tuple[str, ...]
+) -> tuple[Path, tuple[str, ...], tuple[str, ...]]:
+    """Bundle, sources and formats of `--sample`, with which every argument is a source."""
+    from mde_runtime.sample import sample
+
+    bundle, picture = sample()
+    say(f"the sample: {bundle}")
+    if click.get_current_context().get_parameter_source("formats") is ParameterSource.DEFAULT:
+        formats = ("side",)
+    return bundle, (() if first is None else (str(first),)) + sources or (str(picture),), formats
 
 
 def _status(bundle: "Bundle", choice: "Choice", *, is_verbose: bool) -> "Iterator[str]":
