@@ -115,7 +115,8 @@ class Findings:
         compared = judged.parity if judged else None
         limits = Limits.of(candidate.precision, plan.judged.contract.from_network)
         opened, speed = self.opened.get(candidate.name), self._speed(candidate, plan)
-        checked = self._physics(candidate, plan, speed)
+        found = self._physics(candidate, plan, speed)
+        checked, unchecked = (None, found) if isinstance(found, str) else (found, None)
         is_impossible = checked is not None and checked.impossible_because is not None
         return Row(
             name=candidate.name,
@@ -125,6 +126,7 @@ class Findings:
             failure=checked.impossible_because if checked and is_impossible else self.failures.get(candidate.name),
             speed=None if is_impossible else speed,
             physics=checked,
+            physics_absent_because=unchecked,
             modes=self.modes.get(candidate.name),
             parity=compared,
             parity_breaches=tuple(compared.breaches(limits)) if compared else (),
@@ -133,18 +135,22 @@ class Findings:
             frames=judged.frames if judged else (),
         )
 
-    def _physics(self, candidate: Candidate, plan: Plan, speed: Speed | None) -> Physics | None:
-        """What a figure means for the hardware; None where that cannot be said: no figure, no peak, no onnx."""
-        work, peaks = plan.work.get(candidate.precision), plan.peaks.get(candidate.device)
-        if speed is None or work is None or peaks is None:
+    def _physics(self, candidate: Candidate, plan: Plan, speed: Speed | None) -> Physics | str | None:
+        """What a figure means for the hardware, or why that cannot be said; None where there is no figure."""
+        work, peaks = plan.work.get(candidate.precision), plan.peaks[candidate.device]
+        if speed is None:
             return None
+        if isinstance(peaks, str):
+            return peaks
+        if work is None:
+            return "the multiply-adds of its graph cannot be counted without onnx"
         times = speed.device.times if speed.device else None
         spent = Spent(
             backend_s=speed.backend.p50_s,
             host_s=speed.host.p50_s,
             fastest_s=speed.end_to_end.min_s,
             compute_s=times.compute_s if times else None,
-            copies_s=times.upload_s + times.download_s if times else None,
+            copies_s=times.copies_s if times else None,
         )
         return physics(work, peaks, self.opened[candidate.name].arithmetic, spent)
 

@@ -36,7 +36,7 @@ class Plan:
     protocol: str  # of accuracy
     effort: Effort
     num_threads: int
-    peaks: Mapping[str, Peaks]  # of what candidates compute on: cpu, cuda; without those that are not known
+    peaks: Mapping[str, Peaks | str]  # of what candidates compute on, cpu and cuda, or why they are not known
     is_ranking: bool  # of all candidates on the default threads, so `auto` may use its order
     only: tuple[str, ...] = ()  # patterns of names, empty: all; the reference is there in any case, for parity
     modes: ModeSettings = NO_MODES  # beside the single stream

@@ -1,5 +1,6 @@
 """Subjects that behave as a test wants them to, opened by name in a worker."""
 
+import dataclasses
 import os
 import signal
 import sys
@@ -106,6 +107,39 @@ class OnGpu(Subject):
 
     def device_times(self, num_calls):
         return DeviceTimes(num_calls, 0.001, 0.0001, 0.0002, None)
+
+
+def on_a_shared_memory():
+    return OnSharedMemory()
+
+
+class OnSharedMemory(Subject):
+    """Copies nothing."""
+
+    def device_times(self, num_calls):
+        return DeviceTimes(num_calls, 0.001, None, None, None)
+
+
+def fails_on_its_device():
+    return FailsOnItsDevice()
+
+
+class FailsOnItsDevice(Subject):
+    """Cannot be timed there; all else goes on."""
+
+    def device_times(self, num_calls):  # noqa: ARG002  the seam's signature
+        raise RuntimeError("the queue is full")
+
+
+def counts():
+    return Counting()
+
+
+class Counting(Subject):
+    """Gives the number of the call in place of its backend's time."""
+
+    def answer(self, frame):
+        return dataclasses.replace(super().answer(frame), backend_ns=self._num_calls)
 
 
 def dies_on_its_device():

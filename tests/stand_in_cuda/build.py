@@ -1,4 +1,4 @@
-"""Build the stand-in of CUDA's driver: `python build.py` prints the folder of its libcuda.so.1.
+"""Build the stand-ins of CUDA's driver and of NVML: `python build.py` prints the folder of their libraries.
 
 The headers are NVIDIA's, from PyPI's nvidia-cuda-runtime of this environment or from a CUDA toolkit. A library that was
 built from the same sources is taken as it is.
@@ -15,7 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SOURCES = ("fake_cuda.c", "fake_cuda.h", "build.py")
+SOURCES = ("fake_cuda.c", "fake_cuda.h", "fake_nvml.c", "build.py")
 TOOLKIT = Path("/usr/local/cuda/include")
 OTHER_NAMES = {("cuGraphInstantiate", 12000): "cuGraphInstantiateWithFlags"}  # a version whose symbol is not base_vN
 FLAGS = ("-O1", "-g", "-fPIC", "-shared", "-pthread", "-Wall", "-Wextra", "-Wno-builtin-declaration-mismatch")
@@ -50,6 +50,8 @@ def build() -> Path:
         source = (str(HERE / "fake_cuda.c"), str(stubs))
         paths = (f"-I{include}", f"-I{HERE}", "-Wl,-soname,libcuda.so.1", "-o", str(draft))
         subprocess.run([compiler, *FLAGS, *paths, *source], check=True)
+        management = ("-Wl,-soname,libnvidia-ml.so.1", "-o", str(folder / "libnvidia-ml.so.1"))
+        subprocess.run([compiler, *FLAGS, *management, str(HERE / "fake_nvml.c")], check=True)
         draft.replace(library)
         (folder / "libcuda.so").symlink_to(library.name)  # a linker's name for it
         stubs.unlink()

@@ -64,14 +64,16 @@ class StandIn:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker of the tests that check the counting itself."""
+    """The markers of the tests that check the counting itself, and of those that queue nothing."""
     config.addinivalue_line("markers", "breaks_rules: breaks a rule of CUDA on purpose, so that it is counted")
+    config.addinivalue_line("markers", "any_mode: does not depend on when queued work is done, and runs in one mode")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each test in every mode."""
+    """Each test in every mode, unless it says that one will do."""
+    modes = MODES[1:2] if metafunc.definition.get_closest_marker("any_mode") else MODES
     metafunc.fixturenames.append("cuda_mode")
-    metafunc.parametrize("cuda_mode", MODES, indirect=True)
+    metafunc.parametrize("cuda_mode", modes, indirect=True)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from mde_bench.machine.nvidia import GpuMoment, gpu_moment
+from mde_bench.machine.nvml import GpuMoment, gpu_moment
 from mde_runtime.machine import Machine, this_machine
 
 CPUS = Path("/sys/devices/system/cpu")
@@ -35,7 +35,7 @@ class Moment:
     clock_hz: float | None  # mean of the cores
     temperature_c: float | None  # of the hottest zone
     num_throttled: int | None  # times that the machine slowed down to stay cool or within its current, since its start
-    gpu: GpuMoment | None = None  # None: no nvidia-smi
+    gpu: GpuMoment | None = None  # None: neither NVML nor the system tells
 
 
 @dataclass(frozen=True)

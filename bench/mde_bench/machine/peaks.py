@@ -71,13 +71,13 @@ class Peaks:
 
 def cpu_peaks(
     machine: Machine, num_threads: int, clock_hz: float | None, measured: tuple[float, float] | None
-) -> Peaks | None:
-    """Of a CPU. measured: what `measure_cpu` gave. None where neither that nor clock and instruction set is known."""
+) -> Peaks | str:
+    """Of a CPU, or why they are not known. measured: what `measure_cpu` gave."""
     lanes = next((lanes for flag, lanes in LANES.items() if flag in machine.instruction_set), None)
     promised = None if lanes is None or clock_hz is None else lanes * clock_hz * min(num_threads, machine.num_cores)
     fp32 = measured[0] if measured else promised
     if fp32 is None:
-        return None
+        return "the processor's clock or instruction set is not known, and its peak was not measured"
     limit = TURBO * WINOGRAD_SAVES * max(fp32, promised or 0.0)
     return Peaks(
         source="measured" if measured else "datasheet",
@@ -88,11 +88,13 @@ def cpu_peaks(
     )
 
 
-def gpu_peaks(spec: GpuSpec) -> Peaks | None:
-    """Of a GPU, by its datasheet; None for one that the table does not know."""
+def gpu_peaks(spec: GpuSpec | None) -> Peaks | str:
+    """Of a GPU, by its datasheet, or why they are not known."""
+    if spec is None:
+        return "CUDA's driver does not tell which GPU this is"
     lanes = GPU_LANES.get(spec.compute_capability)
     if lanes is None:
-        return None
+        return f"the peak of a GPU of compute capability {spec.compute_capability} is not in the bench's table"
     fp32, fp16 = (rate * spec.num_multiprocessors * spec.clock_hz for rate in lanes)
     rates = {"fp32": fp32, "fp16": fp16, "int8": 2 * fp16}
     limits = {"fp32": fp16, "fp16": fp16, "int8": 2 * fp16}  # FP32 layers may run as TF32 on the tensor cores
@@ -105,15 +107,13 @@ def gpu_peaks(spec: GpuSpec) -> Peaks | None:
     )
 
 
-def peaks_here(num_threads: int, *, is_measured: bool) -> dict[str, Peaks]:
-    """Of what candidates run on here, cpu and cuda; without what is not known."""
+def peaks_here(num_threads: int, *, is_measured: bool) -> dict[str, Peaks | str]:
+    """Of what candidates run on here, cpu and cuda, or why they are not known."""
     measured = measure_cpu(num_threads) if is_measured else None
-    gpu = gpu_spec()
-    known = {
+    return {
         "cpu": cpu_peaks(this_machine(), num_threads, moment().clock_hz, measured),
-        "cuda": gpu_peaks(gpu) if gpu else None,
+        "cuda": gpu_peaks(gpu_spec()),
     }
-    return {device: peaks for device, peaks in known.items() if peaks}
 
 
 def measure_cpu(num_threads: int) -> tuple[float, float]:

@@ -2,9 +2,9 @@
 
 from html import escape
 
-from mde_bench.machine.nvidia import GpuMoment
+from mde_bench.machine.nvml import GpuMoment
 from mde_bench.report.html import facts_list, table, thousandths
-from mde_bench.report.table import DASH, by_reason
+from mde_bench.report.table import DASH, by_reason, unchecked
 from mde_bench.result.result import Result
 from mde_bench.timing.effort import EFFORTS
 
@@ -30,6 +30,9 @@ def conditions(result: Result) -> str:
         "Windows": f"{result.num_windows_discarded} measured and thrown away, because figures had not settled",
         **{row.name: row.executor for row in result.rows if row.executor},
         **{f"Not here: {', '.join(names)}": reason for reason, names in by_reason(result.absent).items()},
+        **{
+            f"Not held against its peak: {', '.join(names)}": why for why, names in by_reason(unchecked(result)).items()
+        },
     }
     return facts_list(facts)
 
@@ -65,6 +68,11 @@ def _gpu(before: GpuMoment, after: GpuMoment) -> dict[str, str]:
     return {
         "GPU clock, GHz": _before_and_after(_giga(before.clock_hz), _giga(after.clock_hz), ".2f"),
         "GPU temperature, °C": _before_and_after(before.temperature_c, after.temperature_c, ".0f"),
+        "GPU at its power cap": "not said"
+        if after.is_power_capped is None
+        else "yes"
+        if after.is_power_capped
+        else "no",
     }
 
 

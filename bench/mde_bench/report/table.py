@@ -7,6 +7,7 @@ from rich.text import Text
 
 from mde_bench.result import verdict
 from mde_bench.result.result import Result, Row
+from mde_bench.timing.device_times import DeviceTimes
 from mde_bench.timing.effort import EFFORTS
 
 DASH = "–"
@@ -46,17 +47,18 @@ def on_gpu_of(result: Result) -> list[str]:
     lines = []
     for row in result.rows:
         if row.speed and (found := row.speed.device):
-            said = ["" if found.memory_bytes is None else f"{found.memory_bytes / 2**20:.0f} MiB of its memory"]
-            if found.times:
-                up, compute, down = (
-                    f"{seconds * 1e3:.4g}"
-                    for seconds in (found.times.upload_s, found.times.compute_s, found.times.download_s)
-                )
-                said.insert(0, f"upload {up}, compute {compute}, download {down} ms")
-            lines.append(f"{row.name}, on the GPU: {'; '.join(filter(None, said)) or 'not told'}")
+            memory = "" if found.memory_bytes is None else f"{found.memory_bytes / 2**20:.0f} MiB of its memory"
+            energy = "" if found.energy_j is None else f"{found.energy_j:.3g} J a frame of the whole card"
+            times = _spans(found.times) if found.times else f"times not told: {found.times_absent_because}"
+            lines.append(f"{row.name}, on the GPU: {'; '.join(filter(None, (times, memory, energy)))}")
             beside = found.trtexec.in_words if found.trtexec else found.trtexec_absent_because
             lines.append(f"{row.name}: {beside}")
     return lines
+
+
+def _spans(times: DeviceTimes) -> str:
+    spans = {"upload": times.upload_s, "compute": times.compute_s, "download": times.download_s}
+    return ", ".join(f"{name} {span * 1e3:.4g}" for name, span in spans.items() if span is not None) + " ms"
 
 
 def peaks_of(result: Result) -> list[str]:
@@ -76,7 +78,15 @@ def conditions_of(result: Result) -> list[str]:
         f"effort {result.effort}: {EFFORTS[result.effort].help}",
     ]
     lines += [f"not on this machine: {', '.join(names)}: {why}" for why, names in by_reason(result.absent).items()]
+    lines += [
+        f"not held against its peak: {', '.join(names)}: {why}" for why, names in by_reason(unchecked(result)).items()
+    ]
     return lines
+
+
+def unchecked(result: Result) -> dict[str, str]:
+    """The candidates whose figures nothing was held against, so that an impossible one would stand, and why."""
+    return {row.name: row.physics_absent_because for row in result.rows if row.physics_absent_because}
 
 
 def problems_of(result: Result) -> list[str]:

@@ -56,7 +56,8 @@ class Row:
     executor: str | None  # what really ran, in words; None: it never opened
     failure: str | None
     speed: Speed | None
-    physics: Physics | None  # None: a chip whose peak is not known, or a graph that could not be counted
+    physics: Physics | None
+    physics_absent_because: str | None  # a chip whose peak is not known, or a graph that could not be counted
     modes: ModeFigures | None  # None: no mode was asked for beside the single stream
     parity: Parity | None  # None for the reference itself
     parity_breaches: tuple[str, ...]  # limits of its precision that it does not keep

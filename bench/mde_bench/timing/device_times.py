@@ -6,6 +6,7 @@ Not run on a GPU by this project yet; its logic runs in the tests over memory an
 import contextlib
 import ctypes
 import itertools
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +20,9 @@ from mde_runtime.contract import SourceFrame
 from mde_runtime.cuda import Cuda, num_bytes_of
 from mde_runtime.errors import MachineError
 
+HOST_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # CUhostFn
+HOLD_S = 1.0  # far more than launching any network takes; where a queue is too short for one, it ends the waiting
+
 
 @dataclass(frozen=True)
 class DeviceTimes:
@@ -26,9 +30,14 @@ class DeviceTimes:
 
     num_calls: int
     compute_s: float
-    upload_s: float
-    download_s: float
+    upload_s: float | None  # None: nothing is copied
+    download_s: float | None
     engine_sha256: str | None  # of the engine that was timed
+
+    @property
+    def copies_s(self) -> float:
+        """Both copies together."""
+        return (self.upload_s or 0.0) + (self.download_s or 0.0)
 
 
 class Events(Protocol):
@@ -50,11 +59,22 @@ class Events(Protocol):
         """Give a mark back."""
         ...
 
+    def held(self, stream: int) -> contextlib.AbstractContextManager[None]:
+        """The block after which the stream goes on: the device starts when all of it is queued.
+
+        Raises MachineError where the stream could not be held for so long.
+        """
+        ...
+
 
 def device_times(
     session: DeviceSession, source: SourceFrame, num_calls: int, cuda: Cuda, events: Events
 ) -> DeviceTimes:
-    """Time calls of a session that runs on a stream, with page-locked memory on the host as the estimator has it."""
+    """Time calls of a session that runs on a stream, with page-locked memory on the host as the estimator has it.
+
+    Each call is queued as a whole before the device begins, or the marks would hold the time that the host takes to
+    launch kernel after kernel. Raises MachineError where the device cannot be held back for so long.
+    """
     num_frames = session.max_batch or 1
     spans = np.empty((num_calls + 1, 3))
     with cuda.current(), contextlib.ExitStack() as stack:
@@ -67,21 +87,25 @@ def device_times(
         pointers = {name: pointer for name, (_, pointer) in buffers.items()}
         copied = {} if cuda.gpu().is_integrated else buffers
         marks = [stack.enter_context(_mark(events)) for _ in range(4)]
+        stack.callback(cuda.wait, stream)  # before the memory goes that work may be using
         for call in range(num_calls + 1):
-            events.record(marks[0], stream)
-            for host, pointer in (copied[name] for name in copied if name == "frame"):
-                cuda.upload(pointer, host, stream)
-            events.record(marks[1], stream)
-            session.run_on(stream, pointers)
-            events.record(marks[2], stream)
-            for host, pointer in (copied[name] for name in copied if name != "frame"):
-                cuda.download(host, pointer, stream)
-            events.record(marks[3], stream)
+            with events.held(stream) if call else contextlib.nullcontext():  # the first warms up, and may load kernels
+                events.record(marks[0], stream)
+                for host, pointer in (copied[name] for name in copied if name == "frame"):
+                    cuda.upload(pointer, host, stream)
+                events.record(marks[1], stream)
+                session.run_on(stream, pointers)
+                events.record(marks[2], stream)
+                for host, pointer in (copied[name] for name in copied if name != "frame"):
+                    cuda.download(host, pointer, stream)
+                events.record(marks[3], stream)
             cuda.wait(stream)
             spans[call] = [events.seconds_between(*pair) for pair in itertools.pairwise(marks)]
-    upload_s, compute_s, download_s = np.median(spans[1:], axis=0) / num_frames  # the first warms up
+    upload_s, compute_s, download_s = map(float, np.median(spans[1:], axis=0) / num_frames)
     engine_sha256 = session.engine_sha256 if isinstance(session, BuiltSession) else None
-    return DeviceTimes(num_calls, float(compute_s), float(upload_s), float(download_s), engine_sha256)
+    if not copied:
+        return DeviceTimes(num_calls, compute_s, None, None, engine_sha256)
+    return DeviceTimes(num_calls, compute_s, upload_s, download_s, engine_sha256)
 
 
 def _tensors(source: SourceFrame, num_frames: int) -> dict[str, tuple[tuple[int, ...], npt.DTypeLike]]:
@@ -121,6 +145,7 @@ class DriverEvents:
 
     def __init__(self) -> None:
         self._driver = open_driver()
+        self._functions: list[Any] = []  # Any: ctypes has no name for the type of a callback
 
     def new(self) -> int:
         """A mark."""
@@ -143,6 +168,27 @@ class DriverEvents:
     def free(self, event: int) -> None:
         """Give a mark back."""
         self._must(self._driver.cuEventDestroy_v2(ctypes.c_void_p(event)))
+
+    @contextlib.contextmanager
+    def held(self, stream: int) -> Iterator[None]:
+        """The block after which the stream goes on, held by a function on the host; not for ever, whatever happens."""
+        queued, has_gone_on = threading.Event(), threading.Event()
+
+        def wait(_: int | None) -> None:
+            if not queued.wait(HOLD_S):
+                has_gone_on.set()
+
+        function = HOST_FUNCTION(wait)
+        self._functions[:] = [*self._functions[-1:], function]  # the driver calls it later
+        self._must(self._driver.cuLaunchHostFunc(ctypes.c_void_p(stream), function, None))
+        try:
+            yield
+        finally:
+            queued.set()
+        if has_gone_on.is_set():
+            raise MachineError(
+                f"the GPU's queue did not take a whole frame within {HOLD_S:.0f} s; see trtexec's figure instead"
+            )
 
     def _must(self, error: int) -> None:
         if error:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mde_bench.machine.nvml import energy_j
 from mde_bench.timing.device_times import DeviceTimes
 from mde_bench.timing.trtexec import Trtexec, find_trtexec, time_engine
 from mde_bench.timing.worker import Worker
@@ -9,6 +10,7 @@ from mde_runtime.engines import store
 from mde_runtime.errors import MachineError
 
 NUM_CALLS = 50
+ENERGY_S = 2.0  # of calls between two readings: the card's counter is renewed every 0.1 s or so
 
 
 @dataclass(frozen=True)
@@ -17,18 +19,35 @@ class OnGpu:
 
     memory_bytes: int | None  # that its process holds
     times: DeviceTimes | None
+    times_absent_because: str | None
+    energy_j: float | None  # of a frame, of the whole card with what it uses at rest
     trtexec: Trtexec | None  # on the same engine; None also where trtexec is not installed, or cannot
     trtexec_absent_because: str | None
 
 
 def on_gpu(worker: Worker) -> OnGpu:
-    """Look at a candidate that has been measured. Raises CandidateError when it fails."""
-    memory_bytes, times = worker.device_memory_bytes(), worker.device_times(NUM_CALLS)
+    """Look at a candidate that has been measured, whose figures stand whatever fails here.
+
+    Raises CandidateError when its process ends.
+    """
+    memory_bytes, found = worker.device_memory_bytes(), worker.device_times(NUM_CALLS)
+    times, times_absent_because = (None, found) if isinstance(found, str) else (found, None)
+    energy = _energy_of_a_frame(worker)
     try:
         beside, absent_because = _trtexec(times), None
     except MachineError as error:
         beside, absent_because = None, str(error)
-    return OnGpu(memory_bytes, times, beside, absent_because)
+    return OnGpu(memory_bytes, times, times_absent_because, energy, beside, absent_because)
+
+
+def _energy_of_a_frame(worker: Worker) -> float | None:
+    """What the card uses while the candidate computes one frame after the other, over their number."""
+    before = energy_j()
+    if before is None:
+        return None
+    num_frames = worker.busy(ENERGY_S)
+    after = energy_j()
+    return None if after is None else (after - before) / num_frames
 
 
 def _trtexec(times: DeviceTimes | None) -> Trtexec:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from mde_bench.machine.nvidia import memory_bytes_of
+from mde_bench.machine.nvml import memory_bytes_of
 from mde_bench.timing.candidates import Answer, Candidate, Opened
 from mde_bench.timing.device_times import DeviceTimes
 from mde_bench.timing.gpu_time import GpuTime
@@ -22,6 +22,7 @@ Value = TypeVar("Value")
 OPEN_TIMEOUT_S = 600.0  # an engine may have to be built
 CALL_TIMEOUT_S = 60.0  # one frame: the slowest model on the slowest board takes seconds
 CLOSE_TIMEOUT_S = 5.0
+GPU_LEAD_IN_S = 0.2  # an idle GPU lowers its clock, and takes some 0.1 s to raise it; trtexec warms up for as long
 
 
 class CandidateError(Exception):
@@ -59,9 +60,16 @@ class Worker:
         """As `Duty.answer`."""
         return self._ask(self._call_timeout_s, Duty.answer, index)
 
-    def block(self, seconds: float, min_calls: int) -> list[Call]:
-        """As `Duty.block`."""
-        return self._ask(seconds + (min_calls + 1) * self._call_timeout_s, Duty.block, seconds, min_calls)
+    def block(self, seconds: float, min_calls: int, *, follows_on: bool = False) -> list[Call]:
+        """As `Duty.block`, after as long as the clock of a GPU takes to rise. follows_on: no pause was before it."""
+        is_cold = self.candidate.device == "cuda" and not follows_on
+        lead_in_s = GPU_LEAD_IN_S if is_cold else 0.0
+        limit_s = seconds + lead_in_s + (min_calls + 2) * self._call_timeout_s
+        return self._ask(limit_s, Duty.block, seconds, min_calls, lead_in_s)
+
+    def busy(self, seconds: float) -> int:
+        """As `Duty.busy`."""
+        return self._ask(seconds + self._call_timeout_s, Duty.busy, seconds)
 
     def batch(self, size: int) -> int:
         """As `Duty.batch`."""
@@ -79,7 +87,7 @@ class Worker:
         """As `Duty.trace`."""
         return self._ask((num_calls + 1) * self._call_timeout_s, Duty.trace, num_calls)
 
-    def device_times(self, num_calls: int) -> DeviceTimes | None:
+    def device_times(self, num_calls: int) -> DeviceTimes | str:
         """As `Duty.device_times`."""
         return self._ask((num_calls + 1) * self._call_timeout_s, Duty.device_times, num_calls)
 

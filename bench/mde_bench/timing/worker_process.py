@@ -20,10 +20,12 @@ from mde_bench.timing.candidates import Answer, Candidate, Frame, OnDevice, Open
 from mde_bench.timing.device_times import DeviceTimes
 from mde_bench.timing.gpu_time import GpuTime, traced
 from mde_bench.timing.samples import Arrival, Call
-from mde_runtime.errors import MachineError
+from mde_runtime.errors import MachineError, reason_of
 
 FRAMES = "frames.npy"
 MAX_CALLS = 100  # in a block: 2,500 samples in a window are enough for a p99, and a result stays a small file
+
+NO_STREAM = "this backend gives no stream to be timed on"
 
 
 def serve(pipe: Connection, candidate: Candidate, folder: Path) -> None:
@@ -69,17 +71,26 @@ class Duty:
         """The answer for one of the frames."""
         return self.subject.answer(self._frames[index])
 
-    def block(self, seconds: float, min_calls: int) -> list[Call]:
+    def block(self, seconds: float, min_calls: int, lead_in_s: float) -> list[Call]:
         """Time calls for so long, no fewer than so many and no more than MAX_CALLS, over the frames in turn.
 
-        A first call is made and not counted: it pays for what the other candidates left in the caches.
+        The calls of the lead-in, one at least, are made and not counted: they pay for what the other candidates left
+        in the caches, and for a clock that has fallen meanwhile.
         """
-        self._timed_call()
+        self.busy(lead_in_s)
         calls: list[Call] = []
         end = time.perf_counter() + seconds
         while len(calls) < min_calls or (len(calls) < MAX_CALLS and time.perf_counter() < end):
             calls.append(self._timed_call())
         return calls
+
+    def busy(self, seconds: float) -> int:
+        """Call for so long, once at least; how many calls were made."""
+        end, num_calls = time.perf_counter() + seconds, 0
+        while not num_calls or time.perf_counter() < end:
+            self._timed_call()
+            num_calls += 1
+        return num_calls
 
     def batch(self, size: int) -> int:
         """How long one batch of the frames takes, in nanoseconds."""
@@ -108,9 +119,14 @@ class Duty:
         self._timed_call()
         return traced(self._timed_call, num_calls)
 
-    def device_times(self, num_calls: int) -> DeviceTimes | None:
-        """How long a frame takes on the device itself; None where that cannot be told."""
-        return self.subject.device_times(num_calls) if isinstance(self.subject, OnDevice) else None
+    def device_times(self, num_calls: int) -> DeviceTimes | str:
+        """How long a frame takes on the device itself, or why that cannot be told: what was measured stands."""
+        if not isinstance(self.subject, OnDevice):
+            return NO_STREAM
+        try:
+            return self.subject.device_times(num_calls) or NO_STREAM
+        except Exception as error:  # noqa: BLE001  a library may fail in any way
+            return reason_of(error)
 
     def peak_memory_bytes(self) -> int:
         """The most memory that this process had resident so far."""

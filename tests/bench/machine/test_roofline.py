@@ -8,6 +8,7 @@ from mde_bench.machine.graph_work import Work, work_of
 from mde_bench.machine.nvidia import GpuSpec
 from mde_bench.machine.peaks import cpu_peaks, gpu_peaks, measure_cpu
 from mde_bench.machine.roofline import Spent, physics
+from mde_bench.report.table import conditions_of
 from mde_bench.run import carry_out
 from mde_runtime.machine import Machine
 
@@ -31,8 +32,8 @@ MACHINE = Machine("a chip", 4, ("avx2", "avx512f"), "Linux")
 def test_what_is_promised_is_threads_times_clock_times_lanes():
     assert cpu_peaks(MACHINE, 2, 2e9, None).macs_per_s == {"fp32": 2 * 2e9 * 32}
     assert cpu_peaks(MACHINE, 99, 2e9, None).macs_per_s == {"fp32": 4 * 2e9 * 32}
-    assert cpu_peaks(MACHINE, 2, None, None) is None
-    assert cpu_peaks(dataclasses.replace(MACHINE, instruction_set=()), 2, 2e9, None) is None
+    assert "clock or instruction set is not known" in cpu_peaks(MACHINE, 2, None, None)
+    assert "not known" in cpu_peaks(dataclasses.replace(MACHINE, instruction_set=()), 2, 2e9, None)
 
 
 def test_what_was_measured_is_the_peak_and_what_is_promised_stands_beside():
@@ -60,7 +61,26 @@ def test_a_gpus_peaks_are_those_of_its_white_paper():
     assert 2 * peaks.macs_per_s["fp32"] == pytest.approx(62e12, rel=0.01)
     assert peaks.source == "datasheet"
     assert gpu_peaks(GpuSpec("11.0", 20, 1.575e9, None)).bytes_per_s is None  # Thor shares the CPU's memory
-    assert gpu_peaks(GpuSpec("99.0", 1, 1e9, None)) is None
+    assert "compute capability 99.0 is not in the bench's table" in gpu_peaks(GpuSpec("99.0", 1, 1e9, None))
+    assert "does not tell which GPU" in gpu_peaks(None)
+
+
+def test_a_figure_that_nothing_was_held_against_is_named_with_the_reason(tiny_plan, badly):
+    plan = tiny_plan(badly("steady"), dataclasses.replace(badly("steady"), name="gpu", backend="onnxruntime-cuda"))
+    unknown = gpu_peaks(GpuSpec("99.0", 1, 1e9, None))
+    result = carry_out(dataclasses.replace(plan, peaks={**plan.peaks, "cuda": unknown})).result
+    assert f"not held against its peak: gpu: {unknown}" in conditions_of(result)
+    assert result.rows[0].physics is not None
+    uncounted = carry_out(dataclasses.replace(tiny_plan(badly("steady")), work={})).result
+    assert "without onnx" in conditions_of(uncounted)[-1]
+
+
+def test_weights_that_fit_no_cache_come_from_memory_and_no_memory_is_that_fast():
+    work = Work(1, 300_000_000_000, 0)  # 300 GB of weights in 5 ms: 60 TB a second
+    peaks = cpu_peaks(MACHINE, 1, 2e9, (100 * GIGA, 10 * GIGA))
+    assert physics(work, peaks, "fp32", Spent(0.005, 0.0, 0.005)).impossible_because
+    hbm4 = Spent(0.0136, 0.0, 0.0136)  # 22 TB a second, which is announced
+    assert physics(work, peaks, "fp32", hbm4).impossible_because is None
 
 
 def judged(backend_s, arithmetic="fp32", host_s=0.0, num_macs=GIGA, moved_bytes=0, **on_gpu):

@@ -1,20 +1,25 @@
-"""Questions to a GPU, answered without one by programs of NVIDIA's name and by CUDA over numpy."""
+"""Questions to a GPU, answered without one by a trtexec of our own and by CUDA over numpy."""
 
+import contextlib
 import dataclasses
 import json
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mde_bench.machine.conditions import Moment, conditions, moment
-from mde_bench.machine.nvidia import GpuMoment, gpu_moment, gpu_spec, memory_bytes_of, open_driver
+from mde_bench.accuracy.frames import put_frames
+from mde_bench.machine.conditions import Moment, conditions
+from mde_bench.machine.nvidia import gpu_spec, open_driver
+from mde_bench.machine.nvml import GpuMoment, energy_j, gpu_moment, memory_bytes_of
 from mde_bench.report.table import on_gpu_of
 from mde_bench.result.gate import Gate, Limit, checks
 from mde_bench.run import carry_out
 from mde_bench.timing.candidates import OnDevice
 from mde_bench.timing.device_times import DriverEvents, device_times
 from mde_bench.timing.trtexec import find_trtexec, read_times, time_engine
+from mde_bench.timing.worker import Worker
 from mde_runtime.contract import SourceFrame
 from mde_runtime.cuda import open_cuda
 from mde_runtime.errors import MachineError
@@ -34,22 +39,6 @@ def program(tmp_path, monkeypatch):
     return put
 
 
-def test_a_gpus_clock_and_heat_are_what_nvidia_smi_says(program):
-    program("nvidia-smi", "echo '1980, 64, Not Active, Active'")
-    assert gpu_moment() == GpuMoment(1.98e9, 64.0, is_throttled=True)
-    program("nvidia-smi", "echo '[N/A], 41.5, [N/A], [N/A]'")  # as a Jetson's does
-    assert gpu_moment() == GpuMoment(None, 41.5, None)
-    program("nvidia-smi", "echo 'NVIDIA-SMI has failed'; exit 9")
-    assert gpu_moment() is None
-    program("nvidia-smi", "echo 'No devices were found'")
-    assert moment().gpu is None
-
-
-def test_a_driver_that_knows_the_older_names_alone_is_asked_by_them(program):
-    program("nvidia-smi", "case $1 in *event_reasons*) exit 2;; esac; echo '1500, 50, Not Active, Not Active'")
-    assert gpu_moment() == GpuMoment(1.5e9, 50.0, is_throttled=False)
-
-
 @pytest.mark.parametrize(("is_throttled", "has_throttled"), [(True, True), (False, False), (None, False)])
 def test_a_gpu_that_slowed_down_spoils_the_measurement(is_throttled, has_throttled):
     before = Moment(0.1, 2e9, 40.0, 0, GpuMoment(2e9, 60.0, is_throttled=False))
@@ -57,11 +46,8 @@ def test_a_gpu_that_slowed_down_spoils_the_measurement(is_throttled, has_throttl
     assert conditions(1, before, after).has_throttled is has_throttled
 
 
-def test_the_gpus_memory_is_told_by_process(program):
-    program("nvidia-smi", "echo '17, 100'; echo '4711, 312'; echo '4712, [N/A]'")
-    assert memory_bytes_of(4711) == 312 << 20
-    assert memory_bytes_of(4712) is None
-    assert memory_bytes_of(1) is None
+def test_without_a_gpu_nothing_is_told_of_it():
+    assert (gpu_moment(), energy_j(), memory_bytes_of(1)) == (None, None, None)
 
 
 def test_without_a_driver_there_is_no_gpu():
@@ -72,23 +58,25 @@ def test_without_a_driver_there_is_no_gpu():
 
 @dataclasses.dataclass
 class Clock:
-    """Moved on by what a test says to take time."""
+    """Of the host and of the device, each moved on by what a test says to take time there."""
 
-    now_s: float = 0.0
+    host_s: float = 0.0
+    device_s: float = 0.0
+    hold: types.SimpleNamespace | None = None  # of a stream: when it goes on
 
 
 class ScriptedEvents:
-    """Marks by a scripted clock: the stand-in's streams run at once."""
+    """Marks by the device's clock."""
 
-    def __init__(self, clock):
-        self.times, self._clock = {}, clock
+    def __init__(self, cuda, clock, *, can_hold=True):
+        self.times, self._cuda, self._clock, self._can_hold = {}, cuda, clock, can_hold
 
     def new(self):
         self.times[len(self.times)] = None
         return len(self.times) - 1
 
-    def record(self, event, stream):  # noqa: ARG002  the driver's own signature
-        self.times[event] = self._clock.now_s
+    def record(self, event, stream):
+        self._cuda.queue(stream, lambda: self.times.__setitem__(event, self._clock.device_s), takes_s=0)
 
     def seconds_between(self, first, second):
         return self.times[second] - self.times[first]
@@ -96,19 +84,28 @@ class ScriptedEvents:
     def free(self, event):
         del self.times[event]
 
+    @contextlib.contextmanager
+    def held(self, stream):  # noqa: ARG002  the driver's own signature
+        hold = self._clock.hold = types.SimpleNamespace(at_s=None) if self._can_hold else None
+        yield
+        if hold:
+            hold.at_s, self._clock.hold = self._clock.host_s, None
 
-class FiveMilliseconds:
-    """A session on a stream that computes for so long; nothing else is asked of it."""
+
+class FiveKernels:
+    """A session on a stream: five kernels of 1 ms, each of which takes the host 2 ms to launch."""
 
     executor, device, arithmetic = "made for tests", "none", {"fp32": "fp32"}
     engine_sha256 = "e" * 64
 
-    def __init__(self, max_batch, clock):
-        self.max_batch, self.seen, self._clock = max_batch, set(), clock
+    def __init__(self, max_batch, cuda, clock):
+        self.max_batch, self.seen, self._cuda, self._clock = max_batch, set(), cuda, clock
 
     def run_on(self, stream, pointers):
         self.seen.add((stream, tuple(sorted(pointers))))
-        self._clock.now_s += 0.005
+        for _ in range(5):
+            self._clock.host_s += 0.002
+            self._cuda.queue(stream, lambda: None, takes_s=0.001)
 
     def run(self, feeds, out=None):
         raise NotImplementedError
@@ -132,21 +129,27 @@ def cuda(monkeypatch, clock):
     from numpy_cuda import NumpyCuda
 
     class TimedCuda(NumpyCuda):
-        def queue(self, stream, thunk):
-            clock.now_s += 0.001
-            super().queue(stream, thunk)
+        def queue(self, stream, thunk, takes_s=0.001):
+            begin = clock.hold or types.SimpleNamespace(at_s=clock.host_s)
+
+            def step():
+                clock.device_s = max(clock.device_s, begin.at_s) + takes_s
+                return thunk()
+
+            super().queue(stream, step)
 
     return TimedCuda()
 
 
 @pytest.mark.parametrize("max_batch", [None, 4])
 def test_copies_and_computing_are_timed_apart_by_the_devices_clock(cuda, clock, max_batch):
-    session, events = FiveMilliseconds(max_batch, clock), ScriptedEvents(clock)
+    session, events = FiveKernels(max_batch, cuda, clock), ScriptedEvents(cuda, clock)
     found = device_times(session, SOURCE, 3, cuda, events)
     num_frames = max_batch or 1
     assert found.compute_s * num_frames == pytest.approx(0.005)
     assert found.upload_s * num_frames == pytest.approx(0.001)
     assert found.download_s * num_frames == pytest.approx(0.002)  # depth_m and num_nonfinite
+    assert found.copies_s == found.upload_s + found.download_s
     assert found.engine_sha256 == "e" * 64
     assert cuda.num_copies == 3 * 4  # up: frame; down: depth_m and num_nonfinite; a first call that warms up
     (seen,) = session.seen
@@ -154,11 +157,17 @@ def test_copies_and_computing_are_timed_apart_by_the_devices_clock(cuda, clock, 
     assert (cuda.device, cuda.host, cuda.streams, events.times) == ({}, {}, set(), {})
 
 
-def test_a_gpu_that_shares_the_cpus_memory_copies_nothing(cuda, clock):
+def test_a_stream_that_is_not_held_has_the_hosts_launches_in_its_times(cuda, clock):  # so it must be
+    found = device_times(FiveKernels(None, cuda, clock), SOURCE, 3, cuda, ScriptedEvents(cuda, clock, can_hold=False))
+    assert found.compute_s > 0.006
+
+
+def test_a_gpu_that_shares_the_cpus_memory_copies_nothing_and_has_no_time_of_it(cuda, clock):
     cuda.gpu = lambda: dataclasses.replace(type(cuda)().gpu(), is_integrated=True)
-    device_times(FiveMilliseconds(None, clock), SOURCE, 3, cuda, ScriptedEvents(clock))
+    found = device_times(FiveKernels(None, cuda, clock), SOURCE, 3, cuda, ScriptedEvents(cuda, clock))
     assert cuda.num_copies == 0
     assert cuda.host == {}
+    assert (found.upload_s, found.download_s, found.copies_s) == (None, None, 0.0)
 
 
 SAID = """&&&& RUNNING TensorRT.trtexec [TensorRT v101300] [b9] # trtexec --loadEngine=plan.engine
@@ -202,8 +211,7 @@ def test_a_trtexec_that_fails_is_told_by_its_last_word(program):
         time_engine(find_trtexec(), b"an engine")
 
 
-def test_a_candidate_on_a_gpu_has_its_times_there_in_the_result(tiny_plan, badly, program):
-    program("nvidia-smi", "case $1 in *query-gpu*) echo '1980, 64, Not Active, Not Active';; esac")
+def test_a_candidate_on_a_gpu_has_its_times_there_in_the_result(tiny_plan, badly):
     on_gpu = dataclasses.replace(badly("on_a_gpu"), backend="onnxruntime-cuda", name="gpu")
     result = carry_out(tiny_plan(badly("steady"), on_gpu)).result
     host, gpu = result.rows
@@ -217,7 +225,31 @@ def test_a_candidate_on_a_gpu_has_its_times_there_in_the_result(tiny_plan, badly
         "gpu_memory_mib was not measured",
     ]
     assert "gpu, on the GPU: upload 0.1, compute 1, download 0.2 ms" in on_gpu_of(result)
-    assert result.conditions.after.gpu.clock_hz == 1.98e9
+
+
+def test_a_measured_candidate_keeps_its_figures_where_its_device_cannot_be_timed(tiny_plan, badly):
+    subjects = [("on_a_shared_memory", None), ("fails_on_its_device", "the queue is full")]
+    for behaviour, reason in subjects:
+        gpu = dataclasses.replace(badly(behaviour), backend="onnxruntime-cuda", name="gpu")
+        (_, row), said = (result := carry_out(tiny_plan(badly("steady"), gpu)).result).rows, on_gpu_of(result)
+        assert row.failure is None
+        assert row.speed.device.times_absent_because == reason
+        assert said[0] == f"gpu, on the GPU: {'times not told: the queue is full' if reason else 'compute 1 ms'}"
+
+
+def test_a_gpu_is_called_until_its_clock_is_up_before_it_is_timed(badly, tmp_path):
+    put_frames(tmp_path, np.zeros((1, 24, 32, 3), np.uint8))
+    num_calls = {}
+    for backend in ("onnxruntime-cpu", "onnxruntime-cuda"):
+        candidate = dataclasses.replace(badly("counts"), backend=backend)
+        with Worker(candidate, tmp_path) as worker:
+            worker.opened()
+            first, again = worker.block(0.0, 1), worker.block(0.0, 1, follows_on=True)
+            num_calls[backend] = [int(call.backend_ns) for (call,) in (first, again)]  # which call of all it was
+    assert num_calls["onnxruntime-cpu"] == [2, 4]  # one before each
+    first, again = num_calls["onnxruntime-cuda"]
+    assert first > 10  # 0.2 s of calls of 0.2 ms, however slow this machine is
+    assert again == first + 2  # no pause was before it
 
 
 def test_the_estimator_can_be_asked_and_a_plain_subject_need_not_know(monkeypatch):

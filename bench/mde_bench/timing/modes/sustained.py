@@ -47,7 +47,7 @@ def measure(worker: Worker, settings: ModeSettings) -> Sustained:
         wall_ns: list[int] = []
         spent_s = 0.0
         while spent_s < length_s:
-            calls = worker.block(min(SLICE_S, length_s), 1)
+            calls = worker.block(min(SLICE_S, length_s), 1, follows_on=True)
             wall_ns += [call.wall_ns for call in calls]
             spent_s += sum(call.wall_ns for call in calls) / 1e9
         by_minute.append(wall_ns)
