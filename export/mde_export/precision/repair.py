@@ -1,11 +1,11 @@
 """Repair of a precision that misses its limits: few layers in FP32, found by their local errors and a measured search.
 
 One pass over the worst frames tells what each layer adds to the error by itself (`local_errors`). The layers that add
-most are kept, as many as it takes; then those that are not needed go again, and the rest is trimmed, down to a single
-node. Every step is measured on the worst frames, and what is found on all of them.
+most are kept, as many as it takes; then those that are not needed go again, the dearest first, and the rest is trimmed,
+down to a single node. Every step is measured on the worst frames, and what is found on all of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,11 +25,12 @@ NUM_WORST_FRAMES = 4  # that a search runs on
 # Runs on the worst frames: as many as help where the network is small, and so many that a search on a large one takes
 # half the time of judging it on 64 frames.
 FEWEST_RUNS, MOST_RUNS = 8, 80
-MULTIPLY_ADDS = 5e10  # of a frame, in all runs
+SMALL = 1.5e9  # multiply-adds of a frame; beyond, the number of runs falls with their square
 NUM_FULL_TRIALS = 4  # on all frames: more than one where the worst frames did not show all that is wrong
 
 Passes = Callable[[Sequence[Block]], bool]
 ErrorOf = Callable[[Sequence[Block]], float | None]  # None: no run is left to tell
+WorkOf = Callable[[Block], int]  # multiply-adds
 
 
 def repaired(lowering: Lowering, model: ir.Model, failed: Trial, evidence: Evidence) -> Trial:
@@ -44,7 +45,7 @@ def repaired(lowering: Lowering, model: ir.Model, failed: Trial, evidence: Evide
         worst = worst_frames(failed, evidence)
         errors = lowering.local_errors(failed.kept_fp32, layers, evidence.subset(worst).pictures.frames)
         ranked = sorted(layers, key=lambda layer: -errors[layer])
-        runs = Runs(lowering, failed, evidence, worst, AIM, num_runs_for(model))
+        runs = Runs(lowering, failed, evidence, worst, AIM, work_in(model), num_runs_for(model))
         if runs.num_left == MOST_RUNS:  # a small network
             ranked = by_what_each_saves(ranked, runs.error_m, MOST_RUNS // 2)
         if (found := _searched(ranked, runs)) is not None:
@@ -53,7 +54,8 @@ def repaired(lowering: Lowering, model: ir.Model, failed: Trial, evidence: Evide
         failed = lowering(failed.kept_fp32, evidence)
     if not failed.breaches or not layers:
         return failed
-    runs = Runs(lowering, failed, evidence, worst_frames(failed, evidence), 1.0, num_runs_for(model))
+    worst = worst_frames(failed, evidence)
+    runs = Runs(lowering, failed, evidence, worst, 1.0, work_in(model), num_runs_for(model))
     return _searched(ranked, runs) or failed
 
 
@@ -75,6 +77,7 @@ class Runs:
     evidence: Evidence  # of all frames
     worst: list[int]  # which of them
     share: float  # of the limits
+    work: Mapping[str, int]  # multiply-adds of each node
     num_left: int
     known: dict[frozenset[Block], float] = field(default_factory=dict)
 
@@ -91,6 +94,10 @@ class Runs:
             self.num_left -= 1
             self.known[names] = self.lowering(self.islands(kept), self.evidence.subset(self.worst)).error_m
         return self.known[names]
+
+    def work_of(self, block: Block) -> int:
+        """Its multiply-adds."""
+        return sum(self.work[name] for name in block)
 
     def passes(self, kept: Sequence[Block]) -> bool:
         """Whether it keeps to the share of the RMSE's limit; False where no run is left to tell."""
@@ -117,7 +124,7 @@ class Runs:
 
 
 def _searched(ranked: Sequence[Block], runs: Runs) -> Trial | None:
-    kept = fewest_kept(ranked, runs.passes)
+    kept = fewest_kept(ranked, runs.passes, runs.work_of)
     for attempt in range(NUM_FULL_TRIALS - 1):
         if kept is None:
             return None
@@ -125,7 +132,7 @@ def _searched(ranked: Sequence[Block], runs: Runs) -> Trial | None:
         if runs.keeps_to_share(trial):
             return _with_costs(trial, kept, runs)
         searches_again = attempt == 0 and runs.has_other_frames(trial)  # once: each search may find other worst frames
-        kept = fewest_kept(ranked, runs.passes) if searches_again else _more(kept, ranked)
+        kept = fewest_kept(ranked, runs.passes, runs.work_of) if searches_again else _more(kept, ranked)
     trial = runs.judged(ranked)
     return trial if runs.keeps_to_share(trial) else None
 
@@ -149,22 +156,34 @@ def _with_costs(trial: Trial, kept: Sequence[Block], runs: Runs) -> Trial:
     return replace(trial, kept_fp32=(*runs.failed.kept_fp32, *measured))
 
 
-def fewest_kept(ranked: Sequence[Block], passes: Passes) -> list[Block] | None:
+def fewest_kept(ranked: Sequence[Block], passes: Passes, work_of: WorkOf) -> list[Block] | None:
     """Few of the blocks that make it pass when they are kept; None where keeping all of them does not.
 
     ranked: what probably helps most first. As many are taken as it needs; then whole blocks that are not needed go
-    again, and of the rest the nodes at both ends that are not.
+    again, those with most work first, and of the rest the nodes at both ends that are not.
     """
     kept = _first_that_pass(ranked, passes)
     if kept is None:
         return None
-    for block in kept[-2::-1]:  # without the last one it did not pass
-        rest = [other for other in kept if other is not block]
-        if passes(rest):
-            kept = rest
+    last = kept[-1]  # without it, it did not pass
+    kept = [*_needed(sorted(kept[:-1], key=work_of, reverse=True), [last], passes), last]
     for index in range(len(kept)):
         kept[index] = _trimmed(kept[index], [*kept[:index], *kept[index + 1 :]], passes)
     return kept
+
+
+def _needed(blocks: Sequence[Block], others: Sequence[Block], passes: Passes) -> list[Block]:
+    """The blocks that are needed beside the others; those that come first go first, more at once as long as they go."""
+    needed: list[Block] = []
+    rest, count = list(blocks), 1
+    while rest:
+        if passes([*needed, *rest[count:], *others]):
+            rest, count = rest[count:], 2 * count
+        elif count > 1:
+            count //= 2
+        else:
+            needed.append(rest.pop(0))
+    return needed
 
 
 def _first_that_pass(ranked: Sequence[Block], passes: Passes) -> list[Block] | None:
@@ -208,10 +227,15 @@ def layers_of(model: ir.Model, kept: frozenset[str]) -> list[Block]:
     return [tuple(layer) for layer in layers if layer]
 
 
+def work_in(model: ir.Model) -> dict[str, int]:
+    """The multiply-adds of each node that has a name."""
+    return {node.name: multiply_adds_of(node) for node in model.graph if node.name}
+
+
 def num_runs_for(model: ir.Model) -> int:
     """How many runs a search has: a number of the network, so that the same network gives the same graph anywhere."""
-    num_multiply_adds = sum(map(multiply_adds_of, model.graph))
-    return int(np.clip(MULTIPLY_ADDS / max(1, num_multiply_adds), FEWEST_RUNS, MOST_RUNS))
+    num_multiply_adds = max(1, sum(map(multiply_adds_of, model.graph)))
+    return int(np.clip(MOST_RUNS * (SMALL / num_multiply_adds) ** 2, FEWEST_RUNS, MOST_RUNS))
 
 
 def worst_frames(trial: Trial, evidence: Evidence, count: int = NUM_WORST_FRAMES) -> list[int]:
