@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mde_runtime import installation
 from mde_runtime.errors import MachineError
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def export(
 
 def without_libraries(error: ImportError) -> MachineError:
     """The refusal where what an export needs is not installed."""
-    return MachineError(f"what exports is missing ({error}); install it: pip install 'mde-toolchain[export]'")
+    return MachineError(f"what exports is missing ({error}); install it: {installation.adding('export')}")
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from mde_runtime import notebook, verify
+from mde_runtime import installation, notebook, verify
 from mde_runtime.backends import BACKENDS, LISTED, Graph, Session, has_library, open_session
 from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_ranking, take_ignored
@@ -126,7 +126,7 @@ def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None
                 ignored=take_ignored(),
             )
     if not failed and backend == AUTO and not has_library():
-        raise MachineError(f"no backend: pip install 'mde-toolchain[cpu]'; {bundle.path} needs one to run")
+        raise MachineError(f"no backend: {installation.adding('cpu')}; {bundle.path} needs one to run")
     reasons = "; ".join([*failed, *(f"{name}: {reason}" for name, reason in not_here.items())])
     kind = VerdictError if failed else MachineError
     raise kind(f"{bundle.path}: nothing verified runs it on this machine: {reasons}; look into mde-doctor")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mde_runtime import installation
 from mde_runtime.backends import BACKENDS, LISTED, open_session
 from mde_runtime.cache import cache_dir
 from mde_runtime.cuda import DRIVERS, NO_DEVICE, NO_DRIVER, Cuda, open_cuda
@@ -81,15 +82,16 @@ def _gpu() -> Iterator[Finding]:
     try:
         cuda = open_cuda()
     except MachineError as error:
+        here = installation.this_installation()
         known = next((reason for reason in (NO_DEVICE, NO_DRIVER) if reason in str(error)), "")
-        remedy = known.partition("; ")[2] or "an NVIDIA driver, and pip install 'mde-toolchain[cuda13]' or [cuda12]"
+        remedy = known.partition("; ")[2] or f"{here.adding('cuda13')}, or [cuda12]; and NVIDIA's driver"
         yield Finding("CUDA", "no", str(error), remedy)
         return
     gpu = cuda.gpu()
     memory = f"{gpu.memory_bytes / 2**30:.1f} GiB{', shared with the CPU' if gpu.is_integrated else ''}"
     graphs = "captures graphs" if cuda.graphs else "no graphs"
     yield Finding("GPU", "yes", f"{gpu.name}, compute capability {gpu.compute_capability}, {memory}")
-    yield Finding("CUDA", "yes", f"{cuda.name}, {graphs}", "" if cuda.graphs else "pip install 'mde-toolchain[cuda12]'")
+    yield Finding("CUDA", "yes", f"{cuda.name}, {graphs}", "" if cuda.graphs else installation.adding("cuda12"))
     if clocks := _gpu_clocks():
         yield Finding("GPU clock", "yes", clocks)
 
@@ -140,15 +142,15 @@ def _tried(what: str, attempt: Callable[[], str]) -> Finding:
 def _packages() -> Iterator[Finding]:
     installed = {name: version for name in ONNXRUNTIMES if (version := _version(name))}
     if len(installed) > 1:
-        names = " ".join(installed)
+        here = installation.this_installation()
         yield Finding(
             "onnxruntime",
             "problem",
             f"{' and '.join(installed)} are installed over each other: the last one wins, and removing one breaks it",
-            f"pip uninstall {names}, then install one of them",
+            f"{here.removing(*installed)}, then install one of them: {here.adding('cpu')}, or [gpu]",
         )
     av = _version("av")
-    remedy = "pip install 'mde-toolchain[video]'"
+    remedy = installation.adding("video")
     yield Finding("videos", "yes", f"av {av}") if av else Finding("videos", "no", "PyAV is not installed", remedy)
 
 

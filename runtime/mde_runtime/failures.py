@@ -4,7 +4,7 @@ import errno
 import re
 import traceback
 
-from mde_runtime import __version__
+from mde_runtime import __version__, installation
 from mde_runtime.errors import BadInputError, MachineError, MdeError, reason_of
 
 DISTRIBUTION = "mde-toolchain"
@@ -76,7 +76,9 @@ def _of_import(error: ImportError) -> MachineError | None:
     if package.startswith("mde_"):
         return None
     if isinstance(error, ModuleNotFoundError):
-        return MachineError(f"the package {package} is not installed; mde-doctor says what closes the gap")
+        extra = installation.extra_with(package)
+        remedy = installation.adding(extra) if extra else "mde-doctor says what closes the gap"
+        return MachineError(f"the package {package} is not installed; {remedy}")
     return MachineError(f"{package or 'a library'} cannot be loaded ({reason_of(error)}); see mde-doctor")
 
 

@@ -77,3 +77,10 @@ def test_every_link_of_the_documentation_leads_somewhere(root, texts):
         if "://" not in target
     ]
     assert [(name, target) for name, target in links if not (root / name).parent.joinpath(target).exists()] == []
+
+
+def test_one_module_alone_says_how_we_are_installed(texts):
+    sources = {name: text for name, text in texts.items() if re.match(r"(runtime|train|export|bench)/mde_\w+/", name)}
+    assert {name for name, text in sources.items() if "mde-toolchain[" in text} == {
+        "runtime/mde_runtime/installation.py"
+    }

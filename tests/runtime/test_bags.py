@@ -9,6 +9,7 @@ from mcap_ros2.reader import read_ros2_messages
 from PIL import Image
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
+from mde_runtime import installation
 from mde_runtime.cli.predict import main
 from mde_runtime.ros.messages import CAMERA_INFO, COMPRESSED, IMAGE, header_at, types
 
@@ -362,7 +363,7 @@ def test_without_rosbags_the_extra_is_named(predicted, record, tiny_frames, monk
     types.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "rosbags.typesys", None)
     try:
-        assert "pip install 'mde-toolchain[bag]'" in predicted(bag, code=4).stderr
+        assert installation.adding("bag") in predicted(bag, code=4).stderr
     finally:
         monkeypatch.undo()
         types.cache_clear()

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from mde_runtime import MachineError
+from mde_runtime import MachineError, installation
 from mde_runtime.cuda import DRIVERS, open_cuda
 
 
@@ -24,8 +24,8 @@ def no_drivers(monkeypatch):
 def test_without_any_driver_both_remedies_are_named():
     with pytest.raises(MachineError) as caught:
         open_cuda()
-    assert "mde-toolchain[cuda13]" in str(caught.value)
-    assert "mde-toolchain[pycuda]" in str(caught.value)
+    assert installation.adding("cuda13") in str(caught.value)
+    assert installation.adding("pycuda") in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

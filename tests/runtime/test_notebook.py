@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mde_runtime import DepthEstimator, UsageError, depth_picture, read_bundle
+from mde_runtime import DepthEstimator, UsageError, depth_picture, installation, read_bundle
 from mde_runtime.backends import BACKENDS
 from mde_runtime.cli.predict import main as mde_predict
 
@@ -103,4 +103,4 @@ def test_without_any_backends_library_the_first_words_say_what_to_install(tiny_b
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 4
-    assert ended.stderr.startswith("mde-predict: no backend: pip install 'mde-toolchain[cpu]'; ")
+    assert ended.stderr.startswith(f"mde-predict: no backend: {installation.adding('cpu')}; ")

@@ -10,6 +10,7 @@ This file can go when an import beside a CPU build of torch passes by itself.
 import sys
 from types import ModuleType
 
+from mde_runtime import installation
 from mde_runtime.errors import MachineError
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
@@ -28,9 +29,7 @@ def import_torchvision() -> ModuleType:
         _declare_operators()
         import torchvision
     except ImportError as error:
-        raise MachineError(
-            f"torchvision is missing ({error}); install it: pip install 'mde-toolchain[train]'"
-        ) from error
+        raise MachineError(f"torchvision is missing ({error}); install it: {installation.adding('train')}") from error
     return torchvision  # type: ignore[no-any-return]  # torchvision publishes no types
 
 

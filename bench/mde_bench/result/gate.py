@@ -16,7 +16,7 @@ from typing import Any
 
 from mde_bench.result.result import Result, Row
 from mde_bench.result.verdict import headline
-from mde_runtime import files, numbers
+from mde_runtime import files, installation, numbers
 from mde_runtime.errors import BadInputError, MachineError, reason_of
 
 Value = Callable[[Row], float | None]
@@ -160,7 +160,7 @@ def _toml(path: Path) -> dict[str, Any]:  # Any: whatever the file holds; `read_
         try:
             import tomli as tomllib
         except ImportError as error:
-            raise MachineError("a gate needs tomli on Python 3.10; pip install 'mde-toolchain[bench]'") from error
+            raise MachineError(f"a gate needs tomli on Python 3.10; {installation.adding('bench')}") from error
     try:
         content: dict[str, Any] = tomllib.loads(files.read_small(path).decode())
     except FileNotFoundError as error:

@@ -13,6 +13,7 @@ from mde_export.request.presets import PRESETS
 from mde_export.request.request import Request
 from mde_export.request.source_size import source_size_of
 from mde_export.sources.pytorch_file import refuse_other_files
+from mde_runtime import installation
 from mde_runtime.bundle import Publication
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, MachineError, UsageError
@@ -112,8 +113,8 @@ def open_source(request: Request) -> Source:
         module = importlib.import_module(kind.module)
     except ImportError as error:
         raise MachineError(
-            f"{request.model}: a library that reads it is missing ({error}); install it: pip install "
-            f"'mde-toolchain[{kind.extras}]'"
+            f"{request.model}: a library that reads it is missing ({error}); install it: "
+            f"{installation.adding(kind.extras)}"
         ) from error
     source: Source = module.open_source(request)
     if request.preset is not None and PRESETS[request.preset].differs:

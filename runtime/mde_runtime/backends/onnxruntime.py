@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from mde_runtime import installation
 from mde_runtime.backends import Arrays, Graph, Session
 from mde_runtime.errors import BadInputError, MachineError, reason_of
 from mde_runtime.machine import gpu_name, this_machine
@@ -18,14 +19,14 @@ try:
     import onnxruntime as ort  # heavy, and fine here: this file loads only when it is chosen
 except ImportError as error:
     raise MachineError(
-        f"onnxruntime does not load here ({error}); install one of the extras: "
-        "pip install 'mde-toolchain[cpu]', or 'mde-toolchain[gpu]', never both"
+        f"onnxruntime does not load here ({error}); {installation.adding('cpu')}, or for CUDA [gpu], never both"
     ) from error
 else:
     from mde_runtime.backends.onnxruntime_bound import Binding, can_be_bound
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 EXTRAS = {"cpu": "cpu", "cuda": "gpu"}
+REPLACED = {"cpu": "onnxruntime-gpu", "cuda": "onnxruntime"}  # two of them overwrite each other
 LOG_ERRORS_ONLY = 3  # a library's warnings about its own optimiser say nothing to the user of a depth map
 OUT_OF_MEMORY = ("Failed to allocate memory", "out of memory")  # its arena's words, and CUDA's
 _state = ort.capi.onnxruntime_pybind11_state
@@ -46,9 +47,10 @@ def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
     """Open an ONNX graph on the CPU or on CUDA; see `mde_runtime.backends.open_session`."""
     provider = PROVIDERS[variant]
     if provider not in ort.get_available_providers():
+        here = installation.this_installation()
         raise MachineError(
             f"onnxruntime {ort.__version__} here has no {provider}; "
-            f"install the extra that has: pip install 'mde-toolchain[{EXTRAS[variant]}]'"
+            f"replace it: {here.removing(REPLACED[variant])}, then {here.adding(EXTRAS[variant])}"
         )
     content = graph.content()
     try:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime import installation
 from mde_runtime.backends import Arrays, Graph, Lane, Session
 from mde_runtime.cache import distrust_blob, get_blob, put_blob
 from mde_runtime.errors import BadInputError, MachineError, UsageError
@@ -21,9 +22,7 @@ from mde_runtime.revision import REVISION
 try:
     import openvino as ov  # heavy, and fine here: this file loads only when it is chosen
 except ImportError as error:
-    raise MachineError(
-        f"openvino does not load here ({error}); install it: pip install 'mde-toolchain[openvino]'"
-    ) from error
+    raise MachineError(f"openvino does not load here ({error}); {installation.adding('openvino')}") from error
 except RuntimeError as error:  # of its telemetry, which looks for a home folder: accounts in containers may have none
     raise MachineError(f"openvino does not load here ({error}); set HOME to a folder") from error
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime import installation
 from mde_runtime.cuda import NO_DEVICE, NO_DRIVER, OLDEST_CUDA, Cuda, Gpu, Graphs, num_bytes_of, too_old
 from mde_runtime.errors import MachineError
 
@@ -22,8 +23,8 @@ try:
     from cuda.bindings import driver
 except ImportError as error:
     raise MachineError(
-        f"cuda-bindings does not load here ({error}); install 'mde-toolchain[cuda13]', or [cuda12] for a driver "
-        "of CUDA 12"
+        f"cuda-bindings does not load here ({error}); {installation.adding('cuda13')}, or [cuda12] for a "
+        "driver of CUDA 12"
     ) from error
 
 DEVICE = 0  # of those that CUDA_VISIBLE_DEVICES leaves

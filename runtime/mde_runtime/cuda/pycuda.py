@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from mde_runtime import installation
 from mde_runtime.cuda import NO_DEVICE, NO_DRIVER, OLDEST_CUDA, Cuda, Gpu, Graphs, too_old
 from mde_runtime.errors import MachineError
 
@@ -24,7 +25,7 @@ except ImportError as error:
     if "libcuda" in str(error):
         raise MachineError(NO_DRIVER) from error
     raise MachineError(
-        f"pycuda does not load here ({error}); install 'mde-toolchain[pycuda]' where CUDA's toolkit is"
+        f"pycuda does not load here ({error}); {installation.adding('pycuda')} where CUDA's toolkit is"
     ) from error
 
 DEVICE = 0  # of those that CUDA_VISIBLE_DEVICES leaves

@@ -4,13 +4,15 @@ import importlib
 import importlib.util
 from typing import Any, Literal
 
+from mde_runtime import installation
 from mde_runtime.errors import MachineError
 
 Flavour = Literal["tensorrt", "tensorrt-rtx"]
 MODULES: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-REMEDIES: dict[Flavour, str] = {
-    "tensorrt": "on Jetson give the environment --system-site-packages, elsewhere install 'mde-toolchain[tensorrt]'",
-    "tensorrt-rtx": "install 'mde-toolchain[rtx]' (Linux and Windows)",
+EXTRAS: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
+WHERE: dict[Flavour, str] = {
+    "tensorrt": "; on Jetson give the environment --system-site-packages instead",
+    "tensorrt-rtx": " (Linux and Windows)",
 }
 
 
@@ -19,7 +21,7 @@ def library_of(flavour: Flavour) -> Any:  # Any: neither library publishes types
     try:
         return importlib.import_module(MODULES[flavour])
     except ImportError as error:
-        raise MachineError(f"{flavour} does not load here ({error}); {REMEDIES[flavour]}") from error
+        raise MachineError(f"{flavour} does not load here ({error}); {_remedy(flavour)}") from error
 
 
 def first_here() -> Flavour:
@@ -27,7 +29,11 @@ def first_here() -> Flavour:
     for flavour, module in MODULES.items():
         if importlib.util.find_spec(module) is not None:
             return flavour
-    raise MachineError(f"no TensorRT is installed; {'; or '.join(REMEDIES.values())}")
+    raise MachineError(f"no TensorRT is installed; {'; or '.join(map(_remedy, MODULES))}")
+
+
+def _remedy(flavour: Flavour) -> str:
+    return f"{installation.adding(EXTRAS[flavour])}{WHERE[flavour]}"
 
 
 def version_of(flavour: Flavour) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime import installation
 from mde_runtime.contract import Intrinsics
 from mde_runtime.errors import MachineError
 
@@ -36,7 +37,7 @@ def types() -> Any:  # Any: rosbags' store of types
     try:
         from rosbags.typesys import Stores, get_typestore
     except ImportError as error:
-        raise MachineError("bags of ROS 2 need rosbags; pip install 'mde-toolchain[bag]'") from error
+        raise MachineError(f"bags of ROS 2 need rosbags; {installation.adding('bag')}") from error
     return get_typestore(Stores.ROS2_HUMBLE)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime import installation
 from mde_runtime.colours import coloured_with_scale
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.files import replacing
@@ -75,7 +76,7 @@ def _film(path: Path, frames_per_s: float) -> Iterator[_Film]:
     try:
         import av
     except ImportError as error:
-        raise MachineError("writing videos needs PyAV; pip install 'mde-toolchain[video]'") from error
+        raise MachineError(f"writing videos needs PyAV; {installation.adding('video')}") from error
     with replacing(path) as draft, av.open(str(draft), "w") as container:
         film = _Film(container, frames_per_s)
         yield film

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from mde_runtime import installation
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.sources import NamedFrame, Source
 
 PREFIX = "csi:"
 REMEDY = "on Jetson give the environment --system-site-packages, so that JetPack's OpenCV is seen (docs/jetson.md)"
-NUMPY_1 = "JetPack 6's OpenCV was built for numpy 1: pip install 'numpy<2' in this environment (docs/jetson.md)"
 # The newest frame alone: `drop` lets go of what was not asked for in time, so depth is never of a scene long past.
 PIPELINE = (
     "nvarguscamerasrc sensor-id={sensor} ! nvvidconv ! video/x-raw, format=BGRx ! videoconvert ! "
@@ -38,12 +38,17 @@ def _opencv(source: str) -> Any:  # Any: OpenCV publishes no types
     try:
         import cv2
     except ImportError as error:
-        remedy = NUMPY_1 if "multiarray" in str(error) else REMEDY
+        remedy = _numpy_1() if "multiarray" in str(error) else REMEDY
         raise MachineError(f"{source}: OpenCV does not load here ({error}); {remedy}") from error
     built = {line.split(":")[0].strip(): line.split(":")[-1].strip() for line in cv2.getBuildInformation().splitlines()}
     if not built.get("GStreamer", "").startswith("YES"):
         raise MachineError(f"{source}: OpenCV {cv2.__version__} here was built without GStreamer; {REMEDY}")
     return cv2
+
+
+def _numpy_1() -> str:
+    command = installation.this_installation().adding_package("numpy<2")
+    return f"JetPack 6's OpenCV was built for numpy 1: {command} (docs/jetson.md)"
 
 
 def _frames(cv2: Any, source: str, sensor: int) -> Iterator[NamedFrame]:

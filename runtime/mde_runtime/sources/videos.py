@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime import installation
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.files import check_regular
 from mde_runtime.prefetch import reading_ahead
@@ -29,7 +30,7 @@ def open(source: str) -> Source | None:
     try:
         import av
     except ImportError as error:
-        raise MachineError(f"{source}: reading videos needs PyAV; pip install 'mde-toolchain[video]'") from error
+        raise MachineError(f"{source}: reading videos needs PyAV; {installation.adding('video')}") from error
     try:
         if not is_camera:
             check_regular(path)

@@ -19,7 +19,7 @@ from mde_export.graph.graft import graft, ungraft
 from mde_export.graph.load_onnx import load_onnx
 from mde_export.sources.bundle import at_source_size
 from mde_export.sources.foreign import network_from_onnx
-from mde_runtime import files, records
+from mde_runtime import files, installation, records
 from mde_runtime.bundle import read_bundle, write_bundle
 from mde_runtime.errors import MdeError
 
@@ -335,7 +335,7 @@ def test_a_library_that_is_missing_is_named_with_the_extra_that_has_it(tmp_path,
     result = run_without(missing, model if ":" in model else tmp_path / model)
     assert result.returncode == 4
     assert missing[0] in result.stderr
-    assert result.stderr.endswith(f"install it: pip install 'mde-toolchain[{extras}]'\n")
+    assert result.stderr.endswith(f"install it: {installation.adding(extras)}\n")
     assert result.stderr.count("\n") == 1
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mde_runtime import installation
 from mde_runtime.contract import MAX_SIDE_PX
 from mde_runtime.errors import BadInputError, MachineError, one_line, reason_of
 from mde_runtime.files import check_regular
@@ -74,7 +75,7 @@ def _opened(path: Path) -> "Iterator[h5py.File]":
     try:
         import h5py
     except ImportError as error:
-        raise MachineError(f"{path}: needs h5py; install the `train` extra") from error
+        raise MachineError(f"{path}: needs h5py; {installation.adding('train')}") from error
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -120,7 +121,7 @@ def _numbers(path: Path, key: str, num_frames: int) -> list[int]:
 def _listed(path: Path, key: str) -> list[float]:
     """An array's values; none where they are no numbers. Read in a process of its own: scipy crashes on some files."""
     if importlib.util.find_spec("scipy") is None:
-        raise MachineError(f"{path}: needs scipy; install the `train` extra")
+        raise MachineError(f"{path}: needs scipy; {installation.adding('train')}")
     check_regular(path)
     arguments = (str(path), key, *filter(None, sys.path))
     done = subprocess.run([sys.executable, "-I", "-c", READ_ARRAY, *arguments], capture_output=True, check=False)
