@@ -4,12 +4,13 @@
 PYTHON ?= python3
 ROOMS := .:runtime:train:export:bench
 
-.PHONY: help demo test test-cuda fuzz gpu-check public-networks first-hour setup
+.PHONY: help demo docs test test-cuda fuzz gpu-check public-networks first-hour setup
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo        scenes, training, export, prediction, bench, report: the whole chain on this machine"
 	@echo "make test        lint, types, import contract, tests; ARGS='-k contract' goes to pytest"
+	@echo "make docs        the documentation site in out/docs/site, its links checked; EXTERNAL=1 asks other sites too"
 	@echo "make test-cuda   the CUDA layer over a stand-in of the driver, with cuda-bindings 12.8 to 13 and pycuda, which is"
 	@echo "                 compiled for minutes; ONLY=cuda-bindings==13.5.0 for one"
 	@echo "make fuzz        mutants of sound files for every reader; MINUTES=10, SEED=0, ONLY=bundle"
@@ -27,6 +28,9 @@ demo: setup
 
 test: setup
 	@.venv/bin/python scripts/check.py $(ARGS)
+
+docs: setup
+	@PYTHONPATH=$(ROOMS) .venv/bin/python -m scripts.docsite $(if $(EXTERNAL),--external)
 
 test-cuda: setup
 	@.venv/bin/python scripts/stand_in.py $(ONLY)
