@@ -1,4 +1,5 @@
-"""Tests over a stand-in of CUDA's driver: `make test-cuda` runs them with every driver that the project supports.
+"""Tests over stand-ins of CUDA's driver and of TensorRT: `make test-cuda` runs those of CUDA with every driver that the
+project supports.
 
 Each version of cuda-bindings, and pycuda, lies in a folder of its own under build/, so that they never meet; the rest
 comes from this environment. `make test` runs the same tests with the cuda-bindings of `.venv`.
@@ -17,6 +18,12 @@ SOURCES = ROOT / "tests" / "stand_in_cuda"
 DRIVERS = ROOT / "build" / "cuda"
 BINDINGS = "not pycuda"  # as pytest's -k has it
 TESTS = ("tests/runtime/test_cuda.py", "tests/stand_in_cuda")
+TENSORRT = ROOT / "tests" / "stand_in_tensorrt"
+TENSORRT_TESTS = (  # all that are marked `gpu` and need no onnxruntime-gpu, torch or speed
+    *("tests/stand_in_tensorrt", "tests/runtime/test_engine_session.py", "tests/runtime/test_backends.py"),
+    *("tests/runtime/test_doctor.py", "tests/bench/timing/test_on_gpu.py"),
+)
+WITHOUT = "not onnxruntime and not takes_no_frame"  # its CUDA is another package; no engine is built from such a graph
 VERSIONS = {  # the oldest that is supported, the last and first of a major version, and the newest
     "cuda-bindings==12.8.0": BINDINGS,
     "cuda-bindings==12.9.10": BINDINGS,
@@ -36,7 +43,7 @@ def main() -> int:
     parser.add_argument("--installed", action="store_true", help="with the cuda-bindings of this environment alone")
     arguments = parser.parse_args()
     if arguments.installed:
-        return run_tests(BINDINGS)
+        return run_tests(BINDINGS) or run_tests(f"{BINDINGS} and {WITHOUT}", tests=TENSORRT_TESTS, first=(TENSORRT,))
     codes = []
     for package in arguments.only:
         sys.stderr.write(f"{package} ...\n")
@@ -94,20 +101,23 @@ def built() -> str | None:
     return None if ended.returncode else ended.stdout.strip()
 
 
-def run_tests(chosen: str, *packages: Path) -> int:
-    """Run the tests over the stand-in with the packages first on the path; give pytest's exit code."""
+def run_tests(chosen: str, *packages: Path, tests: tuple[str, ...] = TESTS, first: tuple[Path, ...] = ()) -> int:
+    """Run tests over the stand-in with the packages first on the path; give pytest's exit code.
+
+    first: folders whose modules stand in for others. A test that skips itself fails: what it needs is here.
+    """
     library = built()
     if library is None:
         return CANNOT
-    paths = (*map(str, packages), str(SOURCES), os.environ.get("PYTHONPATH", ""))
+    paths = (*map(str, (*packages, *first, SOURCES, ROOT / "scripts")), os.environ.get("PYTHONPATH", ""))
     environment = {
         **os.environ,
         "LD_LIBRARY_PATH": library,
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "OMP_NUM_THREADS": "1",
     }
-    pytest = (sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "counted_cuda", "-k", chosen)
-    return subprocess.run([*pytest, *TESTS], cwd=ROOT, env=environment, check=False).returncode
+    pytest = (sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "counted_cuda", "-p", "no_skips", "-k", chosen)
+    return subprocess.run([*pytest, *tests], cwd=ROOT, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Literal
 from mde_runtime import installation
 from mde_runtime.backends import BACKENDS, LISTED, open_session
 from mde_runtime.cache import cache_dir
-from mde_runtime.cuda import DRIVERS, NO_DEVICE, NO_DRIVER, Cuda, open_cuda
+from mde_runtime.cuda import DRIVERS, NO_DEVICE, NO_DRIVER, TOO_OLD, Cuda, open_cuda
 from mde_runtime.engines.flavours import MODULES, version_of
 from mde_runtime.engines.known_faults import known_fault
 from mde_runtime.errors import MachineError, MdeError
@@ -27,6 +27,12 @@ IDENTITY = (
 )
 ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 ENGINES = "mde_runtime.backends.tensorrt"
+
+CUDA_REMEDIES = {  # by what the drivers of CUDA say
+    NO_DEVICE: NO_DEVICE.partition("; ")[2],
+    NO_DRIVER: NO_DRIVER.partition("; ")[2],
+    TOO_OLD: "update NVIDIA's driver; on a Jetson, JetPack",
+}
 
 State = Literal["yes", "no", "problem"]
 
@@ -83,8 +89,10 @@ def _gpu() -> Iterator[Finding]:
         cuda = open_cuda()
     except MachineError as error:
         here = installation.this_installation()
-        known = next((reason for reason in (NO_DEVICE, NO_DRIVER) if reason in str(error)), "")
-        remedy = known.partition("; ")[2] or f"{here.adding('cuda13')}, or [cuda12]; and NVIDIA's driver"
+        remedy = next(
+            (remedy for reason, remedy in CUDA_REMEDIES.items() if reason in str(error)),
+            f"{here.adding('cuda13')}, or [cuda12]; and NVIDIA's driver",
+        )
         yield Finding("CUDA", "no", str(error), remedy)
         return
     gpu = cuda.gpu()

@@ -86,7 +86,7 @@ class DepthEstimator:
         self.range_m = range_of(contract, gain)  # the nearest and the farthest depth that can come
         self._gain = None if gain == 1 else np.float32(gain)
         self._session: Session | None = session
-        self._on_device = session if isinstance(session, DeviceSession) and session.max_batch == 1 else None
+        self._on_device = session if isinstance(session, DeviceSession) and session.device_batch == 1 else None
         self._home = Home()
         self._turn = Turn(self._home)
         self._is_streaming = False  # in the session's lanes, which nothing else may use meanwhile
@@ -245,8 +245,8 @@ class DepthEstimator:
             self._free_session()
             if self._on_device is None:
                 raise UsageError(
-                    f"{self.choice.backend} cannot run on data of the GPU; open the bundle with backend='tensorrt' and "
-                    "an engine of batch 1"
+                    f"{self.choice.backend} cannot run single frames on data of the GPU; open the bundle with "
+                    "backend='tensorrt' and an engine whose smallest batch is 1"
                 )
             if self._gain is not None:
                 raise UsageError(

@@ -3,9 +3,12 @@
 import contextlib
 import os
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
 
 STDERR = 2
 _one_at_a_time = threading.Lock()
@@ -17,19 +20,37 @@ def without_c_lines() -> Iterator[None]:
 
     Lines of other threads that write to that descriptor are dropped as well; see `own_stderr`.
     """
+    with Path(os.devnull).open("wb") as nowhere, _stderr_in(nowhere):
+        yield
+
+
+@contextlib.contextmanager
+def kept_c_lines() -> Iterator[list[str]]:
+    """As `without_c_lines`; the list holds the lines once the block has ended."""
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as kept:
+        try:
+            with _stderr_in(kept):
+                yield lines
+        finally:
+            kept.seek(0)
+            lines += kept.read().decode(errors="replace").splitlines()
+
+
+@contextlib.contextmanager
+def _stderr_in(file: IO[bytes]) -> Iterator[None]:
+    """Let the process's stderr be a file while the block runs."""
     with _one_at_a_time:
         try:
             before = os.dup(STDERR)
         except OSError:  # closed: nothing is written to it
             yield
             return
-        nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
-            os.dup2(nowhere, STDERR)
+            os.dup2(file.fileno(), STDERR)
             yield
         finally:
             os.dup2(before, STDERR)
-            os.close(nowhere)
             os.close(before)
 
 

@@ -28,6 +28,8 @@ OBJECTS = {
     "engine": "ICudaEngine",
     "context": "IExecutionContext",
     "inspector": "EngineInspector",
+    "layer": "ILayer",
+    "tensor": "ITensor",
 }
 ONLY_RTX = {  # asked for by flavour, and by nothing else
     ("library", "ComputeCapability"),
@@ -82,3 +84,36 @@ def test_every_name_that_we_say_exists(version):
 def test_a_name_that_went_away_would_be_found():
     assert has("tensorrt 10.3.0", "library.BuilderFlag", "FP16")
     assert not has("tensorrt 11.4.0.106", "library.BuilderFlag", "FP16")
+
+
+STAND_IN = Path(__file__).parents[1] / "stand_in_tensorrt"
+
+
+def names_of_the_stand_in(file: str) -> set[tuple[str, str]]:
+    """Every (class, public name) that the stand-in has."""
+    found = set()
+    for made in ast.parse((STAND_IN / file).read_text()).body:
+        if isinstance(made, ast.ClassDef) and not made.name.startswith("_"):
+            for node in ast.walk(made):
+                if isinstance(node, ast.FunctionDef):
+                    found.add((made.name, node.name))
+                elif isinstance(node, ast.Attribute) and ast.unparse(node).startswith("self."):
+                    found.add((made.name, ast.unparse(node).split(".")[1]))
+            members = [node.targets[0] for node in made.body if isinstance(node, ast.Assign)]
+            found |= {(made.name, member.id) for member in members if isinstance(member, ast.Name)}
+    return {(kind, name) for kind, name in found if not name.startswith("_")}
+
+
+def lacking(names: set[tuple[str, str]], version: str) -> list[tuple[str, str]]:
+    return sorted((kind, name) for kind, name in names if name not in NAMES[version].get(kind, "").split())
+
+
+@pytest.mark.parametrize("version", [version for version in NAMES if "rtx" not in version])
+def test_the_stand_in_has_no_name_that_the_library_lacks(version):
+    assert lacking(names_of_the_stand_in("fake_tensorrt.py"), version) == []
+    assert lacking({("IExecutionContext", "execute_async_v9")}, version)
+
+
+def test_the_stand_in_of_rtx_has_no_name_that_the_library_lacks():
+    (version,) = (version for version in NAMES if "rtx" in version)
+    assert lacking(names_of_the_stand_in("tensorrt_rtx.py"), version) == []

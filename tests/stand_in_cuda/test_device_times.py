@@ -18,7 +18,8 @@ LAUNCH_S, NUM_KERNELS = 0.004, 5
 class SlowToLaunch:
     """A session of copies on the device, each of which the host takes a while to launch."""
 
-    max_batch, executor, device, arithmetic = None, "made for tests", "none", {"fp32": "fp32"}
+    max_batch, device_batch = 1, 1
+    executor, device, arithmetic = "made for tests", "none", {"fp32": "fp32"}
 
     def __init__(self):
         self._driver = ctypes.CDLL("libcuda.so.1")

@@ -75,7 +75,7 @@ def device_times(
     Each call is queued as a whole before the device begins, or the marks would hold the time that the host takes to
     launch kernel after kernel. Raises MachineError where the device cannot be held back for so long.
     """
-    num_frames = session.max_batch or 1
+    num_frames = session.device_batch
     spans = np.empty((num_calls + 1, 3))
     with cuda.current(), contextlib.ExitStack() as stack:
         stream = cuda.new_stream()

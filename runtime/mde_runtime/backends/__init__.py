@@ -75,6 +75,8 @@ class Session(Protocol):
 class DeviceSession(Session, Protocol):
     """A session that can run on data that is on its device already."""
 
+    device_batch: int  # frames of one such run
+
     def run_on(self, stream: int, pointers: Mapping[str, int]) -> None:
         """Queue one run on the caller's stream, from and to device memory by tensor name. Waits for nothing."""
         ...

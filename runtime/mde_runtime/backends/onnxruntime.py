@@ -3,6 +3,7 @@
 import contextlib
 import io
 import platform
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from mde_runtime.errors import BadInputError, MachineError, reason_of
 from mde_runtime.machine import gpu_name, this_machine
 from mde_runtime.onnx_graph.unsigned import with_unsigned_activations
 from mde_runtime.precision import Precision
+from mde_runtime.quiet import kept_c_lines
 
 try:
     import onnxruntime as ort  # heavy, and fine here: this file loads only when it is chosen
@@ -28,6 +30,10 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 EXTRAS = {"cpu": "cpu", "cuda": "gpu"}
 REPLACED = {"cpu": "onnxruntime-gpu", "cuda": "onnxruntime"}  # two of them overwrite each other
 LOG_ERRORS_ONLY = 3  # a library's warnings about its own optimiser say nothing to the user of a depth map
+OPTION = "provider option"  # what it says of one that it does not know
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+# `Failed to load library X with error: Y`, `CUDA failure 35: ...`, `Require cuDNN 9.* and CUDA 13.*`.
+CAUSE = re.compile(r"(?:with error: |(?=CUDA failure)|(?=Require ))(.+)")
 OUT_OF_MEMORY = ("Failed to allocate memory", "out of memory")  # its arena's words, and CUDA's
 _state = ort.capi.onnxruntime_pybind11_state
 FAILURES = (  # its exceptions share no parent
@@ -53,16 +59,21 @@ def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
             f"replace it: {here.removing(REPLACED[variant])}, then {here.adding(EXTRAS[variant])}"
         )
     content = graph.content()
+    said: list[str] = []
     try:
-        session, how = _cuda_session(content) if variant == "cuda" else _cpu_session(content, num_threads)
+        session, how = _cuda_session(content, said) if variant == "cuda" else _cpu_session(content, num_threads)
     except FAILURES as error:
-        raise BadInputError(
-            f"onnxruntime {ort.__version__} refuses the graph: {reason_of(error)}; export it again"
-        ) from error
+        reason = reason_of(error)
+        if OPTION in reason:  # the graph is not to blame
+            raise MachineError(
+                f"onnxruntime {ort.__version__} is too old for this program: {reason}; update onnxruntime-gpu"
+            ) from error
+        raise BadInputError(f"onnxruntime {ort.__version__} refuses the graph: {reason}; export it again") from error
     if session.get_providers()[0] != provider:  # it takes the CPU instead, with a line in its log and no error
         raise MachineError(
-            f"onnxruntime {ort.__version__} has {provider} but cannot start it on this machine; "
-            "look for the missing library or driver with mde-doctor, or take --backend onnxruntime-cpu"
+            f"onnxruntime {ort.__version__} has {provider} but cannot start it here ({_cause_in(said)}); "
+            f"{installation.adding('gpu')} brings CUDA and cuDNN, the driver is NVIDIA's; or take "
+            "--backend onnxruntime-cpu"
         )
     return OrtSession(session, variant, how)
 
@@ -115,29 +126,48 @@ def _cpu_session(graph: bytes, num_threads: int | None) -> tuple[ort.InferenceSe
     return session, f"half computed in {_arithmetic('cpu')['fp16']}"
 
 
-def _cuda_session(graph: bytes) -> tuple[ort.InferenceSession, str]:
-    """A session that captures a frame as one CUDA graph; without one where the graph does not let it, and says so."""
-    _load_cuda()
+def _cuda_session(graph: bytes, said: list[str]) -> tuple[ort.InferenceSession, str]:
+    """A session that captures a frame as one CUDA graph; without one where the graph does not let it, and says so.
+
+    said: gets what the library wrote to stdout and stderr meanwhile.
+    """
+    said += _load_cuda()
     exact = {"use_tf32": "0"}  # TF32 rounds FP32 to 10 bits of mantissa, and is on by default
     try:
-        session = ort.InferenceSession(
-            graph, _options(None), providers=[(PROVIDERS["cuda"], {**exact, "enable_cuda_graph": "1"})]
-        )
-        if can_be_bound(session):
+        session = _started(graph, {**exact, "enable_cuda_graph": "1"}, said)
+        if session.get_providers()[0] != PROVIDERS["cuda"] or can_be_bound(session):
             return session, "one CUDA graph a frame"
         reason = "its sizes are open"
     except FAILURES as error:
         reason = reason_of(error)
-    session = ort.InferenceSession(graph, _options(None), providers=[(PROVIDERS["cuda"], exact)])
-    return session, f"no CUDA graph ({reason})"
+    return _started(graph, exact, said), f"no CUDA graph ({reason})"
 
 
-def _load_cuda() -> None:
-    """Load NVIDIA's libraries where pip installed them: its provider looks for them in the system's places alone."""
+def _started(graph: bytes, options: Mapping[str, str], said: list[str]) -> ort.InferenceSession:
+    with kept_c_lines() as lines:
+        session = ort.InferenceSession(graph, _options(None), providers=[(PROVIDERS["cuda"], dict(options))])
+    said += lines
+    return session
+
+
+def _load_cuda() -> list[str]:
+    """Load NVIDIA's libraries where pip installed them: its provider looks for them in the system's places alone.
+
+    Gives what it says of those that it does not find.
+    """
     load = getattr(ort, "preload_dlls", None)  # absent before 1.21, which JetPack's own may be
-    if load is not None:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find, and stdout is for results
-            load()
+    if load is None:
+        return []
+    with contextlib.redirect_stdout(io.StringIO()) as said:  # it prints, and stdout is for results
+        load()
+    return said.getvalue().splitlines()
+
+
+def _cause_in(said: list[str]) -> str:
+    """Why the provider did not start, in the library's own words: the first of its errors, without colour and place."""
+    plain = [COLOUR.sub("", line).strip() for line in said]
+    causes = [found[1] for line in plain if (found := CAUSE.search(line))]
+    return reason_of(RuntimeError(next(iter(causes or plain), "it does not say why")))
 
 
 def _options(num_threads: int | None) -> ort.SessionOptions:

@@ -19,6 +19,7 @@ DRIVERS = {"cuda-bindings": "mde_runtime.cuda.bindings", "pycuda": "mde_runtime.
 OLDEST_CUDA = 12000  # of the driver, as CUDA counts: the graph calls are those of 12.0
 
 NO_DRIVER = "there is no NVIDIA driver here (its libcuda is not installed); install NVIDIA's driver"
+TOO_OLD = "the NVIDIA driver is too old"
 NO_DEVICE = "the NVIDIA driver sees no GPU here; look at CUDA_VISIBLE_DEVICES and nvidia-smi"
 
 
@@ -139,8 +140,8 @@ def open_cuda() -> Cuda:
 def too_old(driver_version: int, needed: int = OLDEST_CUDA) -> str:
     """The sentence for a driver that is older than the CUDA that is needed."""
     return (
-        f"the NVIDIA driver is too old: it knows CUDA {version_text(driver_version)}, and {version_text(needed)} is "
-        "needed; update NVIDIA's driver"
+        f"{TOO_OLD}: it knows CUDA {version_text(driver_version)}, and {version_text(needed)} is needed; "
+        "update NVIDIA's driver"
     )
 
 

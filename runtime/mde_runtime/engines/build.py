@@ -224,4 +224,5 @@ def _add_profile(builder: Any, network: Any, config: Any, batch: tuple[int, int,
                 "export it again with fixed sides"
             )
         profile.set_shape(tensor.name, *((size, *rest) for size in batch))
-    config.add_optimization_profile(profile)
+    if config.add_optimization_profile(profile) < 0:
+        raise MachineError(f"the builder refuses batches of {batch[0]} to {batch[2]} frames; give another --max-batch")

@@ -3,6 +3,7 @@
 Knows no TensorRT: what computes is a function that queues work on a stream. So its logic is tested without a GPU.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ from mde_runtime.errors import BadInputError, MachineError, UsageError
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+NUM_TIMED = 15
 ALIGNMENT_BYTES = 256  # of a tensor's address, "at least": NvInferRuntime.h, setTensorAddress
 
 
@@ -89,12 +91,12 @@ class Runner:
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None) -> Arrays:
         """Every output for `feeds`; written to `out` where it is given."""
-        self._must_be_free()
+        self.must_be_free()
         return self._answer(self._launched(feeds), out)  # nothing that an interrupt could leave started
 
     def start(self, feeds: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take the inputs and queue the run. Waits for nothing."""
-        self._must_be_free()
+        self.must_be_free()
         self._num_started = self._launched(feeds)
 
     def finish(self) -> Arrays:
@@ -115,7 +117,7 @@ class Runner:
         All runs share the engine's scratch memory, so the device takes them in the order of their calls, whichever
         streams they are on: this one waits there for all before it, and all after it wait for this one.
         """
-        self._must_be_free()
+        self.must_be_free()
         for name, pointer in pointers.items():
             if pointer % ALIGNMENT_BYTES:
                 raise BadInputError(
@@ -134,18 +136,29 @@ class Runner:
             finally:
                 self._bind_own()
 
+    def must_be_free(self) -> None:
+        """Raises UsageError where a run was started and not finished, or the runner is closed."""
+        if self._num_started:
+            raise UsageError("a stream is running on this estimator; end it first, or open another estimator")
+        if not self._buffers:
+            _refuse()
+
+    def seconds_of_a_run(self) -> float:
+        """The median of a few runs of zeros, from host memory to host memory."""
+        feeds = {tensor.name: np.zeros(tensor.shape, tensor.dtype) for tensor in self._tensors if tensor.is_input}
+        spans = []
+        for _ in range(NUM_TIMED):
+            start = time.perf_counter()
+            self.run(feeds, None)
+            spans.append(time.perf_counter() - start)
+        return float(np.median(spans))
+
     def close(self) -> None:
         """Wait for what is queued, and give everything back, whatever of it fails. The second time there is nothing."""
         self._num_started = 0
         self._buffers = {}
         with self._cuda.current(), self._owned:
             self._bind = self._enqueue = _refuse  # they held the engine's context, and a lane may outlive the session
-
-    def _must_be_free(self) -> None:
-        if self._num_started:
-            raise UsageError("a stream is running on this estimator; end it first, or open another estimator")
-        if not self._buffers:
-            _refuse()
 
     def _launched(self, feeds: Mapping[str, npt.NDArray[Any]]) -> int:
         """Take the inputs and queue the run; of how many frames."""

@@ -98,8 +98,9 @@ class FiveKernels:
     executor, device, arithmetic = "made for tests", "none", {"fp32": "fp32"}
     engine_sha256 = "e" * 64
 
-    def __init__(self, max_batch, cuda, clock):
-        self.max_batch, self.seen, self._cuda, self._clock = max_batch, set(), cuda, clock
+    def __init__(self, batch, cuda, clock):
+        self.max_batch = self.device_batch = batch
+        self.seen, self._cuda, self._clock = set(), cuda, clock
 
     def run_on(self, stream, pointers):
         self.seen.add((stream, tuple(sorted(pointers))))
@@ -141,11 +142,10 @@ def cuda(monkeypatch, clock):
     return TimedCuda()
 
 
-@pytest.mark.parametrize("max_batch", [None, 4])
-def test_copies_and_computing_are_timed_apart_by_the_devices_clock(cuda, clock, max_batch):
-    session, events = FiveKernels(max_batch, cuda, clock), ScriptedEvents(cuda, clock)
+@pytest.mark.parametrize("num_frames", [1, 4])
+def test_copies_and_computing_are_timed_apart_by_the_devices_clock(cuda, clock, num_frames):
+    session, events = FiveKernels(num_frames, cuda, clock), ScriptedEvents(cuda, clock)
     found = device_times(session, SOURCE, 3, cuda, events)
-    num_frames = max_batch or 1
     assert found.compute_s * num_frames == pytest.approx(0.005)
     assert found.upload_s * num_frames == pytest.approx(0.001)
     assert found.download_s * num_frames == pytest.approx(0.002)  # depth_m and num_nonfinite
@@ -158,13 +158,13 @@ def test_copies_and_computing_are_timed_apart_by_the_devices_clock(cuda, clock, 
 
 
 def test_a_stream_that_is_not_held_has_the_hosts_launches_in_its_times(cuda, clock):  # so it must be
-    found = device_times(FiveKernels(None, cuda, clock), SOURCE, 3, cuda, ScriptedEvents(cuda, clock, can_hold=False))
+    found = device_times(FiveKernels(1, cuda, clock), SOURCE, 3, cuda, ScriptedEvents(cuda, clock, can_hold=False))
     assert found.compute_s > 0.006
 
 
 def test_a_gpu_that_shares_the_cpus_memory_copies_nothing_and_has_no_time_of_it(cuda, clock):
     cuda.gpu = lambda: dataclasses.replace(type(cuda)().gpu(), is_integrated=True)
-    found = device_times(FiveKernels(None, cuda, clock), SOURCE, 3, cuda, ScriptedEvents(cuda, clock))
+    found = device_times(FiveKernels(1, cuda, clock), SOURCE, 3, cuda, ScriptedEvents(cuda, clock))
     assert cuda.num_copies == 0
     assert cuda.host == {}
     assert (found.upload_s, found.download_s, found.copies_s) == (None, None, 0.0)
@@ -291,6 +291,8 @@ def test_a_real_gpus_events_tell_a_long_copy_from_none(real_cuda):
         events.record(marks[2], stream)
         cuda.wait(stream)
         nothing_s, copy_s = events.seconds_between(*marks[:2]), events.seconds_between(*marks[1:])
+        for mark in marks:
+            events.free(mark)
         cuda.free_device(pointer)
         cuda.free_host(host)
         cuda.free_stream(stream)

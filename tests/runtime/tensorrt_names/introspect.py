@@ -21,7 +21,7 @@ CLASSES = (
     *("ICudaEngine", "IExecutionContext", "IHostMemory", "ILogger", "INetworkDefinition", "IOptimizationProfile"),
     *("IProgressMonitor", "IRuntimeCache", "IRuntimeConfig", "ITensor", "ITimingCache", "LayerInformationFormat"),
     *("MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser", "ParserError", "ProfilingVerbosity", "Runtime"),
-    *("TensorIOMode", "ComputeCapability"),
+    *("TensorIOMode", "ComputeCapability", "ILayer", "DataType"),
 )
 FUNCTIONS = (
     *("createInferBuilder_INTERNAL", "createInferRuntime_INTERNAL", "createInferRefitter_INTERNAL"),
