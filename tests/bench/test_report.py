@@ -122,8 +122,11 @@ def test_the_verdict_comes_first_and_names_what_failed(written, browser):
     tab = browser.new_page()
     tab.goto(path.as_uri())
     said = tab.locator("body > :first-child").inner_text()
-    assert "DOES NOT HOLD" in said
-    assert "the measurement is not valid: it drifted" in said
+    assert "NOT VALID" in said
+    assert "DOES NOT HOLD" not in said
+    assert "the times are not valid: it drifted" in said
+    assert "no time is stated" in tab.locator("h1").inner_text()
+    assert " ms a frame" not in tab.locator("h1").inner_text()
     assert "crash failed: its process was ended by SIGSEGV" in said
     assert "wrong <b>depth</b> is not the reference's depth" in said
 

@@ -14,7 +14,7 @@ Masks = npt.NDArray[np.bool_]
 BIN_ENDS = (0.0, 0.1, 0.25, 0.5, 1.0)  # of the depth range: error grows with distance, so near bins are narrower
 EDGE_JUMP = 0.1  # of the nearer depth, between neighbouring pixels: a tenth is an outline, less is a slope
 # Of the nearer depth, and of the pixels. On rendered drives 85 % and more of the pixels keep their truth to a tenth
-# from one frame to the next, 40 % at most across a cut.
+# from one frame to the next, across a cut that many do in 1 of 80.
 SAME_TRUTH, ONE_FILM = 0.1, 0.5
 
 
@@ -84,13 +84,14 @@ class Flicker:
     """How much depth changes from frame to frame beyond what the truth does; frames in the order of a sequence.
 
     Neighbours count where they are of one film: most of what is nearer than far_m, in either, has nearly the same truth
-    in both. Across a cut, and between pictures that are no film, the change says nothing.
+    in both. Across a cut the change says nothing; where most neighbours are of two films, nor does the mean.
     """
 
     def __init__(self, far_m: float) -> None:
         self._far_m = far_m
         self._last: tuple[Maps, Maps, Masks] | None = None
         self._changes: list[float] = []
+        self._num_cuts = 0
 
     def add(self, depth_m: Maps, truth_m: Maps, valid: Masks) -> None:
         """The next frame of the sequence, (H, W)."""
@@ -100,6 +101,8 @@ class Flicker:
             in_both = valid & valid_before
             if in_both.any() and self._is_one_film(truth_before_m[in_both], truth_m[in_both]):
                 self._changes.append(float(np.abs(error - error_before)[in_both].mean()))
+            else:
+                self._num_cuts += bool(in_both.any())
         self._last = (error, truth_m, valid)
 
     def _is_one_film(self, before_m: Maps, after_m: Maps) -> bool:
@@ -109,8 +112,9 @@ class Flicker:
         return not is_within.any() or float(is_same[is_within].mean()) >= ONE_FILM
 
     def mean_m(self) -> float | None:
-        """The mean change of the error between neighbouring frames of films, metres; None where there are none."""
-        return float(np.mean(self._changes)) if self._changes else None
+        """The mean change of the error between neighbouring frames of a film, metres; None: the frames are no film."""
+        is_film = len(self._changes) > self._num_cuts
+        return float(np.mean(self._changes)) if is_film else None
 
 
 def _rmse(error: npt.NDArray[np.float64]) -> float | None:

@@ -74,9 +74,9 @@ class Comparison:
     def __str__(self) -> str:
         low, high = self.ratio.interval.low, self.ratio.interval.high
         return (
-            f"{self.name}: {self.verdict}; {self.new_p50_s * 1e3:.4g} ms against {self.old_p50_s * 1e3:.4g} ms, "
-            f"{self.ratio.value:.4f} times the time ({low:.4f} to {high:.4f}); "
-            f"a change of {self.smallest_seen:.1%} could have been seen"
+            f"{self.name}: {self.verdict}; {self.ratio.value:.3f} times the time ({low:.3f} to {high:.3f}), "
+            f"{self.new_p50_s * 1e3:.4g} ms against {self.old_p50_s * 1e3:.4g} ms; "
+            f"a change of {self.smallest_seen:.1%} would have shown"
         )
 
 
@@ -167,8 +167,9 @@ def decide(
     name: str, launch: Callable[[], Launch], launches: Launches, rule_out: float, tell: Tell = lambda _: None
 ) -> Comparison:
     """Launch until a look decides, or the looks end."""
-    made: list[Launch] = []
-    tell(f"{name}: comparing, {launches.looks[0]} to {launches.looks[-1]} launches")
+    made = [launch()]  # what cannot run here says so before anything is announced
+    looks = dict.fromkeys((launches.looks[0], launches.looks[-1]))
+    tell(f"{name}: comparing, {' to '.join(map(str, looks))} launches")
     for num_launches in launches.looks:
         while len(made) < num_launches:
             made.append(launch())

@@ -51,7 +51,7 @@ def _verdict(result: Result) -> str:
     listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return (
         f'<header class="verdict {"no" if found else "yes"}" id="verdict"><b class="word">'
-        f"{'Does not hold' if found else 'Holds'}</b><h1>{escape(verdict.in_words(result))}</h1>"
+        f"{verdict.word(result)}</b><h1>{escape(verdict.in_words(result))}</h1>"
         f'<p class="soft">{escape(result.judged.bundle)} ({escape(result.judged.provenance.model)}) on '
         f"{escape(result.conditions.machine.cpu)}, {result.conditions.threads}</p>"
         f"<ul>{listed}</ul></header>"

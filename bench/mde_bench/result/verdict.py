@@ -21,7 +21,7 @@ def problems(result: Result) -> list[str]:
     if result.is_complete and headline(result) is None:
         found.append("no candidate ran to the end with the reference's depth")
     if result.invalid_because:
-        found.append(f"the measurement is not valid: {'; '.join(result.invalid_because)}")
+        found.append(f"the times are not valid: {'; '.join(result.invalid_because)}; measure again on a quiet machine")
     if not result.is_complete:
         found.append("the run was ended half-way; these are the rows that it had")
     return found
@@ -57,16 +57,30 @@ def useless_int8(result: Result) -> list[str]:
     return found
 
 
+def word(result: Result) -> str:
+    """The verdict in a word or two; a run whose times are not valid has not failed, it has to be run again."""
+    if result.is_complete and headline(result) and result.invalid_because:
+        return "Not valid"
+    return "Does not hold" if problems(result) else "Holds"
+
+
 def in_words(result: Result) -> str:
-    """The verdict in one sentence: what to ship, how fast, how faithful and how right it is."""
+    """The verdict in one sentence: what to ship, how fast, how faithful and how right it is.
+
+    Times that are not valid are left out.
+    """
     best = headline(result)
     if best is None or best.speed is None:
         return "No candidate can be shipped."
-    said = f"{best.name}: {best.speed.end_to_end.p50_s * 1e3:.3g} ms a frame"
-    if best.speed.ratio:
-        said += f", {1 / best.speed.ratio.value:.2f} times as fast as {result.rows[0].name}"
+    said = []
+    if not result.invalid_because:
+        said.append(f"{best.speed.end_to_end.p50_s * 1e3:.3g} ms a frame")
+        if best.speed.ratio:
+            said[0] += f", {1 / best.speed.ratio.value:.2f} times as fast as {result.rows[0].name}"
     if best.parity:
-        said += f"; {best.parity.rmse_m * 1e3:.2g} mm RMSE from it"
+        said.append(f"{best.parity.rmse_m * 1e3:.2g} mm RMSE from {result.rows[0].name}")
     if best.accuracy and "rmse_m" in best.accuracy.values:
-        said += f"; {best.accuracy.values['rmse_m']:.3f} m RMSE to the truth ({best.accuracy.protocol})"
-    return said + "."
+        said.append(f"{best.accuracy.values['rmse_m']:.3f} m RMSE to the truth ({best.accuracy.protocol})")
+    if result.invalid_because:
+        said.append("no time is stated, as those of this run are not valid")
+    return f"{best.name}: {'; '.join(said)}."

@@ -78,6 +78,10 @@ def test_pictures_that_are_no_film_have_no_flicker():
     assert flicker([1, 3, 1], [2, 8, 4]) is None
 
 
+def test_two_pictures_of_many_that_are_alike_make_no_film():
+    assert flicker([1, 1, 3, 3, 5], [2, 8, 4, 4, 1]) is None
+
+
 def test_a_cut_is_seen_by_what_is_within_the_range():
     """Three quarters are sky in both frames; the rest is another place."""
     accumulator = Flicker(far_m=20)
