@@ -22,6 +22,15 @@ def test_an_engine_for_named_gpus_is_built(tiny_graph):
     assert build_engine(tiny_graph(), "tensorrt-rtx", BuildOptions(compute_capabilities=("8.6", "8.9")))
 
 
+def test_an_engine_with_marked_outputs_is_built_without_a_gpu(tiny_graph):
+    plain, marked = (
+        build_engine(tiny_graph(), "tensorrt-rtx", BuildOptions(marked_outputs=is_marked))
+        for is_marked in (False, True)
+    )
+    assert b"marked: " in marked  # the name of an output that the graph does not have
+    assert b"marked: " not in plain
+
+
 def test_the_builders_steps_are_told(tiny_graph):
     steps = []
     build_engine(tiny_graph(), "tensorrt-rtx", advance=lambda: steps.append(1))

@@ -48,7 +48,16 @@ def test_a_cache_that_others_may_write_to_is_a_problem(command, tmp_path, monkey
     assert (found["state"], "chmod 700" in found["remedy"]) == ("no", True)
 
 
-@pytest.mark.parametrize(("version", "state"), [("10.3.0.30", "problem"), ("10.30.0", "yes"), ("10.16.1.11", "yes")])
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [
+        ("10.3.0.30", "problem"),
+        ("10.30.0", "yes"),
+        ("10.7.0", "problem"),
+        ("10.16.1.11", "problem"),
+        ("10.13.3.9", "yes"),
+    ],
+)
 def test_a_tensorrt_that_is_known_for_wrong_depth_is_a_problem(command, monkeypatch, version, state):
     monkeypatch.setitem(sys.modules, "tensorrt", types.SimpleNamespace(__version__=version))
     found = rows(command)["tensorrt"]

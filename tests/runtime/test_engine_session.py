@@ -10,10 +10,12 @@ import pytest
 from mde_runtime import DepthEstimator, MachineError
 from mde_runtime.backends import open_session
 from mde_runtime.cli.bundle import main
+from mde_runtime.cli.doctor import main as doctor
 from mde_runtime.cuda import DRIVERS, Gpu, open_cuda
 from mde_runtime.engines import store
 from mde_runtime.engines.build import DEFAULTS, build_engine
-from mde_runtime.engines.key import key_for
+from mde_runtime.engines.flavours import MODULES
+from mde_runtime.engines.key import EngineKey, key_for
 from mde_runtime.files import sha256_of
 
 FLOAT32_STEP_AT_20_M = 4e-6
@@ -35,6 +37,22 @@ def flavour(request):
 def test_an_engine_that_was_never_built_is_an_error_that_names_the_gap(tiny_graph):
     with pytest.raises(MachineError, match=r"tensorrt does not load here|no CUDA here|no engine of this graph"):
         open_session("tensorrt", tiny_graph())
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_without_a_driver_the_library_is_not_asked_for_a_runtime(tiny_graph, command, monkeypatch, flavour):
+    """The lean one gives an object there whose first attribute ends the process."""
+    try:
+        open_cuda()
+    except MachineError:
+        deadly = types.SimpleNamespace(__version__="11.4.0", Runtime=lambda _: pytest.fail("asked for a runtime"))
+        monkeypatch.setitem(sys.modules, MODULES[flavour], deadly)
+        store.put(EngineKey(sha256_of(tiny_graph()), flavour, "11.4.0", "", "", 0, DEFAULTS), b"an engine", 0.1)
+        with pytest.raises(MachineError, match="no CUDA here"):
+            open_session(flavour, tiny_graph())
+        assert command(doctor, "--json").exit_code == 0
+    else:
+        pytest.skip("this machine has a driver")
 
 
 class DescribedGpu:

@@ -17,7 +17,7 @@ from mde_runtime.cache import get_blob, put_blob
 from mde_runtime.cuda import Cuda, Gpu, open_cuda, version_text
 from mde_runtime.cuda.owned import Owned
 from mde_runtime.engines import store
-from mde_runtime.engines.build import DEFAULTS
+from mde_runtime.engines.build import DEFAULTS, MARK
 from mde_runtime.engines.build_log import BuildLog
 from mde_runtime.engines.flavours import Flavour, library_of
 from mde_runtime.engines.inspector import arithmetic_of, share_of
@@ -289,6 +289,7 @@ def _tensors(library: Any, engine: Any, context: Any, batch: int) -> tuple[Tenso
             tuple(context.get_tensor_shape(name)),
             np.dtype(library.nptype(engine.get_tensor_dtype(name))),
             is_input,
+            is_mark=name.startswith(MARK),
         )
         for name, is_input in names
     )

@@ -105,6 +105,8 @@ def engine(
         verified = _verified(opened, key, chosen, save)
     else:
         verified = _built_and_verified(opened, key, chosen, builds, log, save)
+        if verified is not None and verified.parity.breaches(verified.limits):
+            key, verified = _cured(opened, key, verified, log, save)
     _, record = store.find(key)
     for line in take_ignored():
         say(line)
@@ -123,6 +125,8 @@ def engine(
     fault = known_fault(key.flavour, key.version)
     if fault and not verified.passed:
         say(f"{key.flavour} {key.version} {fault.fault}; {fault.remedy}")
+    if not verified.passed:
+        say(f"what runs this bundle here, if anything does: mde-bundle verify {bundle}")
     return 0 if verified.passed else VerdictError.exit_code
 
 
@@ -141,6 +145,37 @@ def _built_and_verified(
         verified.append(_verified(bundle, key, precision, save))
     found = [verification for verification in verified if verification is not None]
     return verify.keep_worst(bundle, found) if found else None
+
+
+def _cured(
+    bundle: "Bundle", key: "EngineKey", found: "Verification", log: Path | None, save: Path | None
+) -> "tuple[EngineKey, Verification]":
+    """The first other build of the same graph whose depth is right; else the one that was asked for, as it was.
+
+    Each says what was tried and what verification said.
+    """
+    from dataclasses import replace
+
+    from mde_runtime import files
+    from mde_runtime.engines import store
+    from mde_runtime.engines.cures import rungs
+
+    say(f"the engine gives wrong depth: {'; '.join(found.breaches)}")
+    for rung in rungs(key.options):
+        tried = replace(key, options=rung.options)
+        try:
+            again = _built_and_verified(bundle, tried, found.precision, 1, log, save)
+        except MachineError as error:
+            say(f"tried {rung.name}: {error}")
+            continue
+        if again is not None and again.passed:
+            say(f"tried {rung.name}: right, and kept")
+            return tried, again
+        say(f"tried {rung.name}: {'; '.join(again.breaches) if again else 'it does not run here'}")
+    store.build(key, bundle.graph(found.precision))  # it is there: the one that is found from now on
+    if save is not None:
+        files.write_bytes(save, store.find(key)[0])
+    return key, found
 
 
 def _verified(bundle: "Bundle", key: "EngineKey", precision: "Precision", save: Path | None) -> "Verification | None":

@@ -4,6 +4,7 @@ A strongly typed network: the graph carries its precision, and no precision flag
 library that fails returns None or False and writes to its log; here that becomes one error with node and cause.
 """
 
+import collections
 import re
 import traceback
 from collections.abc import Callable
@@ -26,6 +27,7 @@ REMEDY = (
 WITHOUT_IMPLEMENTATION = re.compile(r"[Cc]ould not find any implementation for node (.+?)(?: due to|\.?\)|\.\s|\.?$)")
 REGION = re.compile(r"ForeignNode\[(.+?)\.\.\.(.+?)\]")
 UNRELATED = re.compile(r"cudaError 35|CUDA driver version is insufficient")
+MARK = "marked: "  # begins the name of an output that is there to break fusion
 MAX_WORKSPACE_MIB = 1 << 44  # as bytes it would have more than 64 bits
 MAX_BATCH = 1 << 16  # frames at once; beyond, TensorRT's 32 bits overflow before any GPU's memory would do
 MAX_LEVEL = 5
@@ -41,6 +43,7 @@ class BuildOptions:
     tf32: bool = False  # TF32 rounds FP32 to 10 bits of mantissa, so it is off unless asked for
     hardware_compatible: bool = False  # runs on later GPUs, too, a little slower
     version_compatible: bool = False  # runs on later versions of TensorRT, too; carries code of its own for that
+    marked_outputs: bool = False  # every tensor that several layers read is an output as well, which breaks fusion
     compute_capabilities: tuple[str, ...] = ()  # TensorRT-RTX, e.g. 8.6: GPUs to build for; none: its portable default
 
     def __post_init__(self) -> None:
@@ -114,6 +117,8 @@ def _build(
     network = builder.create_network(1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = library.OnnxParser(network, log.logger)  # holds the network's weights: it must live until all is built
     _parse(parser, graph, name)
+    if options.marked_outputs:
+        _mark_outputs(library, network)
     config = _configure(library, builder, network, options)
     monitor = build_monitor(library, log.caught, advance, is_pressed)  # config does not keep it alive
     config.progress_monitor = monitor
@@ -165,6 +170,21 @@ def _parse(parser: Any, graph: bytes, name: str) -> None:
             f"{name} cannot take the graph: {f'{node}: ' if node else ''}{' '.join(lines)}; {REMEDY}",
             ((told, told),) if told else (),
         )
+
+
+def _mark_outputs(library: Any, network: Any) -> None:
+    """Make an output of every float tensor that several layers read: what is written out is not fused across."""
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    read = (layer.get_input(index) for layer in layers for index in range(layer.num_inputs))
+    readers = collections.Counter(tensor.name for tensor in read if tensor is not None)  # None: left out
+    outputs = {network.get_output(index).name for index in range(network.num_outputs)}
+    floats = (library.DataType.FLOAT, library.DataType.HALF)
+    for layer in layers:
+        for index in range(layer.num_outputs):
+            tensor = layer.get_output(index)
+            if readers[tensor.name] > 1 and tensor.name not in outputs and tensor.dtype in floats:
+                tensor.name = f"{MARK}{tensor.name}"
+                network.mark_output(tensor)
 
 
 def regions_of(cause: str) -> tuple[tuple[str, str], ...]:

@@ -1,7 +1,8 @@
 """Versions of TensorRT that users report to compile depth networks into wrong depth, and what helps.
 
-From public threads: NVIDIA/TensorRT issues 4419, 4723, 4813 and 4838, ika-rwth-aachen/ros2-depth-anything-v3-trt 16,
-spacewalk01/depth-anything-tensorrt 49, NVlabs/FoundationStereo 105, rerun-io/examples-monorepo 87. Not seen here.
+From public threads: NVIDIA/TensorRT issues 4419, 4723, 4748, 4813 and 4838, ika-rwth-aachen/ros2-depth-anything-v3-trt
+16, spacewalk01/depth-anything-tensorrt 49, NVlabs/FoundationStereo 105, lpiccinelli-eth/UniDepth 135,
+rerun-io/examples-monorepo 87. Not seen here.
 """
 
 from dataclasses import dataclass
@@ -27,10 +28,20 @@ KNOWN_FAULTS: dict[Flavour, tuple[KnownFault, ...]] = {
             "and later are reported to be right",
         ),
         KnownFault(
+            ("10.7",),
+            "is reported to compile a transformer depth network (UniDepth) into wrong depth",
+            "believe no engine that is not verified; use TensorRT 10.13, which is reported to be right",
+        ),
+        KnownFault(
+            ("10.16",),
+            "is reported to give NaN from a depth network in FP16",
+            "believe no engine that is not verified; where FP16 fails, take --precision fp32, or TensorRT 10.13",
+        ),
+        KnownFault(
             ("11.1", "11.2"),
             "is reported to give wrong depth from some transformers in every precision, and to lack grouped "
             "convolution in FP16",
-            "believe no engine that is not verified; use TensorRT 10.13 to 10.16, or export with --target trt11",
+            "believe no engine that is not verified; use TensorRT 10.13, or export with --target trt11",
         ),
     ),
     "tensorrt-rtx": (),

@@ -29,6 +29,7 @@ class Tensor:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     is_input: bool
+    is_mark: bool = False  # an output that breaks fusion, which nobody reads
 
 
 class Buffer:
@@ -72,7 +73,8 @@ class Runner:
         is_mapped: bool,
     ):
         """bind: give the engine the address of a tensor. enqueue: queue its work on a stream. Both: False for no."""
-        self._cuda, self._tensors, self._bind, self._enqueue = cuda, tensors, bind, enqueue
+        self._cuda, self._bind, self._enqueue = cuda, bind, enqueue
+        self._tensors = tuple(tensor for tensor in tensors if not tensor.is_mark)
         self.max_batch = next(tensor.shape[0] for tensor in tensors if tensor.is_input)
         self._num_started = 0
         with cuda.current(), Owned() as owned:
@@ -80,7 +82,12 @@ class Runner:
             owned.give_back(cuda.free_stream, self._stream)
             self._mark = cuda.new_event()
             owned.give_back(cuda.free_event, self._mark)
-            self._buffers = {tensor.name: Buffer(cuda, tensor, owned, is_mapped=is_mapped) for tensor in tensors}
+            self._buffers = {tensor.name: Buffer(cuda, tensor, owned, is_mapped=is_mapped) for tensor in self._tensors}
+            self._marks: dict[str, int] = {}
+            for tensor in tensors:
+                if tensor.is_mark:
+                    self._marks[tensor.name] = cuda.new_device(num_bytes_of(tensor.shape, tensor.dtype))
+                    owned.give_back(cuda.free_device, self._marks[tensor.name])
             owned.give_back(cuda.wait, self._stream)  # before the memory goes that work may be using
             self._bind_own()
             self._launch_eagerly()  # the first run loads kernels, which cannot be captured
@@ -156,7 +163,7 @@ class Runner:
     def close(self) -> None:
         """Wait for what is queued, and give everything back, whatever of it fails. The second time there is nothing."""
         self._num_started = 0
-        self._buffers = {}
+        self._buffers, self._marks = {}, {}
         with self._cuda.current(), self._owned:
             self._bind = self._enqueue = _refuse  # they held the engine's context, and a lane may outlive the session
 
@@ -205,6 +212,8 @@ class Runner:
     def _bind_own(self) -> None:
         for name, buffer in self._buffers.items():
             self._point(name, buffer.pointer)
+        for name, pointer in self._marks.items():
+            self._point(name, pointer)
 
     def _point(self, name: str, pointer: int) -> None:
         """Give the engine a tensor's address. Where it keeps the one before it would read and write there."""
