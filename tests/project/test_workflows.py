@@ -13,6 +13,7 @@ import yaml
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the runners and the linter are those of Linux")
 
 ACTIONLINT = Path(sys.executable).parent / "actionlint"
+ZIZMOR = Path(sys.executable).parent / "zizmor"
 HERE = "./.github/workflows/gpu-bench.yml"
 INSPECTED = '{"certificates": {"fp32": {}, "fp16": {}}}'
 OURS = ("mde-bundle", "mde-bench", "gh")
@@ -109,6 +110,32 @@ def lint(project, caller=None):
 
 def test_actionlint_finds_nothing_in_the_workflows(project):
     assert lint(project) == ""
+
+
+@pytest.fixture
+def audited(root, project):
+    """A function that gives what zizmor says of a project's workflows, by our own rules and without a network."""
+    if not ZIZMOR.exists():
+        pytest.skip("zizmor is not installed; make setup")
+    shutil.copy(root / ".github/zizmor.yml", project / ".github")
+
+    def audit():
+        command = (ZIZMOR, "--offline", "--no-progress", "--quiet", "--format", "plain", ".github")
+        return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+
+    return audit
+
+
+def test_zizmor_finds_no_hole_in_the_workflows(audited):
+    found = audited()
+    assert found.returncode == 0, found.stdout
+
+
+def test_zizmor_would_find_a_title_that_is_run_by_a_shell(audited, project):
+    steps = [{"run": "echo ${{ github.event.pull_request.title }}"}]
+    workflow = {"on": "pull_request", "permissions": {}, "jobs": {"one": {"runs-on": "ubuntu-latest", "steps": steps}}}
+    (project / ".github/workflows/open.yml").write_text(yaml.safe_dump(workflow))
+    assert "template-injection" in audited().stdout
 
 
 def test_a_caller_that_does_as_the_usage_example_is_right(example, project):
