@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -60,7 +61,12 @@ def main() -> int:
 
 def set_up() -> None:
     """Create what is missing, stage by stage, and stamp it."""
-    announce()
+    is_new, is_finished = not VENV.exists(), STAMP.exists()
+    say(
+        f"Bringing {VENV.name} up to date: only what changed is downloaded, in a minute or less"
+        if is_finished
+        else f"Setting up {VENV.name} with Python {platform.python_version()}, once; what is there already is kept"
+    )
     started = time.perf_counter()
     with stage("virtual environment"):
         if UNFINISHED.exists():
@@ -68,6 +74,10 @@ def set_up() -> None:
         VENV.mkdir(exist_ok=True)
         UNFINISHED.touch()
         create_venv()
+    if not is_finished:
+        build = torch_build(PYTHON)
+        announce(build)
+        check_disk(build, is_new=is_new)
     with stage("torch"):  # on its own: the largest, and the one whose build you may choose
         pip("torch")
     with stage("everything else"):
@@ -82,27 +92,44 @@ def set_up() -> None:
     say(f"  .venv is ready after {time.perf_counter() - started:.0f} s\n")
 
 
-def announce() -> None:
-    """Say what this will download, need on disk and take. Raises SetupError when the disk is too small."""
-    if STAMP.exists():
-        say(f"Bringing {VENV.name} up to date: only what changed is downloaded, in a minute or less")
-        return
+def torch_build(python: Path) -> str | None:
+    """The build of torch that pip takes as it is configured here: CPU or CUDA; None where pip cannot say.
+
+    Of one version, pip prefers a build with a label, such as +cpu, wherever it finds one: in a folder of find-links, or
+    on an extra index.
+    """
+    asked = subprocess.run(
+        [python, "-m", "pip", "index", "versions", "torch"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    (tested,) = re.findall(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    (listed,) = re.findall(r"^Available versions: (.*)$", asked.stdout, re.MULTILINE) or [""]
+    found = [version for version in listed.split(", ") if version.partition("+")[0] == tested]
+    if not found:
+        return None
+    return "CPU" if f"{tested}+cpu" in found or sys.platform == "darwin" else "CUDA"
+
+
+def announce(build: str | None) -> None:
+    """Say how much will be downloaded, how much disk it needs and how long it takes, before anything is downloaded."""
     has_gpu = shutil.which("nvidia-smi") is not None
-    builds = ["CUDA"] if has_gpu else ["CPU"] if sys.platform == "darwin" else ["CPU", "CUDA"]
+    builds = [build] if build else ["CUDA"] if has_gpu else ["CPU", "CUDA"]
     download, disk = (
         " or ".join(f"{sizes[build]} GB ({build} build of torch)" for build in builds)
         for sizes in (DOWNLOAD_GB, DISK_GB)
     )
-    say(f"Setting up {VENV.name} with Python {platform.python_version()}, once; what is there already is kept:")
     say(f"  download  about {download}")
     say(f"  disk      about {disk}")
     say("  time      2 to 5 minutes on a fast line; interrupt it when you like, the same make goes on")
-    if len(builds) == 2:
-        say("  no NVIDIA GPU here: the CUDA build of torch, which pip may take, works too, but is large. For the CPU")
-        say("  build, look up its package index on https://pytorch.org/get-started/locally/ (Compute Platform: CPU):")
+    if "CUDA" in builds and not has_gpu:
+        say("  no NVIDIA GPU here: the CUDA build works, but is large. For the CPU build, interrupt this, look up its")
+        say("  package index on https://pytorch.org/get-started/locally/ (Compute Platform: CPU), and start again with")
         say("  PIP_EXTRA_INDEX_URL=<that index> make ...")
-    free_gb, needed_gb = shutil.disk_usage(ROOT).free / 1e9, DISK_GB[builds[0]]
-    if free_gb < needed_gb and not VENV.exists():
+
+
+def check_disk(build: str | None, *, is_new: bool) -> None:
+    """Raises SetupError where a new environment does not fit on the disk."""
+    free_gb, needed_gb = shutil.disk_usage(ROOT).free / 1e9, DISK_GB[build or "CPU"]
+    if is_new and free_gb < needed_gb:
         raise SetupError(f"{ROOT}: {free_gb:.1f} GB free, about {needed_gb} GB needed; make room and run make again")
 
 

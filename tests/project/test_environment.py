@@ -1,4 +1,6 @@
 import importlib.util
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -63,7 +65,53 @@ def test_a_python_without_the_parts_for_it_is_told_what_to_install(tree):
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 4
     assert "apt-get install python3-venv" in ended.stderr
-    assert "download" in ended.stderr  # it says beforehand what it will cost
+
+
+@pytest.fixture
+def torch_in(tmp_path, monkeypatch, root):
+    """A function that makes pip find these builds of the tested torch in a folder, and nothing else anywhere."""
+    (pin,) = re.findall(r"^torch==(\S+)$", (root / "constraints.txt").read_text(), re.MULTILINE)
+
+    def find(*labels: str, version: str = pin) -> None:
+        for label in labels:
+            (tmp_path / f"torch-{version}{label}-py3-none-any.whl").touch()
+        for name in [name for name in os.environ if name.startswith("PIP_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+
+    return find
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="torch has one build for macOS")
+@pytest.mark.parametrize(
+    ("labels", "build"), [(("", "+cpu"), "CPU"), (("+cpu",), "CPU"), (("",), "CUDA"), (("+cu130",), "CUDA"), ((), None)]
+)
+def test_the_build_of_torch_is_the_one_that_pip_would_take(environment, torch_in, labels, build):
+    torch_in(*labels)
+    assert environment.torch_build(sys.executable) == build
+
+
+def test_a_cpu_build_of_another_version_is_not_the_one(environment, torch_in):
+    torch_in("+cpu", version="99.0")
+    assert environment.torch_build(sys.executable) is None
+
+
+def test_with_a_cpu_build_its_size_alone_is_said(environment, capsys):
+    environment.announce("CPU")
+    said = capsys.readouterr().err
+    assert f"download  about {environment.DOWNLOAD_GB['CPU']} GB (CPU build of torch)" in said
+    assert "CUDA" not in said
+
+
+@pytest.mark.parametrize("build", ["CUDA", None])
+def test_without_one_the_size_and_the_way_to_it_are_said(environment, capsys, monkeypatch, tmp_path, build):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
+    environment.announce(build)
+    said = capsys.readouterr().err
+    assert f"{environment.DOWNLOAD_GB['CUDA']} GB (CUDA build of torch)" in said
+    assert "PIP_EXTRA_INDEX_URL=<that index> make" in said
 
 
 def test_the_set_up_needs_the_standard_library_alone(root):
