@@ -12,8 +12,8 @@ from click.core import ParameterSource
 
 from mde_bench.timing.effort import EFFORTS, NORMAL, Effort
 from mde_bench.timing.modes import MODES, Mode, ModeSettings
-from mde_runtime.backends import LISTED
-from mde_runtime.command import OUTPUT, PATH, Group, Real, Whole, say
+from mde_runtime.cli.backend_options import BACKEND, PRECISION
+from mde_runtime.command import OUTPUT, PATH, Group, OneOf, Real, Whole, say
 from mde_runtime.errors import MeasurementError, UsageError, VerdictError
 from mde_runtime.protocols import AUTO, PROTOCOLS, ProtocolRow
 
@@ -32,7 +32,7 @@ DATA = click.option("--data", type=PATH, required=True, help="Data set of frames
 SPLIT = click.option("--split", help="Split of the data set.  [default: the last, which training does not see]")
 PROTOCOL = click.option(
     "--protocol",
-    type=click.Choice((AUTO, *PROTOCOLS)),
+    type=OneOf((AUTO, *PROTOCOLS)),
     default=AUTO,
     show_default=True,
     help=f"How accuracy is averaged. auto: as the data set's layout does, see mde-data check; {_helps(PROTOCOLS)}.",
@@ -42,7 +42,7 @@ CI = click.option(
 )
 EFFORT = click.option(
     "--effort",
-    type=click.Choice(tuple(EFFORTS)),
+    type=OneOf(tuple(EFFORTS)),
     default=NORMAL.name,
     show_default=True,
     help=f"How long to measure. {_helps(EFFORTS)}.",
@@ -62,7 +62,14 @@ def main() -> None:
     """
 
 
-@main.command()
+RUN_GROUPS = {
+    "Accuracy": ("data", "split", "num_frames", "protocol", "checkpoint"),
+    "Timing": ("effort", "only", "num_threads", "modes", "fps", "minutes", "allow_noisy"),
+    "Output": ("report", "json_path", "gate_path", "ci"),
+}
+
+
+@main.command(groups=RUN_GROUPS)
 @click.argument("bundle", type=PATH)
 @DATA
 @click.option("--checkpoint", type=PATH, help="The checkpoint of the bundle: parity is then against PyTorch itself.")
@@ -81,7 +88,7 @@ def main() -> None:
     "--mode",
     "modes",
     multiple=True,
-    type=click.Choice(tuple(MODES)),
+    type=OneOf(tuple(MODES)),
     help=f"Beside the single stream. {_helps(MODES)}. May be repeated.",
 )
 @click.option(
@@ -125,7 +132,8 @@ def run(
     The estimator's `auto` uses the order of the last valid full run on this machine (without --only or --threads).
 
     \b
-    mde-bench run model.mde --data data --checkpoint model.ckpt --report bench.html --json bench.json
+    mde-bench run model.mde --data data --checkpoint model.ckpt \\
+        --report bench.html --json bench.json
     """
     from mde_bench.accuracy.frames import Excerpt
     from mde_bench.plan import plan_run
@@ -154,7 +162,14 @@ def run(
     _conclude(result, [f"{check.candidate}: {check.breach}" for check in found if check.breach], allow_noisy)
 
 
-@main.command()
+ACCURACY_GROUPS = {
+    "Data": ("data", "split", "protocol"),
+    "Bundle": ("backend", "precision", "calibration", "focal_px"),
+    "Output": ("json_path", "picture"),
+}
+
+
+@main.command(groups=ACCURACY_GROUPS)
 @click.argument("model", type=PATH, required=False)
 @click.option(
     "--depth",
@@ -165,13 +180,8 @@ def run(
 @DATA
 @SPLIT
 @PROTOCOL
-@click.option(
-    "--backend",
-    default="auto",
-    show_default=True,
-    help=f"Of a bundle; auto: the first verified here, in mde-bench's order, else a fixed one; {', '.join(LISTED)}.",
-)
-@click.option("--precision", default="auto", show_default=True, help="Of a bundle.")
+@BACKEND
+@PRECISION
 @click.option("--calibration", type=PATH, help="Of the camera that took DATA: camera.json of mde-bundle calibrate.")
 @click.option(
     "--focal-px",
@@ -227,7 +237,14 @@ def accuracy(
         click.echo(f"{name:18} {value:.5f}")
 
 
-@main.command()
+COMPARE_GROUPS = {
+    "With what": ("old", "baseline"),
+    "Timing": ("effort", "only", "num_threads", "rule_out_percent", "cpu_time"),
+    "Output": ("json_path", "ci"),
+}
+
+
+@main.command(groups=COMPARE_GROUPS)
 @click.argument("new", type=PATH)
 @click.option("--against", "old", type=PATH, help="The bundle to compare with, in one interleaved run.")
 @click.option("--baseline", type=PATH, help="Or a JSON of `mde-bench run` on this machine: quicker, but less sharp.")

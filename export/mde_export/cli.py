@@ -9,7 +9,7 @@ from mde_export.precision.target_table import TARGETS
 from mde_export.request.choices import MIN_FRAMES, Accumulation, EngineChoice, GoldenFrames
 from mde_export.request.contract_options import DESCRIBED, SIZE, contract_options
 from mde_export.request.presets import PRESETS
-from mde_runtime.command import PATH, Command, Real, Several, Whole, say
+from mde_runtime.command import PATH, Command, OneOf, Real, Several, Whole, say
 from mde_runtime.engines.build import MAX_BATCH
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ GROUPS = {
 @click.option(
     "--preset",
     metavar="NAME",
-    type=click.Choice(tuple(PRESETS)),
+    type=OneOf(tuple(PRESETS)),
     help="The contract of a public network that comes as ONNX; flags change it. "
     + " ".join(f"{name}: {preset.help}." for name, preset in PRESETS.items()),
 )
@@ -108,27 +108,27 @@ GROUPS = {
 )
 @click.option(
     "--engine",
-    type=click.Choice(get_args(EngineChoice)),
+    type=OneOf(get_args(EngineChoice)),
     default="auto",
     show_default=True,
     help="auto: TensorRT where it and a GPU are, else how to build it on the device.",
 )
 @click.option(
     "--target",
-    type=click.Choice(tuple(TARGETS)),
+    type=OneOf(tuple(TARGETS)),
     help="Target device: refuse operators it lacks, keep in FP32 what it cannot run in half. "
     + " ".join(f"{name}: {target.help}." for name, target in TARGETS.items()),
 )
 @click.option(
     "--accumulation",
-    type=click.Choice(get_args(Accumulation)),
+    type=OneOf(get_args(Accumulation)),
     default="float",
     show_default=True,
     help="half: FP16 must pass with sums of products in half as well, as some kernels add them.",
 )
 @click.option(
     "--golden",
-    type=click.Choice(get_args(GoldenFrames)),
+    type=OneOf(get_args(GoldenFrames)),
     default="heldout",
     show_default=True,
     help="Frames that the bundle carries to verify devices; synth: rendered, so that private data stays private.",
@@ -167,9 +167,10 @@ def main(
     mde-export runs/street/model.ckpt --fp16
     mde-export model.ckpt --fp16 --engine tensorrt-rtx --emit plain/
     mde-export hf:depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf --fp16
-    mde-export net:build --weights net.pth --frames pictures/ --network-size 192x256 --resize stretch --mean imagenet
-        --kind metric_depth --range 0:10
-    mde-export midas.onnx --contract midas.json --frames pictures/ --scale 0.02 --shift 0.05
+    mde-export net:build --weights net.pth --frames pictures/ --mean imagenet \\
+        --network-size 192x256 --resize stretch --kind metric_depth --range 0:10
+    mde-export midas.onnx --contract midas.json --frames pictures/ \\
+        --scale 0.02 --shift 0.05
     mde-export model.mde --measured points.csv -o mycamera.mde
     mde-export model.mde --source-size 480x640 --frames pictures/ -o vga.mde
     """

@@ -9,6 +9,7 @@ from mde_runtime.backends import BACKENDS, LISTED, Graph, Session, has_library, 
 from mde_runtime.bundle import Bundle
 from mde_runtime.cache import get_ranking, take_ignored
 from mde_runtime.errors import BadInputError, MachineError, UsageError, VerdictError, one_line
+from mde_runtime.nearest import did_you_mean
 from mde_runtime.precision import AUTO, PRECISIONS, Precision
 from mde_runtime.verify import Verification
 
@@ -159,9 +160,12 @@ def _verify_once(bundle: Bundle, backend: str, precision: Precision, session: Se
 def _candidates(bundle: Bundle, backend: str, precision: str) -> Iterator[tuple[str, Precision, str]]:
     """Backend, precision and reason, the best first, each pair once: what was measured here, then the fixed order."""
     if backend not in (AUTO, *BACKENDS):
-        raise UsageError(f"no backend {backend!r}; there are {AUTO}, {', '.join(LISTED)}")
+        raise UsageError(
+            f"no backend {backend!r}{did_you_mean(backend, LISTED)}; there are {AUTO}, {', '.join(LISTED)}"
+        )
     if precision not in (AUTO, *PRECISIONS):
-        raise UsageError(f"no precision {precision!r}; there are {AUTO}, {', '.join(PRECISIONS)}")
+        near = did_you_mean(precision, PRECISIONS)
+        raise UsageError(f"no precision {precision!r}{near}; there are {AUTO}, {', '.join(PRECISIONS)}")
     in_order = list(_fixed_order(bundle, backend, precision))
     ranking = get_ranking(bundle.graph_sha256("fp32"))
     measured = {(row.backend, row.precision): row.p50_s for row in ranking.fastest_first} if ranking else {}

@@ -13,6 +13,7 @@ import click
 from mde_runtime import __version__, failures, files, numbers, process
 from mde_runtime.contract import Intrinsics
 from mde_runtime.errors import BUG, INTERRUPTED, TERMINATED, UsageError
+from mde_runtime.nearest import did_you_mean
 
 # Whether it exists is checked where the file is read, so that the message says what belongs there.
 PATH = click.Path(path_type=Path)
@@ -27,6 +28,17 @@ def _british(word: str) -> str:
     for other, ours in SPELLINGS.items():
         word = word.replace(other, ours)
     return word
+
+
+class OneOf(click.Choice):  # type: ignore[type-arg]  # click before 8.2 takes none
+    """One of several words. A mistyped one is answered by the nearest; a long list stands in the option's help."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # Any: click's own
+        """The word. Ends the command as wrong usage where it is none of them."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message.rstrip('.')}{did_you_mean(str(value), self.choices)}.", param, ctx)
 
 
 class _Output(click.Path):
@@ -240,3 +252,9 @@ class Group(_Ends, click.Group):
         self.context_settings.setdefault("help_option_names", HELP)
         self.context_settings.setdefault("token_normalize_func", _british)
         self.params.append(_version_option())
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the first sentence of every command's help, whole: click cuts it to one line."""
+        listed = [(name, command) for name in self.list_commands(ctx) if (command := self.get_command(ctx, name))]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(limit=1000)) for name, command in listed])

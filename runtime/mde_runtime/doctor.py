@@ -4,6 +4,7 @@ import functools
 import importlib
 import importlib.metadata
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -45,6 +46,11 @@ class Finding:
     state: State
     detail: str
     remedy: str = ""
+
+    @property
+    def gap(self) -> str:
+        """The remedy first, and in brackets the reason."""
+        return f"{self.remedy} ({self.detail})" if self.remedy else self.detail
 
 
 def examine() -> list[Finding]:
@@ -88,12 +94,10 @@ def _gpu() -> Iterator[Finding]:
     try:
         cuda = open_cuda()
     except MachineError as error:
-        here = installation.this_installation()
-        remedy = next(
-            (remedy for reason, remedy in CUDA_REMEDIES.items() if reason in str(error)),
-            f"{here.adding('cuda13')}, or [cuda12]; and NVIDIA's driver",
-        )
-        yield Finding("CUDA", "no", str(error), remedy)
+        reason = next((reason for reason in CUDA_REMEDIES if reason in str(error)), "")
+        detail = reason.partition("; ")[0] or f"neither {' nor '.join(DRIVERS)} loads"
+        remedy = CUDA_REMEDIES.get(reason, f"install one of {' and '.join(DRIVERS)}, as above")
+        yield Finding("CUDA", "no", detail, remedy)
         return
     gpu = cuda.gpu()
     memory = f"{gpu.memory_bytes / 2**30:.1f} GiB{', shared with the CPU' if gpu.is_integrated else ''}"
@@ -144,7 +148,8 @@ def _tried(what: str, attempt: Callable[[], str]) -> Finding:
         return Finding(what, "yes", attempt())
     except MdeError as error:
         detail, _, remedy = str(error).partition("; ")
-        return Finding(what, "no", detail, remedy)
+        reason = re.fullmatch(rf"{what} does not load here \((.*)\)", detail)  # the row has its name already
+        return Finding(what, "no", reason[1] if reason else detail, remedy)
 
 
 def _packages() -> Iterator[Finding]:

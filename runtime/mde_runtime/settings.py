@@ -6,6 +6,7 @@ from typing import Any
 
 from mde_runtime import records
 from mde_runtime.errors import BadInputError, UsageError
+from mde_runtime.nearest import did_you_mean
 from mde_runtime.numbers import shown
 
 
@@ -22,8 +23,10 @@ def apply(content: Any, settings: Sequence[str], growing: Collection[str] = ()) 
         for part in path:
             place = place.get(part) if isinstance(place, dict) else None
         if not equals or not isinstance(place, dict) or (last not in place and ".".join(path) not in growing):
-            keys = ", ".join(place) if isinstance(place, dict) else ", ".join(content)
-            raise UsageError(f"--set {shown(setting)}: no such key; give KEY=VALUE with a KEY out of {keys}")
+            known = place if isinstance(place, dict) else content
+            near = did_you_mean(last, known)
+            keys = ", ".join(known)
+            raise UsageError(f"--set {shown(setting)}: no such key{near}; give KEY=VALUE with a KEY out of {keys}")
         place[last] = _value(setting, text.strip())
 
 

@@ -1,6 +1,7 @@
 """The report in a browser: it asks the network for nothing, says nothing on the console, and reads everywhere."""
 
 import dataclasses
+import io
 import itertools
 import json
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from mde_bench.accuracy.frames import Excerpt
 from mde_bench.plan import plan_run
@@ -17,6 +19,7 @@ from mde_bench.report.markdown import markdown_table
 from mde_bench.report.page import page, write_report
 from mde_bench.report.pareto_plot import pareto_front
 from mde_bench.report.svg import TEXT_WIDTH, WIDTH, Axis, Mark, axis_over, marks
+from mde_bench.report.table import SPEED, cells, terminal_table
 from mde_bench.result.verdict import headline
 from mde_bench.run import carry_out
 from mde_bench.timing.effort import EFFORTS
@@ -68,6 +71,19 @@ def test_the_page_opens_alone_and_fits_every_screen(written, browser):
         assert tab.locator(".strip img").count() == 4 * num_strips
         assert tab.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
         assert tab.evaluate("document.documentElement.scrollWidth") <= width_px
+
+
+def test_the_table_in_the_terminal_fits_80_columns_and_cuts_no_figure(written):
+    result = written[1].result
+    named = dataclasses.replace(result.rows[0], name="openvino-throughput fp32")
+    text = io.StringIO()
+    Console(width=80, file=text).print(terminal_table(dataclasses.replace(result, rows=(named, *result.rows[1:]))))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if "…" in line] == []
+    for row in (named, *result.rows[1:]):
+        fast = [cell for name, cell in zip(SPEED, cells(row), strict=False) if name not in ("mean", "min")]
+        assert any(re.search(r"\s+".join(map(re.escape, fast)), line) for line in lines), row.name
 
 
 def test_on_paper_nothing_is_cut_off_and_no_button_is_left(written, browser):

@@ -1,4 +1,7 @@
+import importlib
 import sys
+
+from click.testing import CliRunner
 
 HEAVY = {"torch", "torchvision", "lightning", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "openvino", "tensorrt"}
 HEAVY |= {"tensorrt_rtx", "scipy", "skimage", "PIL", "numpy"}
@@ -42,11 +45,29 @@ def test_too_little_on_the_command_line_is_wrong_usage_and_teaches(call, demandi
     assert "Usage:" in ended.stderr or "--help" in ended.stderr
 
 
-def test_help_fits_a_terminal_and_says_what_the_command_is_for(call, command):
-    ended = call(command, "--help")
-    assert ended.returncode == 0
-    assert max(map(len, ended.stdout.splitlines())) <= 120
-    assert ended.stdout.startswith(f"Usage: {command}")
+def helps(command, path=()):
+    """The help of a command and of every command below it, as a terminal of 80 columns shows it."""
+    name = " ".join(path)
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(command, ["--help"], prog_name=name)
+    assert shown.exit_code == 0
+    yield name, shown.stdout
+    for verb, below in getattr(command, "commands", {}).items():
+        yield from helps(below, (*path, verb))
+
+
+def test_every_help_fits_80_columns_and_no_sentence_of_it_is_cut(command, command_module):
+    for name, text in helps(importlib.import_module(command_module).main, (command,)):
+        lines = text.splitlines()
+        assert lines[0].startswith(f"Usage: {name}")
+        assert [line for line in lines if len(line) > 80] == []
+        assert [line for line in lines[1:] if line.endswith("...") and " ..." not in line] == []
+
+
+def test_many_options_stand_below_headings(command, command_module):
+    for name, text in helps(importlib.import_module(command_module).main, (command,)):
+        headings = [line for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+        if len([line for line in text.splitlines() if line.startswith("  -")]) > 12:
+            assert len(headings) > 1, name
 
 
 def test_every_command_tells_its_version_and_helps_by_h(call, command):

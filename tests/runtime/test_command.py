@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from mde_runtime.command import Command, Group
+from mde_runtime.command import Command, Group, OneOf
 from mde_runtime.errors import BadInputError, MachineError, MeasurementError, UsageError, VerdictError
 
 
@@ -114,6 +114,36 @@ def test_options_stand_below_the_headings_of_their_groups():
     assert "--other" in options
     assert "--debug" in options
     assert shown.count("--focal-px") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [("colr", "'npy', 'colour' (did you mean 'colour'?)."), ("tiff", "'npy', 'colour'.")]
+)
+def test_a_mistyped_choice_is_answered_by_the_nearest_and_nonsense_by_the_list(command, given, said):
+    @click.command(cls=Command)
+    @click.option("--format", type=OneOf(("npy", "colour")))
+    def main(**_options: object) -> None:
+        pass
+
+    ended = command(main, "--format", given)
+    assert ended.exit_code == 2
+    assert ended.stderr.rstrip().endswith(said)
+
+
+def test_a_group_says_what_each_command_is_for_in_a_whole_sentence():
+    @click.group(cls=Group)
+    def main() -> None:
+        pass
+
+    sentence = "Do a thing that takes far more words to describe than one line of a terminal has room for"
+
+    @main.command(help=f"{sentence}. And more.")
+    def do() -> None:
+        pass
+
+    shown = CliRunner().invoke(main, ["--help"]).stdout
+    assert sentence in " ".join(shown.split())
+    assert "And more" not in shown
 
 
 def test_the_commands_of_a_group_end_alike(command):

@@ -580,7 +580,13 @@ def test_show_prints_the_recipe_with_its_changes():
 
 
 def test_list_names_every_recipe():
-    assert [line.split(":")[0] for line in mde_train("--list").stdout.splitlines()] == list(RECIPES)
+    assert [line.split()[0] for line in mde_train("--list").stdout.splitlines()] == ["recipe", *RECIPES]
+
+
+def test_list_says_of_every_recipe_what_it_is_for_and_where_it_is_from():
+    _, *rows = mde_train("--list").stdout.splitlines()
+    assert [row for row in rows if not re.search(r"\bfor\b|\bFor\b|what make demo", row)] == []
+    assert [row for row in rows if not re.search(r"\b(19|20)\d\d\b|Ours", row)] == []
 
 
 def test_a_checkpoint_knows_whether_it_has_seen_rendered_scenes_alone(scenes: Path, tmp_path: Path):

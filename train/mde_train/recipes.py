@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from mde_runtime.errors import UsageError
+from mde_runtime.nearest import did_you_mean
 from mde_train.recipe import NOTHING, Augment, Recipe
 
 RESNET34_SEED = Recipe(  # as published, with --weights imagenet
@@ -109,9 +110,25 @@ RECIPES: dict[str, Recipe] = {
     "cnn": CNN,
 }
 
+SLIDES = "slides of the Industrial University of Ho Chi Minh City, 2022"
+PURPOSES: dict[str, str] = {  # for what a recipe's network is, and from which paper
+    "resnet34-skip": "Large, for training from scratch on a GPU: 24 M parameters. Ours: the encoder of ResNet "
+    "(He et al. 2016) with skips (U-Net, Ronneberger et al. 2015).",
+    "mobilenetv2-skip": "For few frames of your own, with --weights imagenet: 2.8 M parameters. Ours: the encoder of "
+    "MobileNetV2 (Sandler et al. 2018), the decoder of resnet34-skip.",
+    "fast": "For CPUs and small boards: 1.5 M parameters. Ours: a U-Net (Ronneberger et al. 2015) of residual blocks.",
+    "fast-demo": "fast in 2.5 minutes, on rendered scenes: what make demo trains. Ours.",
+    "resnet34-seed": "For comparison with its published figures, with --weights imagenet: 24 M parameters. "
+    "Lopopolo 2024, a course challenge of the University of Perugia.",
+    "fcrn": f"For comparison, on NYU: 53 M parameters. After Laina et al. 2016, as in {SLIDES}.",
+    "cnn-fc": f"For comparison, on NYU: 319 M parameters, fully connected over the whole picture. From {SLIDES}.",
+    "cnn-trans": f"For comparison, on NYU: 0.5 M parameters, a transposed convolution. From {SLIDES}.",
+    "cnn": f"For comparison, on NYU: 0.4 M parameters, convolutions alone. From {SLIDES}.",
+}
+
 
 def recipe_named(name: str) -> Recipe:
     """The named recipe. Raises UsageError for a name that is not in the table."""
     if name not in RECIPES:
-        raise UsageError(f"no recipe {name!r}; the recipes are {', '.join(RECIPES)}")
+        raise UsageError(f"no recipe {name!r}{did_you_mean(name, RECIPES)}; the recipes are {', '.join(RECIPES)}")
     return RECIPES[name]

@@ -10,7 +10,7 @@ import click
 from mde_export.request.choices import ASSUMED
 from mde_export.request.described import Described, as_typed, option_of
 from mde_export.request.normalisations import NORMALISATIONS
-from mde_runtime.command import Real, Several, Whole
+from mde_runtime.command import OneOf, Real, Several, Whole
 from mde_runtime.contract import MAX_FAR_M, MAX_SIDE_PX, ColourOrder, Distance, Interpolation, Kind, Resize
 
 SIZE = Several(Whole(1, MAX_SIDE_PX), "x", "480x640")  # height, width; px
@@ -41,7 +41,7 @@ CONTRACT_OPTIONS = (
     click.option("--network-size", type=SIZE, metavar="HxW", help="The network's input, px.  [default: the file's]"),
     click.option(
         "--resize",
-        type=click.Choice([name for name in get_args(Resize) if name != "pad"]),
+        type=OneOf([name for name in get_args(Resize) if name != "pad"]),
         help="How frames come to the network's size; needed where the aspects differ.",
     ),
     click.option(
@@ -52,16 +52,16 @@ CONTRACT_OPTIONS = (
         + " ".join(f"{name}: {row.help}." for name, row in NORMALISATIONS.items()),
     ),
     click.option("--std", type=COLOURS, metavar="R,G,B", help="Standard deviation of colours from 0 to 1."),
-    click.option("--kind", type=click.Choice(get_args(Kind)), help="What the map holds."),
+    click.option("--kind", type=OneOf(get_args(Kind)), help="What the map holds."),
     click.option("--range", "range_m", type=RANGE, metavar="NEAR:FAR", help="Depths to clip to, metres."),
     click.option(
         "--colour",
-        type=click.Choice(get_args(ColourOrder)),
+        type=OneOf(get_args(ColourOrder)),
         help=f"Channel order of the frames.{_assumed('colour')}",
     ),
     click.option(
         "--interpolation",
-        type=click.Choice(get_args(Interpolation)),
+        type=OneOf(get_args(Interpolation)),
         help=f"To the network and back.{_assumed('interpolation')}",
     ),
     click.option(
@@ -72,7 +72,7 @@ CONTRACT_OPTIONS = (
     ),
     click.option(
         "--distance",
-        type=click.Choice(get_args(Distance)),
+        type=OneOf(get_args(Distance)),
         help=f"Along the optical axis, or along the pixel's ray.{_assumed('distance')}",
     ),
 )

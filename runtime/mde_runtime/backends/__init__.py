@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from mde_runtime.errors import UsageError
 from mde_runtime.files import sha256_of
+from mde_runtime.nearest import did_you_mean
 from mde_runtime.precision import Precision
 
 if TYPE_CHECKING:  # --help shows the table, and needs no numpy
@@ -163,7 +164,7 @@ def open_session(backend: str, graph: bytes | Graph, *, num_threads: int | None 
     Raises UsageError for an unknown backend, MachineError where this machine cannot, BadInputError for a bad graph.
     """
     if backend not in BACKENDS:
-        raise UsageError(f"no backend {backend!r}; there are {', '.join(LISTED)}")
+        raise UsageError(f"no backend {backend!r}{did_you_mean(backend, LISTED)}; there are {', '.join(LISTED)}")
     if num_threads is not None and num_threads < 1:
         raise UsageError(f"{num_threads} threads cannot run anything; give 1 or more, or none for the library's choice")
     row = BACKENDS[backend]

@@ -56,7 +56,7 @@ def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
         here = installation.this_installation()
         raise MachineError(
             f"onnxruntime {ort.__version__} here has no {provider}; "
-            f"replace it: {here.removing(REPLACED[variant])}, then {here.adding(EXTRAS[variant])}"
+            f"{here.removing(REPLACED[variant])}, then {here.adding(EXTRAS[variant])}"
         )
     content = graph.content()
     said: list[str] = []

@@ -8,8 +8,8 @@ import click
 from mde_runtime.cli.cache import cache
 from mde_runtime.cli.calibrate import calibrate
 from mde_runtime.cli.engine import engine
-from mde_runtime.cli.tables import table
-from mde_runtime.command import PATH, Group, say
+from mde_runtime.cli.tables import fact, table
+from mde_runtime.command import PATH, Group, OneOf, say
 from mde_runtime.errors import VerdictError, one_line
 from mde_runtime.precision import PRECISIONS
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mde_runtime.precision import Precision
     from mde_runtime.verify import NotHere, Verification
 
-FIGURES = ("worst RMSE", "p99.9", "bias", "worst SSIM")
+FIGURES = ("RMSE cm", "p99.9 cm", "bias cm", "SSIM")  # of the worst frame, but p99.9 and bias
 JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON, for a program.")
 
 
@@ -53,13 +53,14 @@ def inspect(bundle: Path, as_json: bool) -> None:
         known = {"manifest": opened.manifest, "certificates": certificates, "num_golden_frames": len(golden.frames)}
         click.echo(records.dumps(known), nl=False)
         return
-    click.echo("\n".join([*map(one_line, _contract_lines(opened)), f"golden  {len(golden.frames)} frames", ""]))
+    for line in (*_contract_lines(opened), f"golden  {len(golden.frames)} frames", ""):
+        click.echo(fact(one_line(line), indent=8))
     rows = [
         (
             precision,
             f"{opened.manifest.members[f'graphs/{precision}.onnx'].size_bytes / 1e6:.1f} MB",
-            f"{certificate.parity.rmse_worst_m * 100:.3f} cm",
-            f"{certificate.parity.p999_m * 100:.3f} cm",
+            f"{certificate.parity.rmse_worst_m * 100:.3f}",
+            f"{certificate.parity.p999_m * 100:.3f}",
             f"{certificate.parity.ssim_worst:.5f}",
             "not stated" if certificate.parity.r2 is None else f"{certificate.parity.r2:.6f}",
             f"{certificate.parity.num_frames} frames against {certificate.reference}; {certificate.executor}"
@@ -67,7 +68,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
         )
         for precision, certificate in certificates.items()
     ]
-    click.echo(table(("graph", "size", "worst RMSE", "p99.9", "worst SSIM", "R²", "certified on"), rows))
+    click.echo(table(("graph", "size", "RMSE cm", "p99.9 cm", "SSIM", "R²", "certified on"), rows))
 
 
 @main.command()
@@ -80,7 +81,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
 )
 @click.option(
     "--precision",
-    type=click.Choice(PRECISIONS),
+    type=OneOf(PRECISIONS),
     default="fp16",
     show_default=True,
     help="With --depth: whose limits to judge by. FP32 and FP16 have the same.",
@@ -208,7 +209,7 @@ def _verification_row(row: "Verification", has_another: bool) -> tuple[str, ...]
     """has_another: whether another backend of this machine is verified with its precision."""
     return (
         row.backend,
-        row.in_words,
+        f"{row.precision} in {row.arithmetic}" if row.precision != row.arithmetic else row.precision,
         "passed" if row.passed else "not used" if has_another else "FAILED",
         *_figures(row.parity),
         "; ".join([row.executor, *row.breaches]),
@@ -218,8 +219,8 @@ def _verification_row(row: "Verification", has_another: bool) -> tuple[str, ...]
 def _figures(parity: "Parity") -> tuple[str, ...]:
     """What stands under `FIGURES`."""
     return (
-        f"{parity.rmse_worst_m * 100:.3f} cm",
-        f"{parity.p999_m * 100:.3f} cm",
-        f"{parity.bias_m * 100:+.3f} cm",
+        f"{parity.rmse_worst_m * 100:.3f}",
+        f"{parity.p999_m * 100:.3f}",
+        f"{parity.bias_m * 100:+.3f}",
         f"{parity.ssim_worst:.5f}",
     )

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mde_runtime.backends import LISTED
+from mde_runtime.cli.backend_options import BACKEND, PRECISION
 from mde_runtime.command import INTRINSICS, OUTPUT, PATH, say
 from mde_runtime.errors import UsageError
-from mde_runtime.precision import AUTO, PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--out", type=OUTPUT, default="camera.json", show_default=True, metavar="FILE", help="The calibration."
 )
-@click.option("--backend", type=click.Choice((AUTO, *LISTED)), default=AUTO, show_default=True)
-@click.option("--precision", type=click.Choice((AUTO, *PRECISIONS)), default=AUTO, show_default=True)
+@BACKEND
+@PRECISION
 def calibrate(
     bundle: Path,
     points: Path | None,

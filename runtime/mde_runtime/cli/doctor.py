@@ -23,8 +23,5 @@ def main(as_json: bool) -> None:
     if as_json:
         click.echo(records.dumps(findings), nl=False)
         return
-    click.echo(table(("", "", "found"), [(found.what, found.state, found.detail) for found in findings]))
-    gaps = [found for found in findings if found.state != "yes" and found.remedy]
-    if gaps:
-        click.echo("\nTo close the gaps that matter to you:")
-        click.echo(table(("what", "how"), [(found.what, found.remedy) for found in gaps]))
+    rows = [(found.what, found.state, found.detail if found.state == "yes" else found.gap) for found in findings]
+    click.echo(table(("", "", "found, or what closes the gap"), rows))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from mde_runtime.command import OUTPUT, PATH, Command, Whole, say
+from mde_runtime.command import OUTPUT, PATH, Command, OneOf, Whole, say
 from mde_runtime.engines.build import DEFAULTS, MAX_BATCH, MAX_LEVEL, BuildOptions
 from mde_runtime.engines.flavours import Flavour
 from mde_runtime.errors import MachineError, UsageError, VerdictError
@@ -17,10 +17,19 @@ if TYPE_CHECKING:
     from mde_runtime.verify import Verification
 
 
-@click.command(cls=Command)
+GROUPS = {
+    "Build": (
+        *("precision", "flavour", "workspace_mib", "level", "max_batch", "tf32"),
+        *("hardware_compatible", "version_compatible", "capabilities", "builds", "log"),
+    ),
+    "An engine of another machine": ("save", "install", "sha256"),
+}
+
+
+@click.command(cls=Command, groups=GROUPS)
 @click.argument("bundle", type=PATH)
-@click.option("--precision", type=click.Choice(PRECISIONS), help="Default: fp16 where the bundle has it.")
-@click.option("--flavour", type=click.Choice(get_args(Flavour)), help="Default: the first that is installed.")
+@click.option("--precision", type=OneOf(PRECISIONS), help="Default: fp16 where the bundle has it.")
+@click.option("--flavour", type=OneOf(get_args(Flavour)), help="Default: the first that is installed.")
 @click.option(
     "--workspace-mib",
     type=Whole(0),
@@ -76,8 +85,8 @@ def engine(
 
     \b
     mde-bundle engine model.mde
-    mde-bundle engine model.mde --save fast.engine          # on one board ...
-    mde-bundle engine model.mde --install fast.engine --sha256 HEX   # ... and on its twins
+    mde-bundle engine model.mde --save fast.engine                  # on one board
+    mde-bundle engine model.mde --install fast.engine --sha256 HEX  # on its twins
     """
     from mde_runtime.bundle import read_bundle
     from mde_runtime.cache import take_ignored

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import click
 from click.core import ParameterSource
 
-from mde_runtime.backends import LISTED
+from mde_runtime.cli.backend_options import BACKEND, PRECISION
 from mde_runtime.colouring import Colouring, Ends
-from mde_runtime.command import INTRINSICS, PATH, Command, Real, Several, say
+from mde_runtime.command import INTRINSICS, PATH, Command, OneOf, Real, Several, say
 from mde_runtime.contract import MAX_FAR_M
 from mde_runtime.errors import UsageError, VerdictError, one_line
 from mde_runtime.inferno import Direction
-from mde_runtime.precision import AUTO, PRECISIONS
 from mde_runtime.sinks import SINKS
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ GROUPS = {
 @click.option(
     "--format",
     "formats",
-    type=click.Choice(tuple(SINKS)),
+    type=OneOf(tuple(SINKS)),
     multiple=True,
     default=("npy",),
     show_default=True,
@@ -76,7 +75,7 @@ GROUPS = {
 @click.option(
     "--colours",
     "direction",
-    type=click.Choice(get_args(Direction)),
+    type=OneOf(get_args(Direction)),
     default="near-bright",
     show_default=True,
     help="What colour, side and video draw bright.",
@@ -102,20 +101,8 @@ GROUPS = {
     help="The same with the optical axis, where that is not the middle: px, pixel centres at whole numbers.",
 )
 @click.option("--resume", is_flag=True, help="Leave out frames whose results are there already.")
-@click.option(
-    "--backend",
-    type=click.Choice((AUTO, *LISTED)),
-    default=AUTO,
-    show_default=True,
-    help="auto: the first verified here, in mde-bench's order, else a fixed one.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice((AUTO, *PRECISIONS)),
-    default=AUTO,
-    show_default=True,
-    help="auto: the fastest that was verified here.",
-)
+@BACKEND
+@PRECISION
 @click.option("-v", "--verbose", is_flag=True, help="Say why this backend, and what is not here.")
 def main(
     bundle: Path | None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mde_runtime.colouring import PLAIN, Colouring, Ends
 from mde_runtime.contract import Distance, Intrinsics
 from mde_runtime.errors import UsageError
+from mde_runtime.nearest import did_you_mean
 
 if TYPE_CHECKING:  # --help shows the table, and needs no numpy
     import numpy as np
@@ -102,5 +103,5 @@ def file_of(kind: str, out: Path, name: str) -> Path:
 
 def _row(kind: str) -> Sink:
     if kind not in SINKS:
-        raise UsageError(f"no format {kind!r}; there are {', '.join(SINKS)}")
+        raise UsageError(f"no format {kind!r}{did_you_mean(kind, SINKS)}; there are {', '.join(SINKS)}")
     return SINKS[kind]

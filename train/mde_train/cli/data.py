@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mde_runtime.command import PATH, Group, Real, Several, Whole
+from mde_runtime.command import PATH, Group, OneOf, Real, Several, Whole
 from mde_runtime.contract import MAX_FAR_M, MAX_SIDE_PX
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.protocols import AUTO, PROTOCOLS
@@ -33,9 +33,7 @@ def main() -> None:
 @click.option("--seed", type=Whole(0, 2**32 - 1), default=0, show_default=True, help="Another seed, other scenes.")
 @click.option("--size", type=SIZE, metavar="HxW", default="144x256", show_default=True, help="Of the frames, px.")
 @click.option("--focal-px", type=Real(1), help="Focal length.  [default: half the width, 90 degrees across]")
-@click.option(
-    "--scenes", type=click.Choice(("all", "streets", "rooms")), default="all", show_default=True, help="Which kind."
-)
+@click.option("--scenes", type=OneOf(("all", "streets", "rooms")), default="all", show_default=True, help="Which kind.")
 @click.option(
     "--drive",
     "drive_frames",
@@ -63,7 +61,8 @@ def synth(
     \b
     mde-data synth data/synth --frames 2000 --seed 1
     mde-data synth data/drives --frames 900 --drive 30
-    mde-data synth data/rooms --frames 1000 --size 480x640 --focal-px 519 --scenes rooms
+    mde-data synth data/rooms --frames 1000 --size 480x640 --focal-px 519 \\
+        --scenes rooms
     """
     from mde_runtime.command import say
     from mde_train.data.synth.dataset import synthesise
@@ -165,7 +164,7 @@ def split(data: Path, val_share: float, num_blocks: int | None, gap_frames: int 
 @click.argument("data", type=PATH)
 @click.option(
     "--protocol",
-    type=click.Choice((AUTO, *PROTOCOLS)),
+    type=OneOf((AUTO, *PROTOCOLS)),
     default=AUTO,
     show_default=True,
     help="How accuracy is averaged; mde-bench accuracy --help describes them.",

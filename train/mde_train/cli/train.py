@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from mde_train.recipe import Recipe
 
 
-@click.command(cls=Command)
+GROUPS = {
+    "Run": ("name", "data", "out", "settings", "resume", "fast_dev_run"),
+    "Weights to start from": ("init", "weights"),
+    "Machines": ("num_devices", "num_nodes"),
+    "Recipes": ("list_recipes", "show"),
+}
+
+
+@click.command(cls=Command, groups=GROUPS)
 @click.option("--recipe", "name", metavar="NAME", help="How to train; see --list.")
 @click.option("--data", type=PATH, help="The data set: a folder that mde-data check understands.")
 @click.option("--out", type=PATH, help="The run: a folder for checkpoints, curves and pictures.")
@@ -69,10 +77,12 @@ def main(
     \b
     Examples:
       mde-train --recipe fast --data data/street --out runs/fast
-      mde-train --recipe fast --data data/street --out runs/short --set max_minutes=30 --set lr=1e-3
+      mde-train --recipe fast --data data/street --out runs/short \\
+        --set max_minutes=30 --set lr=1e-3
       mde-train --resume --data data/street --out runs/fast
-      torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 $(which mde-train) \\
-        --recipe fast --data data/street --out runs/fast --devices 4 --num-nodes 2
+      torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d \\
+        --rdzv-endpoint HOST:29500 $(which mde-train) --devices 4 --num-nodes 2 \\
+        --recipe fast --data data/street --out runs/fast
 
     Ctrl-C ends the step in progress and saves; --resume goes on with the very same losses. --resume --set epochs=60
     makes a run longer or shorter; the schedule then ends where the run does.
@@ -115,10 +125,11 @@ def main(
 
 
 def _list() -> None:
-    from mde_train.recipes import RECIPES
+    from mde_runtime.cli.tables import table
+    from mde_train.recipes import PURPOSES, RECIPES
 
-    for name, recipe in RECIPES.items():
-        click.echo(f"{name}: {recipe.model}, {recipe.loss}, {recipe.epochs} epochs")
+    rows = [(name, str(recipe.epochs), f"{PURPOSES[name]} Loss: {recipe.loss}.") for name, recipe in RECIPES.items()]
+    click.echo(table(("recipe", "epochs", "for what, and from where"), rows))
 
 
 def _show(name: str, settings: tuple[str, ...]) -> None:

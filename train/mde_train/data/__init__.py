@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mde_runtime.errors import BadInputError
+from mde_runtime.nearest import did_you_mean
 from mde_runtime.protocols import AUTO
 from mde_train.data.arrays import FrameArrays, load_arrays
 from mde_train.data.crop import crop_of
@@ -49,7 +50,7 @@ def open_split(root: Path, split: str, *, keep_bad_frames: bool = False) -> Fram
     layout, held_out, crop = layout_of(root), own_split(root), crop_of(root)
     splits = splits_of(root)
     if split not in splits:
-        raise BadInputError(f"{root}: no split {split!r}; it holds {', '.join(splits)}")
+        raise BadInputError(f"{root}: no split {split!r}{did_you_mean(split, splits)}; it holds {', '.join(splits)}")
     if held_out is None or split not in (splits[0], "val"):
         samples = layout.open_split(root, split)
     else:

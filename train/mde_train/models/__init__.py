@@ -10,6 +10,7 @@ from torch import nn
 
 from mde_runtime.contract import Contract
 from mde_runtime.errors import UsageError
+from mde_runtime.nearest import did_you_mean
 
 MODELS = {
     "resnet34-seed": "mde_train.models.resnet34_seed",
@@ -40,7 +41,7 @@ class Model(Protocol):
 def model_named(name: str) -> Model:
     """The model's file. Raises UsageError for a name that is not in the table."""
     if name not in MODELS:
-        raise UsageError(f"no model {name!r}; the models are {', '.join(MODELS)}")
+        raise UsageError(f"no model {name!r}{did_you_mean(name, MODELS)}; the models are {', '.join(MODELS)}")
     return cast(Model, importlib.import_module(MODELS[name]))  # the table's own modules
 
 
@@ -50,7 +51,8 @@ def build_model(name: str, **options: Any) -> nn.Module:
     own = inspect.signature(build, eval_str=True).parameters
     for option, value in options.items():
         if option not in own:
-            raise UsageError(f"model {name}: no option {option!r}; its options are: {', '.join(own) or 'none'}")
+            near = did_you_mean(option, own)
+            raise UsageError(f"model {name}: no option {option!r}{near}; its options are: {', '.join(own) or 'none'}")
         _check_option(f"model {name}: option {option}", value, own[option].annotation)
     return build(**_reals(options, own))
 
