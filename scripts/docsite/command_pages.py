@@ -31,7 +31,11 @@ def write_pages(root: Path, out: Path) -> None:
 
 def page(name: str, command: click.Command) -> str:
     """A command's page, in Markdown."""
-    return "\n\n".join(_sections(click.Context(command, info_name=name), "#")) + "\n"
+    return "\n\n".join(_sections(_context(command, name), "#")) + "\n"
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
+    return click.Context(command, info_name=name, parent=parent, **command.context_settings)
 
 
 def _sections(context: click.Context, heading: str) -> Iterator[str]:
@@ -44,7 +48,7 @@ def _sections(context: click.Context, heading: str) -> Iterator[str]:
         yield f"**{title}**"
         yield from options
     for name, inner in sorted(getattr(command, "commands", {}).items()):
-        yield from _sections(click.Context(inner, parent=context, info_name=name), "##")
+        yield from _sections(_context(inner, name, context), "##")
 
 
 def _paragraphs(text: str) -> Iterator[str]:

@@ -95,6 +95,25 @@ def test_a_commands_page_has_all_its_options_and_subcommands(root, command):
     assert [name for name in getattr(found, "commands", {}) if f"## {command} {name}\n" not in page] == []
 
 
+def test_a_commands_page_shows_the_short_form_of_help(root, command):
+    assert "`-h, --help`" in command_pages.page(command, command_pages.commands(root)[command])
+
+
+SPLIT = re.compile(r'"\s*\n\s*f?"')  # a text that goes on in the next line of the source
+
+
+def test_every_message_of_the_troubleshooting_page_is_one_that_the_code_says(root):
+    source = "".join(
+        SPLIT.sub("", file.read_text())
+        for room in ("runtime", "train", "export", "bench")
+        for file in (root / room).rglob("*.py")
+    )
+    explained = (root / "docs/troubleshooting.md").read_text().partition("## By message")[2]
+    messages = re.findall(r"^\| `([^`]+)` \|", explained, re.MULTILINE)
+    assert len(messages) > 10
+    assert [message for message in messages if message not in source] == []
+
+
 def test_help_that_markdown_would_change_is_shown_as_it_is():
     assert command_pages.escaped("a*b_c <d> | [e]") == r"a\*b\_c &lt;d&gt; \| \[e\]"
     assert command_pages.escaped("--set of `x_y`") == "`--set` of `x_y`"
