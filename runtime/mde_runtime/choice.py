@@ -51,12 +51,13 @@ class Choice:
 
     @property
     def short(self) -> str:
-        """For a person, in one line: what runs, how far off it was, and what failed."""
+        """For a person, in one line: what runs and why, how far off it was, and what failed."""
         parity = self.verification.parity
         failed = ", ".join(reason.partition(":")[0] for reason in self.failed)
         return one_line(
-            f"{self.backend}, {self.verification.in_words}: at most {parity.rmse_worst_m * 100:.3f} cm off on "
-            f"{parity.num_frames} golden frames{f'; {failed} failed verification' if failed else ''}"
+            f"{self.backend}, {self.verification.in_words} ({self.why}): at most "
+            f"{parity.rmse_worst_m * 100:.3f} cm off on {parity.num_frames} golden frames"
+            f"{f'; {failed} failed verification' if failed else ''}"
         )
 
     def __repr__(self) -> str:
@@ -172,7 +173,7 @@ def _candidates(bundle: Bundle, backend: str, precision: str) -> Iterator[tuple[
     for pair, p50_s in measured.items():
         if pair in in_order:
             yield *pair, f"{p50_s * 1e3:.2f} ms a frame in mde-bench"
-    why = "first in the fixed order" if backend == AUTO else "asked for"
+    why = "the first verified here" if backend == AUTO else "asked for"
     for pair in in_order:
         if pair not in measured:
             yield *pair, why

@@ -1,6 +1,10 @@
 import importlib
+import os
+import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 HEAVY = {"torch", "torchvision", "lightning", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "openvino", "tensorrt"}
@@ -21,6 +25,27 @@ print(*sys.modules)
 
 def test_help_loads_nothing_heavy(python, command):
     assert HEAVY.isdisjoint(python(ALL_HELP, command).split())
+
+
+def completions(command, words):
+    """What bash is offered at the end of these words."""
+    variable = f"_{command.upper().replace('-', '_')}_COMPLETE"
+    environment = {**os.environ, variable: "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    program = Path(sys.executable).parent / command
+    ended = subprocess.run([program], env=environment, capture_output=True, text=True, check=True)
+    return [line.partition(",")[2] for line in ended.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "offered"),
+    [
+        ("mde-bundle", "mde-bundle ver", ["verify"]),
+        ("mde-predict", "mde-predict --colour-r", ["--colour-range"]),
+        ("mde-bench", "mde-bench accuracy --backend openvino-", ["openvino-bf16", "openvino-throughput"]),
+    ],
+)
+def test_a_shell_completes_commands_options_and_choices(command, words, offered):
+    assert completions(command, words) == offered
 
 
 def test_a_heavy_import_would_be_seen(python):

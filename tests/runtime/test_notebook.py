@@ -37,7 +37,9 @@ def test_an_estimator_and_its_choice_show_what_runs_in_a_table(estimate):
 
 def test_a_choice_is_one_short_line_and_its_details_many(estimate):
     assert repr(estimate.choice) == f"<Choice {estimate.choice.short}>"
-    assert re.fullmatch(r"onnxruntime-cpu, fp32.*: at most 0\.000 cm off on 8 golden frames", estimate.choice.short)
+    assert re.fullmatch(
+        r"onnxruntime-cpu, fp32 \(asked for\): at most 0\.000 cm off on 8 golden frames", estimate.choice.short
+    )
     assert "asked for" in str(estimate.choice)
 
 
