@@ -11,6 +11,7 @@ from mde_runtime.errors import BadInputError
 from mde_train.cli.data import main
 from mde_train.data import name_of_layout, open_split, protocol_of
 from mde_train.data.advice import range_end_m
+from mde_train.data.layouts.guessed import guess
 
 HEIGHT_PX, WIDTH_PX = 12, 16
 
@@ -67,6 +68,24 @@ def test_other_folders_do_not_matter(camera):
     assert len(open_split(root, "train")) == 6
 
 
+def test_grey_frames_are_found_and_a_grey_preview_of_depth_is_not_taken_for_them(camera):
+    root = camera("left", "depth")
+    camera("preview", "depth")
+    for folder in ("left", "preview"):
+        for file in (root / folder).iterdir():
+            Image.open(file).convert("L").save(file)
+    with pytest.raises(BadInputError, match="several folders"):
+        name_of_layout(root)
+    for file in (root / "preview").iterdir():
+        file.unlink()
+    assert open_split(root, "train")[0].frame.shape == (HEIGHT_PX, WIDTH_PX, 3)
+    camera("color", "depth")
+    camera("preview", "depth")
+    for file in (root / "preview").iterdir():
+        Image.open(file).convert("L").save(file)
+    assert guess(root).frames == "color"
+
+
 def test_pictures_alone_are_no_data_set(camera):
     root = camera("color", "color2", kind="png")
     for file in (root / "color2").iterdir():
@@ -100,6 +119,15 @@ def test_check_says_the_guess_the_range_and_what_to_type(camera):
     assert f"mde-train --recipe fast --data {root}" in found.stderr
     assert "--set model_options.far_m=6.5" in found.stderr
     assert f"mde-data split {root}" in found.stderr
+
+
+def test_check_says_what_the_range_to_type_clips(camera):
+    root = camera(num_frames=1)
+    assert "is clipped" not in run("check", root).stderr
+    levels = np.asarray(Image.open(root / "aligned_depth" / "0000.png")).copy()
+    levels[0, 0] = 40_000
+    Image.fromarray(levels).save(root / "aligned_depth" / "0000.png")
+    assert "the rest, up to 40 m, is clipped to 6.5 m" in run("check", root).stderr
 
 
 def test_check_doubts_a_unit_that_no_camera_has(camera):

@@ -34,6 +34,11 @@ def advice(root: Path, report: DataReport) -> Iterator[str]:
     own_range = LAYOUTS[report.layout].protocol == "plain"
     option = f" --set model_options.far_m={range_end_m(far_m):g}" if own_range else ""
     yield f"to train on it: mde-train --recipe fast --data {root} --out runs/{root.name or 'own'}{option}"
+    if own_range and training.depth_max_m > range_end_m(far_m):
+        yield (
+            f"99 % of the depth is below {far_m:.3g} m; the rest, up to {training.depth_max_m:.3g} m, is clipped to "
+            f"{range_end_m(far_m):g} m, and a larger far_m keeps it"
+        )
     if len(report.splits) == 1:
         yield f"before that, hold frames out to judge on: mde-data split {root}"
 

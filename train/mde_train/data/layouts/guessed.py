@@ -1,9 +1,11 @@
 """A folder of frames and a folder of depth that no file declares: found by what their files hold.
 
-Frames are colour pictures, depth is 16-bit PNG or floating-point `.npy`, and the two have the same names. A guess is
-for a start: `mde-data check --write-layout` saves it as `layout.json`, where it can be corrected.
+Frames are colour pictures, or grey ones of 8 bits where no colour goes with the depth (a grey picture may be a preview
+of depth); depth is 16-bit PNG or floating-point `.npy`, and the two have the same names. A guess is for a start:
+`mde-data check --write-layout` saves it as `layout.json`, where it can be corrected.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from mde_train.data.layouts import folders
 from mde_train.data.layouts.folders import DECLARATION, DEPTHS, FRAMES, SPLITS, Declaration
 from mde_train.data.samples import FrameSet
 
+COLOUR, GREY, DEPTH = "colour", "grey", "depth"
+KINDS = {"RGB": COLOUR, "RGBA": COLOUR, "P": COLOUR, "CMYK": COLOUR, "YCbCr": COLOUR, "L": GREY, "I": DEPTH}  # Pillow's
 MILLIMETRES, METRES = 0.001, 1.0
 FARTHEST_M = 300.0  # the median of a depth map that is beyond it is in millimetres
 MOST_FOLDERS = 200  # looked into: a data set has few
@@ -41,18 +45,14 @@ def guess(root: Path) -> Declaration | None:
 
     Raises BadInputError where two pairs are of one size, as those of a stereo camera are.
     """
-    kinds: dict[str, dict[str, set[str]]] = {"frames": {}, "depth": {}}
+    kinds: dict[str, dict[str, set[str]]] = {COLOUR: {}, GREY: {}, DEPTH: {}}
     for folder in _folders(root):
         if kind := _kind(folder):
             kinds[kind][str(folder.relative_to(root))] = _names(folder)
-    sizes = {
-        (frames, depth): len(frame_names & depth_names)
-        for frames, frame_names in kinds["frames"].items()
-        for depth, depth_names in kinds["depth"].items()
-    }
-    most = max(sizes.values(), default=0)
-    if not most:
+    sizes = _pairs(kinds[COLOUR], kinds[DEPTH]) or _pairs(kinds[GREY], kinds[DEPTH])
+    if not sizes:
         return None
+    most = max(sizes.values())
     first, *others = [pair for pair, size in sizes.items() if size == most]
     if others:
         pairs = ", ".join(f"{frames} with {depth}" for frames, depth in (first, *others))
@@ -62,6 +62,12 @@ def guess(root: Path) -> Declaration | None:
         )
     frames, depth = first
     return Declaration(frames, depth, _metres_per_unit(root / depth))
+
+
+def _pairs(frames: dict[str, set[str]], depths: dict[str, set[str]]) -> dict[tuple[str, str], int]:
+    """The pairs of folders that share names, and how many."""
+    pairs = itertools.product(frames, depths)
+    return {(frame, depth): num for frame, depth in pairs if (num := len(frames[frame] & depths[depth]))}
 
 
 def write_declaration(root: Path) -> Path:
@@ -103,16 +109,16 @@ def _names(folder: Path) -> set[str]:
 
 
 def _kind(folder: Path) -> str:
-    """`frames`, `depth` or nothing, by the folder's first file."""
+    """The kind of a folder by its first file; nothing where it is none."""
     first = next(iter(_files(folder)), None)
     if first is None:
         return ""
     try:
         if first.suffix.lower() == ".npy":
             array = np.load(first, mmap_mode="r", allow_pickle=False)
-            return "depth" if array.ndim == 2 and array.dtype.kind == "f" else ""
+            return DEPTH if array.ndim == 2 and array.dtype.kind == "f" else ""
         with Image.open(first) as picture:
-            return {"RGB": "frames", "RGBA": "frames", "P": "frames", "I": "depth"}.get(picture.mode.split(";")[0], "")
+            return KINDS.get(picture.mode.split(";")[0], "")
     except (OSError, ValueError, EOFError, Image.DecompressionBombError):
         return ""
 
