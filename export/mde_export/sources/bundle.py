@@ -76,13 +76,14 @@ def at_source_size(contract: Contract, size: Size) -> Contract:
     if contract.from_network.canonical_focal_px is None:
         return resized
     # It is one of the network's input, said at the frame's size.
-    focal_px = contract.from_network.canonical_focal_px * _across(contract) / _across(resized)
+    focal_px = contract.from_network.canonical_focal_px * _enlarged(contract) / _enlarged(resized)
     return replace(resized, from_network=replace(contract.from_network, canonical_focal_px=focal_px))
 
 
-def _across(contract: Contract) -> float:
-    """Columns of the network's input for each of the frame's."""
-    return contract.placement.width_px / contract.padded_size[1]
+def _enlarged(contract: Contract) -> float:
+    """How much larger a frame is inside the network: the mean of both axes, which differ where it is stretched."""
+    placement, (height_px, width_px) = contract.placement, contract.padded_size
+    return (placement.height_px / height_px + placement.width_px / width_px) / 2
 
 
 def _scaled(camera: Intrinsics, contract: Contract, size: Size) -> Intrinsics:

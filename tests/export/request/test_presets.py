@@ -11,6 +11,7 @@ from mde_export.request.contract_by_options import contract_of
 from mde_export.request.described import Described
 from mde_export.request.presets import PRESETS
 from mde_export.request.request import Request
+from mde_export.sources.bundle import at_source_size
 from mde_runtime.contract import Intrinsics
 from mde_runtime.errors import UsageError
 
@@ -62,6 +63,15 @@ def test_a_focal_length_of_a_stretched_frame_is_the_mean_of_both_axes():
     # metres = map * focal / 300 px, where fx becomes fx * 532 / 640 and fy becomes fy * 308 / 480
     focal_px = 500 * (532 / 640 + 308 / 480) / 2
     assert 500 / contract.from_network.canonical_focal_px == pytest.approx(focal_px / 300)
+
+
+@pytest.mark.parametrize("preset", ["depth-anything-3-metric", "metric3d"])
+@pytest.mark.parametrize("size", [(480, 640), (720, 1280), (300, 300)])
+def test_a_bundle_made_for_another_frame_has_the_focal_length_of_an_export_at_that_size(preset, size):
+    at_first = contract_of(by_preset(preset), NETWORK)[0]
+    at_once = contract_of(by_preset(preset, source_size=size), NETWORK)[0]
+    expected_px = at_once.from_network.canonical_focal_px
+    assert at_source_size(at_first, size).from_network.canonical_focal_px == pytest.approx(expected_px, rel=0.004)
 
 
 def test_inverse_depth_is_divided_by_what_metres_are_multiplied_by(contract):
