@@ -42,7 +42,7 @@ def main(bundle: str, num_rounds: int, backends: tuple[str, ...]) -> None:
         over = statistics.median(bare / stream for bare, stream in zip(bare_s, stream_s, strict=True))
         bare_ms, stream_ms = (1e3 * statistics.median(times) for times in (bare_s, stream_s))
         click.echo(
-            f"{backend}: bare call {bare_ms:.2f} ms, stream {stream_ms:.2f} ms a frame, {over:.3f} times the frames"
+            f"{backend}: bare call {bare_ms:.2f} ms, stream {stream_ms:.2f} ms per frame, {over:.3f} times the frames"
         )
 
 

@@ -169,7 +169,7 @@ def how_fast(bench: Any) -> str:
     reference, fastest = rows[0], min(rows, key=p50_s)
     doubt = "; NOT VALID, the machine was busy" if bench["invalid_because"] else ""
     return (
-        f"how fast        {1000 * p50_s(fastest):.1f} ms a frame (p50) by {fastest['name']}, "
+        f"how fast        {1000 * p50_s(fastest):.1f} ms per frame (p50) by {fastest['name']}, "
         f"{p50_s(reference) / p50_s(fastest):.1f} times as fast as {reference['name']}{doubt}"
     )
 

@@ -29,16 +29,16 @@ def _helps(rows: Mapping[str, Effort | Mode | ProtocolRow]) -> str:
 
 
 DATA = click.option("--data", type=PATH, required=True, help="Data set of frames with depth.")
-SPLIT = click.option("--split", help="Split of the data set.  [default: the last, which training does not see]")
+SPLIT = click.option("--split", help="Split of the data set.  [default: the last, unseen in training]")
 PROTOCOL = click.option(
     "--protocol",
     type=OneOf((AUTO, *PROTOCOLS)),
     default=AUTO,
     show_default=True,
-    help=f"How accuracy is averaged. auto: as the data set's layout does, see mde-data check; {_helps(PROTOCOLS)}.",
+    help=f"Accuracy protocol. auto: the usual one for the data set's layout, see mde-data check; {_helps(PROTOCOLS)}.",
 )
 CI = click.option(
-    "--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) there."
+    "--ci", type=PATH, help="Write junit.xml, summary.md and benchmark.json (github-action-benchmark) to this folder."
 )
 EFFORT = click.option(
     "--effort",
@@ -50,15 +50,15 @@ EFFORT = click.option(
 ONLY = click.option(
     "--only",
     multiple=True,
-    help="Candidates by name, * for anything: 'openvino *'. May be repeated.",
+    help="Measure only these candidates; * matches anything: 'openvino *'. May be repeated.",
 )
 
 
 @click.group(cls=Group)
 def main() -> None:
-    """Judge a bundle: how fast it is, how faithful to the PyTorch model, and how right.
+    """Measure a bundle: its speed, its fidelity to the PyTorch model, its accuracy.
 
-    Every figure goes with the protocol and the conditions that it was measured under; docs/method.md defines them.
+    Every figure is reported with its protocol and conditions; docs/method.md defines them.
     """
 
 
@@ -72,7 +72,7 @@ RUN_GROUPS = {
 @main.command(groups=RUN_GROUPS)
 @click.argument("bundle", type=PATH)
 @DATA
-@click.option("--checkpoint", type=PATH, help="The checkpoint of the bundle: parity is then against PyTorch itself.")
+@click.option("--checkpoint", type=PATH, help="The bundle's checkpoint, to measure parity against PyTorch itself.")
 @SPLIT
 @click.option(
     "--frames",
@@ -80,28 +80,26 @@ RUN_GROUPS = {
     type=Whole(1),
     default=50,
     show_default=True,
-    help="How many, evenly spaced over the split.",
+    help="Number of frames, evenly spaced over the split.",
 )
 @PROTOCOL
-@click.option("--threads", "num_threads", type=CORES, help="On a CPU.  [default: all cores]")
+@click.option("--threads", "num_threads", type=CORES, help="CPU threads.  [default: all cores]")
 @click.option(
     "--mode",
     "modes",
     multiple=True,
     type=OneOf(tuple(MODES)),
-    help=f"Beside the single stream. {_helps(MODES)}. May be repeated.",
+    help=f"Measure this as well as the single stream. {_helps(MODES)}. May be repeated.",
 )
+@click.option("--fps", type=POSITIVE, default=30.0, show_default=True, help="With --mode paced: frames per second.")
 @click.option(
-    "--fps", type=POSITIVE, default=30.0, show_default=True, help="With --mode paced: frames that arrive in a second."
-)
-@click.option(
-    "--minutes", type=POSITIVE, default=15.0, show_default=True, help="With --mode sustained: for each candidate."
+    "--minutes", type=POSITIVE, default=15.0, show_default=True, help="With --mode sustained: minutes per candidate."
 )
 @ONLY
 @EFFORT
-@click.option("--report", type=OUTPUT, help="Write one HTML page, complete in itself.")
-@click.option("--json", "json_path", type=OUTPUT, help="Write everything as JSON, the raw samples too.")
-@click.option("--gate", "gate_path", type=PATH, help="Limits in TOML; a breach makes the exit code 1.")
+@click.option("--report", type=OUTPUT, help="Write a self-contained HTML page.")
+@click.option("--json", "json_path", type=OUTPUT, help="Write everything as JSON, including the raw samples.")
+@click.option("--gate", "gate_path", type=PATH, help="Limits in TOML; the exit code is 1 if one is exceeded.")
 @CI
 @click.option("--allow-noisy", is_flag=True, help="Warn instead of failing when the measurement did not settle.")
 def run(
@@ -125,9 +123,9 @@ def run(
 ) -> None:
     """Measure BUNDLE on every backend of this machine, in turns, each in its own process.
 
-    A failing candidate loses only its own row; the rest is still measured. The exit code is 1 when no candidate can be
-    shipped, or when one that the gate names fails or breaches a limit. A run whose figures never settled is not valid
-    and makes it 5: close what else runs and measure again.
+    A failing candidate loses only its own row; the rest are still measured. The exit code is 1 if no candidate can be
+    shipped, or if one named by the gate fails or exceeds a limit. It is 5 if the figures never settled, and the run is
+    then not valid: close other programs and measure again.
 
     The estimator's `auto` uses the order of the last valid full run on this machine (without --only or --threads).
 
@@ -175,21 +173,26 @@ ACCURACY_GROUPS = {
     "--depth",
     type=PATH,
     metavar="DIR",
-    help="In place of MODEL: depth of every frame, FRAME.npy (m) or FRAME.png (16 bits, mm), from any engine.",
+    help="Instead of MODEL: a folder with the depth of every frame, FRAME.npy (m) or FRAME.png (16-bit, mm), from "
+    "any engine.",
 )
 @DATA
 @SPLIT
 @PROTOCOL
 @BACKEND
 @PRECISION
-@click.option("--calibration", type=PATH, help="Of the camera that took DATA: camera.json of mde-bundle calibrate.")
+@click.option(
+    "--calibration", type=PATH, help="Calibration of the camera that took DATA: camera.json from mde-bundle calibrate."
+)
 @click.option(
     "--focal-px",
     type=Real(0, min_open=True),
-    help="Of that camera, at the frame's size: for a bundle that is metric for one focal length.",
+    help="That camera's focal length in px at the frame size, for bundles whose metres depend on it.",
 )
 @click.option("--json", "json_path", type=OUTPUT, help="Write the figures as JSON.")
-@click.option("--picture", type=OUTPUT, help="Show the best, median and worst frames beside their truth (png, jpg).")
+@click.option(
+    "--picture", type=OUTPUT, help="Show the best, median and worst frames beside the ground truth (png, jpg)."
+)
 def accuracy(
     model: Path | None,
     depth: Path | None,
@@ -203,9 +206,9 @@ def accuracy(
     json_path: Path | None,
     picture: Path | None,
 ) -> None:
-    """Judge MODEL, a checkpoint or a bundle, or the depth in a folder, against the ground truth of a whole split.
+    """Score MODEL, a checkpoint or a bundle, or a folder of depth, against the ground truth of a whole split.
 
-    Figures of two protocols cannot be compared.
+    Do not compare figures across protocols.
 
     \b
     mde-bench accuracy model.mde --data data --picture worst.png
@@ -220,7 +223,7 @@ def accuracy(
         check_format(picture)
     show = functools.partial(write_sheet, path=picture) if picture else None
     if (model is None) == (depth is None):
-        raise click.UsageError("name one thing to judge: MODEL, or a folder with --depth")
+        raise click.UsageError("pass either MODEL or --depth DIR")
     if model is not None:
         judged = judge_file(model, data, split, protocol, backend, precision, show, calibration, focal_px)
     else:
@@ -247,19 +250,23 @@ COMPARE_GROUPS = {
 @main.command(groups=COMPARE_GROUPS)
 @click.argument("new", type=PATH)
 @click.option("--against", "old", type=PATH, help="The bundle to compare with, in one interleaved run.")
-@click.option("--baseline", type=PATH, help="Or a JSON of `mde-bench run` on this machine: quicker, but less sharp.")
-@click.option("--threads", "num_threads", type=CORES, help="With --against, on a CPU.  [default: all cores]")
+@click.option(
+    "--baseline", type=PATH, help="Or a JSON from `mde-bench run` on this machine: faster, but less sensitive."
+)
+@click.option("--threads", "num_threads", type=CORES, help="With --against: CPU threads.  [default: all cores]")
 @click.option(
     "--rule-out-percent",
     type=Real(0.1, 100),
     default=5.0,
     show_default=True,
-    help="With --against: go on until a change of more is ruled out. Smaller takes longer.",
+    help="With --against: continue until a larger change is ruled out. Smaller values take longer.",
 )
-@click.option("--cpu-time", is_flag=True, help="With --against, decide by processor time: where the machine is shared.")
+@click.option("--cpu-time", is_flag=True, help="With --against: compare processor time, for shared machines.")
 @ONLY
 @EFFORT
-@click.option("--json", "json_path", type=OUTPUT, help="Write the comparison as JSON, the ratio of every launch too.")
+@click.option(
+    "--json", "json_path", type=OUTPUT, help="Write the comparison as JSON, including the ratio of every launch."
+)
 @CI
 def compare(
     new: Path,
@@ -273,11 +280,11 @@ def compare(
     json_path: Path | None,
     ci: Path | None,
 ) -> None:
-    """Is NEW slower? Exit code 1 when it is, on any backend and precision that both have.
+    """Test whether NEW is slower. The exit code is 1 if it is, on any backend and precision that both have.
 
-    The interval decides: only a ratio whose whole interval is above 1 is slower. It ends as soon as that is so, or a
-    change of --rule-out-percent is ruled out. Where neither comes, the machine is too busy, and the exit code is 5.
-    --effort says how many launches that may take; the share of false alarms that it admits stands with the verdict.
+    NEW counts as slower only if the whole confidence interval of the time ratio is above 1. The test stops once that
+    is so, or once a change of --rule-out-percent is ruled out. If neither happens, the machine is too busy and the
+    exit code is 5. --effort limits the number of launches; the verdict states its rate of false alarms.
 
     \b
     mde-bench compare new.mde --against old.mde
@@ -296,7 +303,7 @@ def compare(
         _refuse_beside_baseline()
         found = compare_with_baseline(new, baseline, EFFORTS[effort], only, _tell)
     else:
-        raise UsageError("give --against OLD.mde or --baseline FILE.json, one of them")
+        raise UsageError("pass either --against OLD.mde or --baseline FILE.json")
     if json_path:
         files.write_text(json_path, records.dumps(found))
     if ci:
@@ -310,7 +317,7 @@ def compare(
         raise VerdictError(f"{new.name} is slower on {', '.join(slower)}")
     if open_ones := [comparison.name for comparison in found.comparisons if comparison.verdict == "undecided"]:
         raise MeasurementError(
-            f"not decided on {', '.join(open_ones)}: close what else runs, or take --cpu-time, a larger "
+            f"not decided on {', '.join(open_ones)}: close other programs, or use --cpu-time, a larger "
             "--rule-out-percent or a larger --effort"
         )
 
@@ -334,9 +341,9 @@ def _conclude(result: "Result", breaches: list[str], allow_noisy: bool) -> None:
     for breach in breaches:
         say(breach)
     if breaches:
-        raise VerdictError(f"{len(breaches)} of the checks fail")
+        raise VerdictError(f"{len(breaches)} of the checks failed")
     if result.invalid_because:
-        problem = f"{'; '.join(result.invalid_because)}; close what else runs and measure again"
+        problem = f"{'; '.join(result.invalid_because)}; close other programs and measure again"
         if not allow_noisy:
             raise MeasurementError(f"not valid: {problem}, or pass --allow-noisy")
         say(f"warning: too noisy to measure: {problem}")

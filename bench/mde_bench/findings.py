@@ -92,7 +92,7 @@ class Findings:
         under = conditions(plan.num_threads, self.before, self.after or moment())
         invalid = [f"{name}: {problem}" for name, problem in self.window.unsettled.items()] if self.window else []
         if under.has_throttled:
-            invalid.append("the machine slowed down to stay cool (cool it, or see by --mode sustained what is left)")
+            invalid.append("the machine throttled (cool it, or measure its sustained speed with --mode sustained)")
         return Result(
             schema=SCHEMA,
             tool=f"mde-bench {mde_runtime.__version__}",

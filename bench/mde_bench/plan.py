@@ -64,7 +64,7 @@ def plan_run(
     bundle = read_bundle(bundle_path)
     if bundle.contract.from_network.canonical_focal_px is not None:
         raise UsageError(
-            f"{bundle_path}: its depth is metric for one focal length, which DATA does not tell; settle it first: "
+            f"{bundle_path}: its depth is metric for one focal length, which DATA does not state; set it first: "
             f"mde-export {bundle_path.name} --focal-px PX -o NAME.mde"
         )
     protocol = protocol_for(excerpt.data, protocol)
@@ -74,7 +74,7 @@ def plan_run(
     accuracy_of(np.zeros_like(scene.truth_m), scene.truth_m, protocol, span_m)  # refuses now, not after all predictions
     candidates = bundle_candidates(bundle, num_threads)
     candidates.sort(key=lambda candidate: (candidate.backend, candidate.precision) != (FALLBACK_REFERENCE, "fp32"))
-    reference = f"{FALLBACK_REFERENCE} fp32 (no checkpoint was given, so not the PyTorch model itself)"
+    reference = f"{FALLBACK_REFERENCE} fp32 (no checkpoint given, so not the PyTorch model itself)"
     if checkpoint is not None:
         candidates.insert(0, torch_candidate(checkpoint, num_threads))
         reference = f"the PyTorch model of {checkpoint.name}, FP32"

@@ -121,7 +121,9 @@ def export(
 
 def without_libraries(error: ImportError) -> MachineError:
     """The refusal where what an export needs is not installed."""
-    return MachineError(f"what exports is missing ({error}); install it: {installation.adding('export')}")
+    return MachineError(
+        f"mde-export's dependencies are not installed ({error}); install them: {installation.adding('export')}"
+    )
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -28,15 +28,13 @@ def _in_order(
     _context: click.Context, option: click.Parameter, value: tuple[int, int, int] | None
 ) -> tuple[int, int, int] | None:
     if value is not None and not value[0] <= value[1] <= value[2]:
-        raise click.BadParameter(f"{value} is not the fewest, usual and most frames, such as 1:4:16", param=option)
+        raise click.BadParameter(f"{value} is not MIN:OPT:MAX frames, such as 1:4:16", param=option)
     return value
 
 
 GROUPS = {
     "Bundle": ("out", "fp16", "int8", "frames", "num_frames", "golden"),
-    "Network, where MODEL does not describe it": (
-        *("weights", "output", *DESCRIBED, "settings", "preset", "contract"),
-    ),
+    "Network, if MODEL does not describe it": (*("weights", "output", *DESCRIBED, "settings", "preset", "contract"),),
     "Camera": ("source_size", "measured", "scale", "shift", "focal_px"),
     "Device": ("target", "engine", "batch", "accumulation"),
     "Other files": ("emit", "emit_core", "keep_rejected"),
@@ -47,76 +45,81 @@ GROUPS = {
 @click.argument("model")
 @click.option("-o", "--out", type=PATH, help="The bundle to write.  [default: MODEL's name with .mde]")
 @click.option("--fp16", is_flag=True, help="Add an FP16 graph: half the size, for GPUs.")
-@click.option("--int8", is_flag=True, help="Add an INT8 graph: a quarter of the size, less accurate; see its figure.")
+@click.option(
+    "--int8", is_flag=True, help="Add an INT8 graph: a quarter of the size, less accurate; see its certificate."
+)
 @click.option(
     "--frames",
     type=PATH,
     metavar="DIR",
-    help="Judge on these: a data set or pictures, 64 or more. Else rendered scenes.",
+    help="Frames to certify on: a data set, or 64 pictures or more. Without it, a checkpoint's held-out frames or "
+    "rendered scenes.",
 )
 @click.option(
     "--num-frames",
     type=Whole(MIN_FRAMES),
     metavar="N",
-    help=f"Judge on that many of --frames, evenly spaced, or on that many scenes.  [default: {MIN_FRAMES}]",
+    help=f"Number of frames to certify on, evenly spaced over --frames, or of scenes.  [default: {MIN_FRAMES}]",
 )
-@click.option("--contract", type=PATH, metavar="FILE", help="What the network expects and gives, as contract.json.")
+@click.option("--contract", type=PATH, metavar="FILE", help="The network's inputs and outputs, as contract.json.")
 @contract_options
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Any other key of the contract, such as from_network.antialias=true or to_network.rounding=uint8.",
+    help="Set any other key of the contract, such as from_network.antialias=true or to_network.rounding=uint8.",
 )
 @click.option(
     "--preset",
     metavar="NAME",
     type=OneOf(tuple(PRESETS)),
-    help="The contract of a public network that comes as ONNX; flags change it. "
+    help="Contract of a known public ONNX network; other options override it. "
     + " ".join(f"{name}: {preset.help}." for name, preset in PRESETS.items()),
 )
 @click.option("--weights", type=PATH, metavar="FILE", help="Weights for package.module:build.")
 @click.option(
     "--output",
     metavar="NAME|INDEX",
-    help="Which output of the network is the map, where it has several; NAME:2 is its channel 2.",
+    help="Output that holds the depth map, if there are several; NAME:2 is its channel 2.",
 )
 @click.option(
     "--source-size",
     type=SIZE,
     metavar="HxW",
-    help="The camera's frames, px. Else the commonest size of --frames, or 480x640.",
+    help="Size of the camera's frames, px.  [default: the most common size in --frames, else 480x640]",
 )
-@click.option("--scale", type=Real(), help="Multiply the network's quantity: fitted to your camera.")
+@click.option("--scale", type=Real(), help="Factor on the network's output, fitted to your camera.")
 @click.option(
-    "--focal-px", type=Real(0), help="Your camera's, at the frame's size: for networks that are metric for one alone."
+    "--focal-px",
+    type=Real(0),
+    help="Your camera's focal length in px at the frame size, for networks whose metres depend on it.",
 )
-@click.option("--shift", type=Real(), help="Add to the network's quantity, after --scale.")
+@click.option("--shift", type=Real(), help="Offset on the network's output, added after --scale.")
 @click.option(
     "--measured",
     type=PATH,
     metavar="FILE|DIR",
-    help="Fit scale and shift to distances: a CSV of image,x,y,metres (px, m), or a data set with depth.",
+    help="Fit scale and shift to measured distances: a CSV of image,x,y,metres (px, m), or a data set with depth.",
 )
 @click.option(
     "--batch",
     type=BATCH,
     callback=_in_order,
     metavar="MIN:OPT:MAX",
-    help="Take several frames at once, such as 1:4:16.",
+    help="Accept batches of these sizes, such as 1:4:16.",
 )
 @click.option(
     "--engine",
     type=OneOf(get_args(EngineChoice)),
     default="auto",
     show_default=True,
-    help="auto: TensorRT where it and a GPU are, else how to build it on the device.",
+    help="auto: build with TensorRT if it and a GPU are here, else print the command for the device.",
 )
 @click.option(
     "--target",
     type=OneOf(tuple(TARGETS)),
-    help="Target device: refuse operators it lacks, keep in FP32 what it cannot run in half. "
+    help="Target device: refuse operators it lacks; keep in FP32 those it cannot run in FP16. "
     + " ".join(f"{name}: {target.help}." for name, target in TARGETS.items()),
 )
 @click.option(
@@ -124,25 +127,25 @@ GROUPS = {
     type=OneOf(get_args(Accumulation)),
     default="float",
     show_default=True,
-    help="half: FP16 must pass with sums of products in half as well, as some kernels add them.",
+    help="half: FP16 must also pass with FP16 accumulation, which some kernels use.",
 )
 @click.option(
     "--golden",
     type=OneOf(get_args(GoldenFrames)),
     default="heldout",
     show_default=True,
-    help="Frames that the bundle carries to verify devices; synth: rendered, so that private data stays private.",
+    help="Frames in the bundle that verify devices; synth renders them, so that private pictures stay private.",
 )
-@click.option("--emit", type=PATH, metavar="DIR", help="Write the plain .onnx, contract.json and .engine here, too.")
+@click.option("--emit", type=PATH, metavar="DIR", help="Also write the plain .onnx, contract.json and .engine here.")
 @click.option(
     "--emit-core",
     type=PATH,
     metavar="DIR",
-    help="Write the bare FP32 network, contract.json and its inputs for the frames here: for a vendor's compiler.",
+    help="Write the bare FP32 network, contract.json and calibration inputs here, for a vendor's compiler.",
 )
-@click.option("--keep-rejected", type=PATH, metavar="DIR", help="Where a graph that fails goes, with a report by node.")
+@click.option("--keep-rejected", type=PATH, metavar="DIR", help="Folder for a graph that fails, with a report by node.")
 @click.option("--explain", is_flag=True, help="Show nodes, casts, multiply-adds and bytes before and after.")
-@click.option("--dry-run", is_flag=True, help="Read model, frames and measured points, and say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Check model, frames and measured points, and show what would be done.")
 def main(
     fp16: bool,
     int8: bool,
@@ -152,16 +155,16 @@ def main(
     dry_run: bool,
     **asked: Any,  # every other option is the request's field of its name
 ) -> None:
-    """Make a bundle of MODEL: graphs that take the camera's frame and give metres, with certificates.
+    """Export MODEL to a bundle: graphs from camera frame to metres, each with a certificate.
 
-    MODEL is a checkpoint of mde-train; hf:ORG/NAME or hf:FOLDER, a network published on Hugging Face; an ONNX file; a
-    bundle, to add a precision or for another camera; or package.module:build with --weights, any PyTorch network. An
-    ONNX file and a PyTorch network need a contract: most of it is read from the file and from --frames or assumed,
-    which is said; the rest is asked for by option. --emit writes the contract that it comes to.
+    MODEL is a checkpoint of mde-train; hf:ORG/NAME or hf:FOLDER, a network from Hugging Face; an ONNX file; a bundle,
+    to add a precision or change the camera; or package.module:build with --weights, any PyTorch network. ONNX files
+    and PyTorch networks need a contract. Most of it is read from the file and from --frames, or assumed and reported;
+    pass the rest as options. --emit writes the resulting contract.
 
-    Every graph is measured against the original model before it is written: with T = 0.05 % of the depth range (1 cm
-    over 20 m) the worst frame's RMSE is at most T, of INT8 at most 40 T. Where FP16 misses that, the layers that cost
-    the most stay FP32. A graph that fails ends the export with exit code 1, and nothing is written.
+    Every graph is checked against the original model before it is written. With T = 0.05 % of the depth range (1 cm
+    over 20 m), the RMSE of the worst frame is at most T, for INT8 at most 40 T. If FP16 misses that, the layers that
+    cost the most accuracy stay FP32. If a graph fails, the exit code is 1 and nothing is written.
 
     \b
     mde-export runs/street/model.ckpt --fp16

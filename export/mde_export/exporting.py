@@ -121,7 +121,7 @@ def _trials(source: Source, evidence: Evidence, request: Request, step: Step) ->
 
 def _check_batch(trials: list[Trial], evidence: Evidence, request: Request, step: Step) -> None:
     if request.most_at_once > 1:
-        with step(f"{request.most_at_once} frames at once, each as alone"):
+        with step(f"{request.most_at_once} frames at once, each as on its own"):
             for trial in trials:
                 check_batch(trial, evidence, request.most_at_once)
 
@@ -140,7 +140,7 @@ def _warnings(trials: list[Trial], certificates: tuple[Certificate, ...], target
         if certificate.beyond_aim:
             yield (
                 f"{certificate.precision} passes, with less than {1 - AIM:.0%} to spare: {certificate.beyond_aim[0]}. "
-                "Nothing found keeps it below that; another machine may fail its verification"
+                "Nothing found leaves more; verification may fail on another machine"
             )
     for trial in trials:
         signed = signed_activations(trial.graph) if trial.precision == "int8" and target in (None, "cpu") else []
@@ -149,8 +149,8 @@ def _warnings(trials: list[Trial], certificates: tuple[Certificate, ...], target
                 f" and {len(signed) - NUM_NAMED} more" if signed[NUM_NAMED:] else ""
             )
             yield (
-                f"int8: OpenVINO computes activations that can be negative wrongly, here those of {named}. Its "
-                "verification will refuse the graph where depth is off; ONNX Runtime computes it rightly"
+                f"int8: OpenVINO miscomputes activations that can be negative, here those of {named}. Verification "
+                "there refuses the graph if depth is off; ONNX Runtime computes it correctly"
             )
 
 

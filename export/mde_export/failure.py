@@ -70,9 +70,9 @@ def keep_rejected(folder: Path, name: str, trial: Trial, model: ir.Model, eviden
 
 NUM_SUSPECTS = 3
 REMEDIES = {
-    "fp32": "the graph computes something else than the original; export the original anew",
+    "fp32": "the graph does not compute what the original computes; export the original model again",
     "fp16": "export without --fp16, or train with smaller activations (normalisation, weight decay)",
-    "int8": "give frames that are more like the camera's with --frames DIR, or export with --fp16 instead",
+    "int8": "pass frames closer to your camera's with --frames DIR, or export with --fp16 instead",
 }
 
 

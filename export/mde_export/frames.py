@@ -49,7 +49,7 @@ def _rendered(source: Source, step: Step) -> Evidence:
     if num_nonfinite:
         raise VerdictError(
             f"{source.reference} gives {num_nonfinite} values that are NaN or Inf on the rendered golden frames; "
-            "leave --golden synth out, or train on rendered scenes, too"
+            "leave --golden synth out, or also train on rendered scenes"
         )
     return Evidence(Pictures(frames, None, RENDERED), depth_m, source.reference, source.contract)
 
@@ -88,14 +88,14 @@ def given_pictures(source: Source, request: Request) -> Pictures | None:
     elif source.pictures is not None:
         if request.num_frames is not None:
             raise UsageError(
-                f"--num-frames {request.num_frames}: {request.model} brings {source.pictures.in_words}; give others "
+                f"--num-frames {request.num_frames}: {request.model} brings {source.pictures.in_words}; pass others "
                 "with --frames DIR"
             )
         pictures = source.pictures
     elif source.origin != "bundle":
         return None
     else:
-        raise UsageError(f"{request.model}: brings no frames to be judged on; give a folder with --frames DIR")
+        raise UsageError(f"{request.model}: has no frames to certify on; pass a folder with --frames DIR")
     pictures.check(source.contract)
     return pictures
 
@@ -156,7 +156,7 @@ def _fitted(pictures: Iterable[Frame], contract: Contract, folder: Path) -> Stor
         raise BadInputError(
             f"{folder}: its pictures are {sizes[0][0]}x{sizes[0][1]} px, height x width, and the contract's frames are "
             f"{size[0]}x{size[1]} px, as if swapped; write {size[1]}x{size[0]} as --source-size or as the contract's "
-            "source, or give pictures of that shape"
+            "source, or pass pictures of that shape"
         )
     return frames
 

@@ -52,5 +52,5 @@ def check_written(request: Request, precisions: Sequence[Precision]) -> None:
     for target, flag in flags.items():
         if target.resolve() in inputs:
             raise UsageError(
-                f"{inputs[target.resolve()]}: would be replaced by what is made of it; name another place with {flag}"
+                f"{inputs[target.resolve()]}: is an input and would be overwritten; choose another place with {flag}"
             )

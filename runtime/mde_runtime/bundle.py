@@ -26,7 +26,7 @@ from mde_runtime.onnx_graph.content import facts_of
 from mde_runtime.precision import PRECISIONS, Precision
 
 SCHEMA, READABLE_SCHEMAS = 2, (1, 2)  # 2: certificates of schema 2
-RENDERED_ALONE = "rendered scenes alone"
+RENDERED_ALONE = "rendered scenes only"
 SUFFIX = ".mde"
 MANIFEST, GOLDEN = "manifest.json", "golden.npz"
 GOLDEN_ARRAYS = ("frames", "depth_m")
@@ -71,7 +71,7 @@ class Provenance:
     recipe: Any  # the training recipe as its room wrote it: read by that room alone, so any JSON here
     tools: dict[str, str]  # name to version of what made the graphs
     publication: Publication | None = None  # of a network that somebody published
-    rendered: bool | None = None  # whether it was trained on rendered scenes alone; None: unknown
+    rendered: bool | None = None  # whether it was trained on rendered scenes only; None: unknown
 
 
 @dataclass(frozen=True)
@@ -161,10 +161,10 @@ class Bundle:
         graph_sha256, where = self.graph_sha256(precision), f"{self.path}: {certificate_name(precision)}"
         certificate = read_certificate(self._read(certificate_name(precision)), where)
         if (certificate.precision, certificate.graph_sha256) != (precision, graph_sha256):
-            raise BadInputError(f"{where} is of another graph; do not trust this bundle")
+            raise BadInputError(f"{where} belongs to another graph; do not trust this bundle")
         if not certificate.has_limits_of(self.contract.from_network):
             raise BadInputError(
-                f"{where}: its limits are not those of {precision} over the contract's depth range; "
+                f"{where}: its limits do not match {precision} over the contract's depth range; "
                 "do not trust this bundle"
             )
         if breaches := certificate.breaches:
@@ -204,7 +204,7 @@ class Bundle:
                 raise BadInputError(f"{self.path}: {name} cannot be read ({error}); copy the bundle again") from error
         if files.sha256_of(content) != self.manifest.members[name].sha256:
             raise BadInputError(
-                f"{self.path}: {name} was altered (its SHA-256 is not the manifest's); copy the bundle again"
+                f"{self.path}: {name} was altered (its SHA-256 does not match the manifest); copy the bundle again"
             )
         return content
 
@@ -299,7 +299,7 @@ def write_bundle(
         manifest = records.dumps(Manifest(SCHEMA, contract, listing, provenance)).encode()
     except (ValueError, TypeError, RecursionError) as error:  # a recipe of another room may hold anything
         raise BadInputError(
-            f"the bundle's {MANIFEST} cannot be written ({error}); look at the recipe of what is exported"
+            f"the bundle's {MANIFEST} cannot be written ({error}); check the recipe of the exported model"
         ) from error
     with files.replacing(path) as draft:
         draft.write_bytes(stored_zip({MANIFEST: manifest, **dict(sorted(members.items()))}))
@@ -307,7 +307,7 @@ def write_bundle(
             check_whole(read_bundle(draft))
         except BadInputError as error:
             problem = str(error).removeprefix(f"{draft}: ")  # a name that nobody has heard of
-            raise BadInputError(f"the bundle is not written; it would not open again: {problem}") from error
+            raise BadInputError(f"no bundle was written; it could not be opened again: {problem}") from error
 
 
 def check_whole(bundle: Bundle) -> None:
@@ -344,14 +344,16 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 def _check_listing(path: Path, entries: list[zipfile.ZipInfo]) -> None:
     counts = Counter(entry.filename for entry in entries)
     if MANIFEST not in counts:
-        raise BadInputError(f"{path}: the member {MANIFEST} is missing; this is no bundle of mde-export")
+        raise BadInputError(f"{path}: the member {MANIFEST} is missing; this is not a bundle from mde-export")
     for entry in entries:
         if entry.filename not in KNOWN_MEMBERS | {MANIFEST}:
             raise BadInputError(f"{path}: unknown member {entry.filename[:80]!r}; do not trust this file")
         if counts[entry.filename] > 1:
-            raise BadInputError(f"{path}: the member {entry.filename} is there twice; do not trust this file")
+            raise BadInputError(f"{path}: the member {entry.filename} appears twice; do not trust this file")
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size or entry.flag_bits & 1:
-            raise BadInputError(f"{path}: {entry.filename} is compressed or encrypted; members of a bundle are stored")
+            raise BadInputError(
+                f"{path}: {entry.filename} is compressed or encrypted; bundle members must be stored uncompressed"
+            )
         limit = MAX_BYTES.get(entry.filename) or MAX_BYTES[entry.filename.split("/")[0]]
         if entry.file_size > limit:
             raise BadInputError(
@@ -368,7 +370,7 @@ def nominal_alone(graph: bytes, precision: Precision) -> str:
     """
     facts = facts_of(graph)
     if precision == "fp16" and not facts.computes_in_half:
-        return "computes nothing in half"
+        return "computes nothing in FP16"
     if precision == "int8" and not facts.quantizes:
         return "quantises nothing"
     return ""
@@ -379,18 +381,18 @@ def _check_graph(graph: bytes, precision: Precision, where: str) -> None:
     try:
         facts = facts_of(graph)
     except ValueError as error:
-        raise BadInputError(f"{where} is no ONNX graph ({error}); export the model again") from error
+        raise BadInputError(f"{where} is not an ONNX graph ({error}); export the model again") from error
     if facts.external_tensor is not None:  # that file's bytes are in no hash
         raise BadInputError(
-            f"{where}: the tensor {facts.external_tensor[:80]!r} takes its values from another file; "
+            f"{where}: the tensor {facts.external_tensor[:80]!r} reads its values from another file; "
             "do not trust this bundle"
         )
     if facts.foreign_operator is not None:
         raise BadInputError(
-            f"{where}: {facts.foreign_operator[:80]!r} is no operator of the standard ONNX domain; export again without"
+            f"{where}: {facts.foreign_operator[:80]!r} is not a standard ONNX operator; export again without it"
         )
     if precision == "fp32" and facts.half:  # a CPU computes half in FP32, so the certificate would hide an overflow
-        raise BadInputError(f"{where}: has half-precision tensors, so it is no FP32 graph; export the model again")
+        raise BadInputError(f"{where}: has half-precision tensors, so it is not an FP32 graph; export the model again")
 
 
 def _npy(array: npt.NDArray[Any]) -> bytes:
@@ -411,7 +413,7 @@ def _load_npz(content: bytes, where: str, names: tuple[str, ...]) -> dict[str, n
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in names}
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # numpy gives others as their bytes
-            raise ValueError("one of them is no .npy file")
+            raise ValueError("one of them is not a .npy file")
         return arrays
     except DAMAGED_ARRAYS as error:
         raise BadInputError(f"{where}: not the arrays {', '.join(names)} ({error}); export the model again") from error

@@ -45,10 +45,10 @@ _said: set[Path] = set()
 def cache_dir() -> Path:
     """The cache folder, made with mode 0700 where it is missing.
 
-    Raises MachineError when it belongs to another user, when others may write to it, or when it cannot be made.
+    Raises MachineError when it belongs to another user, when other users may write to it, or when it cannot be made.
     """
     folder = Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else _platform_folder() / "mde-toolchain"
-    _check_closed(folder, f"close it and empty it: chmod 700 {folder} && mde-bundle cache prune --all")
+    _check_closed(folder, f"make it private and empty it: chmod 700 {folder} && mde-bundle cache prune --all")
     for below in (folder / kind for kind in KINDS):
         if os.path.lexists(below):
             _check_closed(below, _remove(below))
@@ -63,7 +63,7 @@ def folder_of(kind: str) -> Path:
 
 
 def _remove(folder: Path) -> str:
-    return f"remove it, all in it is made again: rm -r {folder}"
+    return f"remove it, its contents will be rebuilt: rm -r {folder}"
 
 
 def _check_closed(folder: Path, remedy: str) -> None:
@@ -71,12 +71,12 @@ def _check_closed(folder: Path, remedy: str) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
     except OSError as error:
-        raise MachineError(f"{folder}: no cache folder can be there ({error.strerror}); set {VARIABLE}") from error
+        raise MachineError(f"{folder}: cannot hold the cache ({error.strerror}); set {VARIABLE}") from error
     if os.name == "posix":
         if status.st_uid != os.geteuid():
             raise MachineError(f"{folder}: the cache belongs to another user; set {VARIABLE} to a folder of your own")
         if status.st_mode & 0o022:
-            raise MachineError(f"{folder}: others may write to the cache; {remedy}")
+            raise MachineError(f"{folder}: other users may write to the cache; {remedy}")
 
 
 def put_record(kind: str, key: Mapping[str, str], record: object) -> None:
@@ -94,7 +94,7 @@ def get_record(record_class: type[Record], kind: str, key: Mapping[str, str]) ->
     try:
         entry = records.parse(text, kind)
         if not isinstance(entry, dict) or entry.get("key") != dict(key):  # renamed, or copied over another one
-            raise BadInputError("it is no record of its name; delete it")
+            raise BadInputError("it is not a valid record; delete it")
         return records.from_json(record_class, entry.get("record"), kind)
     except BadInputError as error:
         ignore(path, str(error).partition(";")[0])
@@ -115,7 +115,7 @@ def get_blob(kind: str, key: Mapping[str, str]) -> npt.NDArray[np.uint8] | None:
         digest = file.read(DIGEST_BYTES)
         content = np.fromfile(file, np.uint8)  # 100 MB, and not copied once more
     if _digest(key, content.data) != digest:
-        ignore(path, "its bytes are not those that were put there")
+        ignore(path, "its content was changed")
         return None
     with contextlib.suppress(OSError):
         os.utime(path)  # used: `unused_blobs` goes by it
@@ -159,9 +159,9 @@ def _doubt(status: os.stat_result) -> str:
         if status.st_uid != os.geteuid():
             return "belongs to another user"
         if status.st_mode & 0o022:
-            return "others may write to it"
+            return "other users may write to it"
         if status.st_nlink > 1:
-            return "has another name as well"
+            return "has a second hard link"
     return ""
 
 
@@ -174,7 +174,7 @@ def ignore(path: Path, why: str) -> None:
 def take_ignored() -> tuple[str, ...]:
     """What counted as none since the last call, a line each, for a person. Each entry is named once."""
     _said.update(_ignored)
-    lines = tuple(f"{path}: {why}; it counts as none and is made again" for path, why in _ignored.items())
+    lines = tuple(f"{path}: {why}; ignored, and will be rebuilt" for path, why in _ignored.items())
     _ignored.clear()
     return lines
 

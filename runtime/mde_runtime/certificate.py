@@ -82,10 +82,10 @@ def read_certificate(text: bytes, where: str) -> Certificate:
     for name in ("parity", "derived_from", "unsigned", "half_accumulation"):
         parity: Parity | None = getattr(certificate, name)
         if parity is not None and (what := impossible(parity)):
-            raise BadInputError(f"{where}: {name}: {what}, which nothing can measure; do not trust this file")
+            raise BadInputError(f"{where}: {name}: {what}, which is impossible; do not trust this file")
     islands = (island.rmse_worst_without_m for island in certificate.kept_fp32)
     if any(rmse_m is not None and rmse_m < 0 for rmse_m in (*islands, *(certificate.truth_rmse_m or ()))):
-        raise BadInputError(f"{where}: an RMSE in it is negative, which nothing can measure; do not trust this file")
+        raise BadInputError(f"{where}: it has a negative RMSE; do not trust this file")
     return certificate
 
 

@@ -131,7 +131,7 @@ def choose(bundle: Bundle, backend: str, precision: str, num_threads: int | None
         raise MachineError(f"no backend: {installation.adding('cpu')}; {bundle.path} needs one to run")
     reasons = "; ".join([*failed, *(f"{name}: {reason}" for name, reason in not_here.items())])
     kind = VerdictError if failed else MachineError
-    raise kind(f"{bundle.path}: nothing verified runs it on this machine: {reasons}; look into mde-doctor")
+    raise kind(f"{bundle.path}: nothing verified runs it on this machine: {reasons}; run mde-doctor")
 
 
 def _check(graph: Graph, session: Session) -> None:
@@ -162,17 +162,17 @@ def _candidates(bundle: Bundle, backend: str, precision: str) -> Iterator[tuple[
     """Backend, precision and reason, the best first, each pair once: what was measured here, then the fixed order."""
     if backend not in (AUTO, *BACKENDS):
         raise UsageError(
-            f"no backend {backend!r}{did_you_mean(backend, LISTED)}; there are {AUTO}, {', '.join(LISTED)}"
+            f"unknown backend {backend!r}{did_you_mean(backend, LISTED)}; choose from {AUTO}, {', '.join(LISTED)}"
         )
     if precision not in (AUTO, *PRECISIONS):
         near = did_you_mean(precision, PRECISIONS)
-        raise UsageError(f"no precision {precision!r}{near}; there are {AUTO}, {', '.join(PRECISIONS)}")
+        raise UsageError(f"unknown precision {precision!r}{near}; choose from {AUTO}, {', '.join(PRECISIONS)}")
     in_order = list(_fixed_order(bundle, backend, precision))
     ranking = get_ranking(bundle.graph_sha256("fp32"))
     measured = {(row.backend, row.precision): row.p50_s for row in ranking.fastest_first} if ranking else {}
     for pair, p50_s in measured.items():
         if pair in in_order:
-            yield *pair, f"{p50_s * 1e3:.2f} ms a frame in mde-bench"
+            yield *pair, f"{p50_s * 1e3:.2f} ms per frame in mde-bench"
     why = "the first verified here" if backend == AUTO else "asked for"
     for pair in in_order:
         if pair not in measured:

@@ -89,14 +89,13 @@ def convert(frame: object, order: str, source: SourceFrame, into: Bytes) -> None
     Raises UsageError for an unknown order, BadInputError for a frame that is not laid out so.
     """
     if order not in ORDERS:
-        raise UsageError(f"no colour order {order!r}; there are {', '.join(ORDERS)}")
+        raise UsageError(f"unknown colour order {order!r}; choose from {', '.join(ORDERS)}")
     shape = ORDERS[order].shape(source.height_px, source.width_px)
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape != shape:
         found = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
         raise BadInputError(f"the frame is {found}; {order} at the bundle's size is uint8 {shape}")
     if order.startswith("nv12") and (source.height_px % 2 or source.width_px % 2):
         raise BadInputError(
-            f"{order} has no frames of odd sides, and the bundle takes {source.height_px}x{source.width_px}; "
-            "pass rgb or bgr"
+            f"{order} needs even sides, and the bundle takes {source.height_px}x{source.width_px}; pass rgb or bgr"
         )
     ORDERS[order].write_rgb(frame, into if source.colour == "rgb" else into[..., ::-1])

@@ -78,22 +78,20 @@ class ToNetwork:
         for side in (self.height_px, self.width_px):
             if side % self.multiple_of_px:
                 raise BadInputError(
-                    f"contract.to_network: {side} px is no multiple of {self.multiple_of_px} px; "
+                    f"contract.to_network: {side} px is not a multiple of {self.multiple_of_px} px; "
                     f"the next is {side + -side % self.multiple_of_px} px"
                 )
         _check_resize("contract.to_network", self.antialias, self.align_corners)
         if self.rounding == "uint8" and not self.antialias:
             raise BadInputError(
-                "contract.to_network.rounding: uint8 is known with antialias alone; write antialias true, or none"
+                "contract.to_network.rounding: uint8 needs antialias; set antialias to true, or rounding to none"
             )
         if min(self.pad_px) < 0:
-            raise BadInputError(
-                f"contract.to_network.pad_px: {self.pad_px} cuts off; padding is 0 px or more on each side"
-            )
+            raise BadInputError(f"contract.to_network.pad_px: {self.pad_px} is negative; use 0 px or more on each side")
         for name, level in (("padding", self.padding), ("fill", self.fill)):
             if not isinstance(level, str) and not 0 <= level <= MAX_LEVEL:
                 raise BadInputError(
-                    f"contract.to_network.{name}: {level:g} is no level of a frame; write 0 to {MAX_LEVEL}"
+                    f"contract.to_network.{name}: {level:g} is not a pixel value; write 0 to {MAX_LEVEL}"
                 )
         _check_normalisation(self.scale, self.mean, self.std)
 
@@ -130,8 +128,8 @@ class FromNetwork:
         if not 0 <= self.near_m < self.far_m <= MAX_FAR_M:
             swapped = f"; did you mean {self.far_m:g} to {self.near_m:g} m?" if self.near_m > self.far_m >= 0 else ""
             raise BadInputError(
-                f"contract.from_network: near {self.near_m} m and far {self.far_m} m are no range; "
-                f"0 <= near < far <= {MAX_FAR_M:g}{swapped}"
+                f"contract.from_network: near {self.near_m} m and far {self.far_m} m are not a range; 0 <= near < "
+                f"far <= {MAX_FAR_M:g}{swapped}"
             )
         top, left, bottom, right = self.covers
         if not (0 <= top < bottom and 0 <= left < right):
@@ -140,7 +138,7 @@ class FromNetwork:
         if self.canonical_focal_px is not None and self.canonical_focal_px <= 0:
             raise BadInputError(
                 f"contract.from_network.canonical_focal_px: {self.canonical_focal_px:g} is not greater than 0 px; "
-                "write the focal length of the training, or null"
+                "write the focal length used in training, or null"
             )
         if self.scale == 0:
             raise BadInputError("contract.from_network.scale: 0 would give the same depth everywhere; write 1 for none")
@@ -204,8 +202,8 @@ class Contract:
         whole = (0, 0, to_network.height_px, to_network.width_px)
         if not self.from_network.via_input and (to_network.resize != "stretch" or self.from_network.covers != whole):
             raise BadInputError(
-                "contract.from_network.via_input: false is for a frame stretched over the whole input and a map of all "
-                "of it; write true"
+                "contract.from_network.via_input: false needs a frame stretched over the whole input and a map of "
+                "all of it; write true"
             )
         _, _, bottom, right = self.from_network.covers
         if bottom > to_network.height_px or right > to_network.width_px:
@@ -299,7 +297,7 @@ def _within(seen: slice, before_px: int, side_px: int) -> slice:
 
 def _check_resize(where: str, antialias: bool, align_corners: bool) -> None:
     if antialias and align_corners:
-        raise BadInputError(f"{where}: antialias and align_corners exclude each other; write false for one of them")
+        raise BadInputError(f"{where}: antialias and align_corners exclude each other; set one of them to false")
 
 
 def _check_reflection(contract: "Contract") -> None:
@@ -324,11 +322,12 @@ def _check_normalisation(scale: float, mean: Sequence[float], std: Sequence[floa
     the network with next to no picture or with one that is far too strong, and every comparison agrees with it.
     """
     if scale <= 0:
-        raise BadInputError(f"contract.to_network.scale: {scale:g} is not greater than 0; write that of the training")
+        raise BadInputError(
+            f"contract.to_network.scale: {scale:g} is not greater than 0; write the value used in training"
+        )
     if min(std) <= 0:
         raise BadInputError(
-            f"contract.to_network.std: {_listed(std)} has to be greater than 0; write 1,1,1 where the training divides "
-            "by nothing"
+            f"contract.to_network.std: {_listed(std)} must be greater than 0; write 1,1,1 if training did not divide"
         )
     brightest = MAX_LEVEL * scale
     # Legitimate ones lie within the range or near it: (frame - 128) / 256, or a mean that puts all above 0.
@@ -339,9 +338,10 @@ def _check_normalisation(scale: float, mean: Sequence[float], std: Sequence[floa
     largest = max(max(abs(centre), abs(brightest - centre)) / spread for centre, spread in zip(mean, std, strict=True))
     if largest > MAX_INPUT:
         raise BadInputError(
-            f"contract.to_network: (frame * {scale:g} - mean) / std gives the network values up to {largest:.4g}, more "
-            f"than a camera's {MAX_LEVEL}; write scale {1 / MAX_LEVEL:.6g} (1/{MAX_LEVEL}) where mean and std are of "
-            "colours from 0 to 1, or the std of the training"
+            f"contract.to_network: (frame * {scale:g} - mean) / std gives the network values up to {largest:.4g}, "
+            f"more than a camera's {MAX_LEVEL}; write scale {1 / MAX_LEVEL:.6g} (1/{MAX_LEVEL}) where mean and std "
+            "are of "
+            "colours from 0 to 1, or the std used in training"
         )
 
 
@@ -350,7 +350,7 @@ def _on_another_scale(key: str, values: Sequence[float], scale: float) -> str:
     brightest = MAX_LEVEL * scale
     meant = [value * scale for value in values]
     is_in_levels = min(meant) >= 0 and max(meant) <= brightest
-    remedy = f"did you mean {_listed(meant)}?" if is_in_levels else "write those of the training"
+    remedy = f"did you mean {_listed(meant)}?" if is_in_levels else "write the values used in training"
     return f"contract.to_network.{key}: {_listed(values)}, where colours go from 0 to {brightest:g}; {remedy}"
 
 

@@ -34,7 +34,7 @@ def depth_of_frame(folder: Path, name: str) -> Depth:
 def _check_map(path: Path, shape: tuple[int, ...]) -> None:
     """Before memory is taken for it."""
     if len(shape) != 2 or 0 in shape or max(shape) > MAX_SIDE_PX:
-        raise BadInputError(f"{path}: is {shape}, not a map of height and width; save one frame's map alone")
+        raise BadInputError(f"{path}: is {shape}, not a map of height and width; save one map per file")
 
 
 def _from_npy(path: Path) -> Depth:
@@ -42,10 +42,12 @@ def _from_npy(path: Path) -> Depth:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except DAMAGED_ARRAYS as error:
-        raise BadInputError(f"{path}: no .npy of numbers ({error}); save it again with numpy.save") from error
+        raise BadInputError(f"{path}: not a .npy file of numbers ({error}); save it again with numpy.save") from error
     if not isinstance(values, np.ndarray) or not np.issubdtype(values.dtype, np.floating):
         kind = values.dtype if isinstance(values, np.ndarray) else "an archive"
-        raise BadInputError(f"{path}: holds {kind}, and metres are floating-point numbers; divide first, then save")
+        raise BadInputError(
+            f"{path}: holds {kind}, but metres must be floating-point numbers; convert to metres, then save"
+        )
     sides = tuple(side for side in values.shape if side != 1) if values.ndim > 2 else values.shape
     _check_map(path, sides)
     return np.array(values, np.float32).reshape(sides)
@@ -57,11 +59,12 @@ def _from_png(path: Path) -> Depth:
         with Image.open(path, formats=("PNG",)) as image:
             if image.mode not in SIXTEEN_BIT_MODES:
                 raise BadInputError(
-                    f"{path}: a PNG of mode {image.mode}, and millimetres are 16 bits of grey; write those, or npy"
+                    f"{path}: a PNG of mode {image.mode}, but depth in millimetres is a 16-bit grey PNG; write that, "
+                    "or npy"
                 )
             _check_map(path, (image.height, image.width))
             millimetres = np.asarray(image)
     except DAMAGED_PICTURE as error:
-        raise BadInputError(f"{path}: not a PNG that can be read ({error}); write it again") from error
+        raise BadInputError(f"{path}: not a readable PNG ({error}); write it again") from error
     depth_m: Depth = millimetres.astype(np.float32) / np.float32(1000)
     return depth_m

@@ -148,7 +148,7 @@ def _tried(what: str, attempt: Callable[[], str]) -> Finding:
         return Finding(what, "yes", attempt())
     except MdeError as error:
         detail, _, remedy = str(error).partition("; ")
-        reason = re.fullmatch(rf"{what} does not load here \((.*)\)", detail)  # the row has its name already
+        reason = re.fullmatch(rf"{what} cannot be loaded \((.*)\)", detail)  # the row has its name already
         return Finding(what, "no", reason[1] if reason else detail, remedy)
 
 

@@ -69,7 +69,7 @@ class Detail:
 class DepthEstimator:
     """A bundle, opened on the best verified backend of this machine.
 
-    Threads that share one take turns. For more frames a second open one a thread, as many as the memory holds. A
+    Threads that share one take turns. For more frames per second open one a thread, as many as the memory holds. A
     process that is forked afterwards has to open its own: UsageError.
     """
 
@@ -376,7 +376,7 @@ def _check_out(out: object, shape: tuple[int, int]) -> None:
         and out.flags.c_contiguous
         and out.flags.writeable
     ):
-        raise BadInputError(f"out has to be float32 {shape}, contiguous and writeable; numpy.empty makes one")
+        raise BadInputError(f"out must be float32 {shape}, contiguous and writeable; numpy.empty makes one")
 
 
 def _complaint(frame: object, contract: Contract) -> str:
@@ -387,7 +387,7 @@ def _complaint(frame: object, contract: Contract) -> str:
     if frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
         return f"the frame has shape {frame.shape}, not {expected}: height, width, three colours"
     if frame.dtype != np.uint8:
-        return f"the frame is {frame.dtype}, not {expected}; bring its values to 0..255 and to uint8"
+        return f"the frame is {frame.dtype}, not {expected}; convert it to uint8, 0..255"
     if frame.shape[:2] != (source.height_px, source.width_px):
         height, width, _ = frame.shape
         return (

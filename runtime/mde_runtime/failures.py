@@ -8,7 +8,7 @@ from mde_runtime import __version__, installation
 from mde_runtime.errors import BadInputError, MachineError, MdeError, reason_of
 
 DISTRIBUTION = "mde-toolchain"
-MEMORY_IS_FULL = "memory is full; close other programs, or ask for less at once (smaller pictures, a smaller batch)"
+MEMORY_IS_FULL = "out of memory; close other programs, or process less at once (smaller pictures, a smaller batch)"
 DISK_IS_FULL = "the disk is full; free some space and run the same command again"
 OF_THE_MACHINE = {
     errno.ENOSPC: DISK_IS_FULL,
@@ -40,7 +40,7 @@ def problem_of(error: Exception) -> MdeError | None:
     if WITHOUT_AN_ACCOUNT.search(str(error)):
         return MachineError(
             f"this account has no name or no home folder ({reason_of(error)}); set USER and HOME, and MDE_CACHE to a "
-            "folder for what is kept"
+            "folder for the cache"
         )
     if isinstance(error, ImportError):
         return _of_import(error)
@@ -77,9 +77,9 @@ def _of_import(error: ImportError) -> MachineError | None:
         return None
     if isinstance(error, ModuleNotFoundError):
         extra = installation.extra_with(package)
-        remedy = installation.adding(extra) if extra else "mde-doctor says what closes the gap"
+        remedy = installation.adding(extra) if extra else "run mde-doctor for the command that installs it"
         return MachineError(f"the package {package} is not installed; {remedy}")
-    return MachineError(f"{package or 'a library'} cannot be loaded ({reason_of(error)}); see mde-doctor")
+    return MachineError(f"{package or 'a library'} cannot be loaded ({reason_of(error)}); run mde-doctor")
 
 
 def _of_system(error: OSError) -> MdeError:
@@ -88,14 +88,14 @@ def _of_system(error: OSError) -> MdeError:
         return MachineError(f"{where}{OF_THE_MACHINE[error.errno]}")
     if error.errno == errno.EBADF and not where:
         return BadInputError("stdout is open, but not for writing; send it to a file or a pipe")
-    return BadInputError(f"{where}{error.strerror or error}; look at the file and its folder")
+    return BadInputError(f"{where}{error.strerror or error}; check the file and its folder")
 
 
 def bug_report(error: BaseException, *, has_traceback: bool) -> str:
     """What to say of an exception that nobody foresaw: what it is, and what to send to whom."""
     *_, (file, line, _, _) = traceback.extract_tb(error.__traceback__) or [("", 0, "", "")]
     place = f" at {file.replace(chr(92), '/').rpartition('/')[2]}:{line}" if file else ""
-    output = "the traceback above" if has_traceback else "the traceback that --debug adds"
+    output = "the traceback above" if has_traceback else "the traceback from --debug"
     return (
         f"a bug of {DISTRIBUTION} ({type(error).__name__}: {reason_of(error)}{place}); please report it{_where()}: "
         f"send the command, the version ({__version__}) and {output}"

@@ -86,7 +86,7 @@ def read_small(path: Path) -> bytes:
         content = file.read(MAX_SMALL_BYTES + 1)
     if len(content) > MAX_SMALL_BYTES:
         raise BadInputError(
-            f"{path}: has more than {MAX_SMALL_BYTES} bytes; it is another file than belongs here, give the right one"
+            f"{path}: has more than {MAX_SMALL_BYTES} bytes; it is not the file expected here, pass the right one"
         )
     return content
 
@@ -159,7 +159,7 @@ def _sent(target: Path) -> Iterator[Path]:
         except BrokenPipeError as error:
             if descriptor is not None:
                 raise  # as wherever the reader of our stdout goes away
-            raise BadInputError(f"{target}: its reader ended before it had everything; start both again") from error
+            raise BadInputError(f"{target}: its reader ended too early; start both again") from error
 
 
 def _opened(target: Path, descriptor: int | None) -> int:

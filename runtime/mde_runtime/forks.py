@@ -22,8 +22,8 @@ class Home:
         """Raise UsageError in a forked process."""
         if self.is_elsewhere:
             raise UsageError(
-                "this estimator was opened before this process was forked, and works in the other one alone; open the "
-                "bundle in this one, or start processes by spawn"
+                "this estimator was opened before this process was forked, and works only in the parent; open the "
+                "bundle in this process, or start processes with spawn"
             )
 
 

@@ -60,6 +60,6 @@ def _of_golden(folder: Path, index: int, size: tuple[int, ...]) -> parity.Depth:
     if depth_m.shape != size:
         raise BadInputError(
             f"{folder}: the depth of {frame_name(index)} is {depth_m.shape[0]}x{depth_m.shape[1]} px, the frame "
-            f"{size[0]}x{size[1]} px; bring it to the frame's size as your pipeline does"
+            f"{size[0]}x{size[1]} px; resize it to the frame as your pipeline does"
         )
     return depth_m

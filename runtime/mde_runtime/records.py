@@ -59,7 +59,7 @@ def parse(text: str | bytes, where: str) -> Any:  # Any: JSON has no narrower ty
     try:
         value = json.loads(_decoded(text), object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{where}: not JSON ({error}); make the file anew") from error
+        raise BadInputError(f"{where}: not JSON ({error}); write the file again") from error
     _check_writable(value, where)
     return value
 
@@ -77,7 +77,7 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise ValueError(f"the key {counts.most_common(1)[0][0][:40]!r} is there twice")
+        raise ValueError(f"the key {counts.most_common(1)[0][0][:40]!r} appears twice")
     return found
 
 
@@ -87,12 +87,12 @@ def _check_writable(value: object, where: str) -> None:
     while left:
         value, depth = left.pop()
         if depth > MAX_DEPTH:
-            raise BadInputError(f"{where}: more than {MAX_DEPTH} lists and objects in each other; make the file anew")
+            raise BadInputError(f"{where}: more than {MAX_DEPTH} nested lists and objects; write the file again")
         if isinstance(value, str):
             try:
                 value.encode()
             except UnicodeEncodeError as error:
-                raise BadInputError(f"{where}: {value[:40]!r} is no Unicode text; make the file anew") from error
+                raise BadInputError(f"{where}: {value[:40]!r} is not valid Unicode; write the file again") from error
         elif isinstance(value, (dict, list)):
             items = value if isinstance(value, list) else (*value, *value.values())
             left += [(item, depth + 1) for item in items]
@@ -144,7 +144,7 @@ def _read_tuple(arguments: tuple[Any, ...], value: object, where: str) -> tuple[
     if arguments[1:] == (Ellipsis,):
         arguments = arguments[:1] * len(value)
     if len(arguments) != len(value):
-        raise BadInputError(f"{where}: {len(value)} values where {len(arguments)} belong; write that many")
+        raise BadInputError(f"{where}: {len(value)} values where {len(arguments)} are expected; write that many")
     return tuple(
         _read(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(arguments, value, strict=True))
     )
@@ -155,7 +155,7 @@ def _read_scalar(kind: Any, value: object, where: str) -> object:
         try:
             json.dumps(value, allow_nan=False)
         except ValueError as error:
-            raise BadInputError(f"{where}: not JSON ({error}); make the file anew") from error
+            raise BadInputError(f"{where}: not JSON ({error}); write the file again") from error
         return value
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
@@ -174,8 +174,7 @@ def _read_scalar(kind: Any, value: object, where: str) -> object:
 
 def _wrong_type(expected: str, value: object, where: str) -> BadInputError:
     return BadInputError(
-        f"{where}: {expected} belongs here, not {type(value).__name__} {str(value)[:40]!r}; "
-        "correct it (docs/formats.md)"
+        f"{where}: {expected} is expected, not {type(value).__name__} {str(value)[:40]!r}; see docs/formats.md"
     )
 
 

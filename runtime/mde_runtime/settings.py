@@ -26,7 +26,7 @@ def apply(content: Any, settings: Sequence[str], growing: Collection[str] = ()) 
             known = place if isinstance(place, dict) else content
             near = did_you_mean(last, known)
             keys = ", ".join(known)
-            raise UsageError(f"--set {shown(setting)}: no such key{near}; give KEY=VALUE with a KEY out of {keys}")
+            raise UsageError(f"--set {shown(setting)}: no such key{near}; pass KEY=VALUE with a KEY from {keys}")
         place[last] = _value(setting, text.strip())
 
 
@@ -36,7 +36,7 @@ def _value(setting: str, text: str) -> object:
         text.encode()
         json.loads(text)
     except UnicodeEncodeError as error:
-        raise UsageError(f"--set {shown(setting)}: not UTF-8; give names that are") from error
+        raise UsageError(f"--set {shown(setting)}: not UTF-8; use names that are") from error
     except ValueError:
         return text
     except RecursionError:
@@ -44,4 +44,4 @@ def _value(setting: str, text: str) -> object:
     try:
         return records.parse(text, "its value")
     except BadInputError as error:
-        raise UsageError(f"--set {shown(setting)}: no value that a file could hold; {error}") from error
+        raise UsageError(f"--set {shown(setting)}: not a value that a file can hold; {error}") from error

@@ -44,7 +44,7 @@ def test_a_run_prints_a_row_for_every_precision_and_says_what_parity_is_against(
     printed, _ = measured
     assert f"{HERE} fp32" in printed.stdout
     assert f"{HERE} fp16" in printed.stdout
-    assert "no checkpoint was given" in printed.stdout
+    assert "no checkpoint given" in printed.stdout
 
 
 def test_the_json_holds_the_raw_samples_that_the_figures_were_made_of(measured):
@@ -121,7 +121,7 @@ def test_a_graph_that_is_not_the_references_depth_is_named_and_not_kept(make_bun
     wrong = make_bundle(graphs={"fp32": tiny_graph(), "fp16": tiny_graph("FLOAT16", offset_m=0.1)})
     result = brief(wrong, "--data", tiny_data, "--allow-noisy", *SOME)
     assert result.exit_code == 0, result.output
-    assert f"NOT USED: {HERE} fp16 is not the reference's depth: RMSE of the worst frame is 0.1" in result.stdout
+    assert f"NOT USED: {HERE} fp16 differs from the reference: RMSE of the worst frame is 0.1" in result.stdout
 
 
 def test_a_run_without_anything_to_ship_ends_with_1(make_bundle, tiny_graph, tiny_data):
@@ -130,7 +130,7 @@ def test_a_run_without_anything_to_ship_ends_with_1(make_bundle, tiny_graph, tin
     broken = make_bundle(graphs={"fp32": model.SerializeToString()})
     ended = brief(broken, "--data", tiny_data, "--allow-noisy", *SOME)
     assert ended.exit_code == 1, ended.output
-    assert "none ran to the end" in ended.stderr
+    assert "none finished" in ended.stderr
 
 
 def test_more_frames_than_memory_is_meant_for_are_refused_with_the_remedy(tiny_contract, tiny_data):
@@ -164,7 +164,7 @@ def test_frames_of_another_size_are_refused_with_the_remedy(tiny_bundle, tiny_da
         (("--mode", "paced", "--fps", "0"), 2, "'--fps'"),
         (("--mode", "sustained", "--minutes", "0"), 2, "'--minutes'"),
         (("--mode", "sustained", "--minutes", "-1"), 2, "'--minutes'"),
-        (("--only", "nonsense"), 2, "no candidate is named nonsense"),
+        (("--only", "nonsense"), 2, "no candidate matches nonsense"),
         (("--effort", "nonsense"), 2, "'--effort'"),
     ],
 )
@@ -184,7 +184,7 @@ def test_truth_that_the_protocol_refuses_is_refused_before_anything_runs(tiny_bu
     np.save(path, truth_m)
     result = brief(tiny_bundle, "--data", tiny_data, "--json", tmp_path / "bench.json")
     assert result.exit_code == 3
-    assert "protocol seed, frame 5: 2 pixels of the truth are no measurement" in result.stderr
+    assert "protocol seed, frame 5: 2 pixels of the ground truth were not measured" in result.stderr
     assert not (tmp_path / "bench.json").exists()
 
 

@@ -51,7 +51,7 @@ def test_a_fault_costs_only_its_own_row(tiny_plan, badly, fault, reason):
 def test_one_that_hangs_is_ended_and_named(tiny_plan, badly):
     bad = dataclasses.replace(badly("steady", fault="hang", fault_at=3), name="bad")
     good, failed = carry_out(tiny_plan(badly("steady"), bad, call_timeout_s=5)).result.rows
-    assert "did not answer" in failed.failure
+    assert "did not respond" in failed.failure
     assert good.speed is not None
 
 
@@ -68,7 +68,7 @@ def test_one_that_fails_while_it_is_measured_keeps_what_was_found_before(tiny_pl
 def test_one_that_dies_right_after_its_window_costs_only_its_own_row(tiny_plan, badly):
     bad = dataclasses.replace(badly("dies_on_its_device"), name="bad", backend="onnxruntime-cuda")
     good, failed = carry_out(tiny_plan(badly("steady"), bad)).result.rows
-    assert failed.failure == "its process ended with exit code 7"
+    assert failed.failure == "its process exited with code 7"
     assert failed.speed.device is None
     assert good.failure is None
     assert good.speed is not None
@@ -83,7 +83,7 @@ def test_a_candidate_whose_process_is_gone_is_taken_out_with_the_reason(badly, t
         running = {"bad": worker}
         assert attempt("bad", running, failures, Worker.peak_memory_bytes) is None
     assert running == {}
-    assert failures == {"bad": "its process ended with exit code 7"}
+    assert failures == {"bad": "its process exited with code 7"}
 
 
 def test_without_its_memory_a_candidate_has_no_speed(tiny_plan, badly):
@@ -104,7 +104,7 @@ def test_a_wrong_depth_is_a_breach_of_its_precisions_limits(tiny_plan, badly):
 
 def test_one_that_dies_while_it_opens_is_named(tiny_plan, badly):
     good, failed = carry_out(tiny_plan(badly("steady"), badly("exits_when_opened"))).result.rows
-    assert failed.failure == "its process ended with exit code 7"
+    assert failed.failure == "its process exited with code 7"
     assert failed.executor is None
     assert good.speed is not None
 

@@ -39,6 +39,6 @@ def test_a_checkpoint_becomes_a_bundle_with_certificates(make_checkpoint, tmp_pa
 def test_what_cannot_be_exported_raises_and_leaves_nothing(make_checkpoint, tmp_path):
     with pytest.raises(BadInputError, match="no such file"):
         mde_export.export(tmp_path / "nowhere.ckpt", tmp_path / "a.mde")
-    with pytest.raises(UsageError, match="--mean is not for this kind of model"):
+    with pytest.raises(UsageError, match="--mean does not apply to this kind of model"):
         mde_export.export(make_checkpoint(tmp_path / "tiny.ckpt"), tmp_path / "a.mde", mean="imagenet")
     assert not (tmp_path / "a.mde").exists()

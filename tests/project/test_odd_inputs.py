@@ -20,7 +20,7 @@ CALLS = {  # {} is what is no file; {NAME} a data set in which a file of that na
     "KITTI's list": ("mde_train.cli.data", "check {train_files.txt}"),
     "a split": ("mde_train.cli.data", "check {split.json}"),
 }
-REFUSALS = ("which is not read", "none of the layouts that we read", "no such file; name a checkpoint")
+REFUSALS = ("which is not read", "not a supported layout", "no such file; name a checkpoint")
 
 
 @pytest.fixture

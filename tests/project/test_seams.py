@@ -64,7 +64,7 @@ def test_a_backend(package, monkeypatch):
     )
     monkeypatch.setitem(BACKENDS, "echo", Backend(module, "", "cpu"))
     assert open_session("echo", b"any graph").run({"frame": np.ones(3)})["depth_m"].tolist() == [2, 2, 2]
-    with pytest.raises(UsageError, match="there are"):
+    with pytest.raises(UsageError, match="choose from"):
         open_session("ecko", b"any graph")
 
 
@@ -207,7 +207,7 @@ def test_a_source_of_export(package, monkeypatch, tmp_path):
     (tmp_path / "model.other").touch()
     request = Request(str(tmp_path / "model.other"))
     assert open_source(request) == f"read {tmp_path / 'model.other'}"
-    with pytest.raises(UsageError, match="--weights is not for this kind of model"):
+    with pytest.raises(UsageError, match="--weights does not apply to this kind of model"):
         open_source(replace(request, weights=tmp_path / "file"))
 
 

@@ -103,7 +103,7 @@ from pathlib import Path
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + (256 << 20), resource.RLIM_INFINITY))
 """
-MEMORY = "memory is full; close other programs"
+MEMORY = "out of memory; close other programs"
 # What a command asks for, once it has little memory left, that nothing can give; and what it then says
 MORE_THAN_THERE_IS = {
     "an array": ("bytearray(1 << 30)", MEMORY),

@@ -220,7 +220,7 @@ def test_compressed_images_are_read(predicted, record, tiny_frames, tmp_path, ki
 def test_the_topic_is_asked_for_where_there_are_several(predicted, record, tiny_frames):
     bag = record(tiny_frames[:1], more=("/rear/image_raw",))
     ended = predicted(bag, code=3)
-    assert "name one topic of pictures" in ended.stderr
+    assert "choose one image topic" in ended.stderr
     assert "/rear/image_raw" in ended.stderr
     ended = predicted(f"{bag}:/side/image_raw", code=3)
     assert "no topic /side/image_raw" in ended.stderr
@@ -229,7 +229,7 @@ def test_the_topic_is_asked_for_where_there_are_several(predicted, record, tiny_
 @pytest.mark.parametrize("encoding", ["16UC1", "rgb16", "32FC1"])
 def test_an_encoding_that_is_not_read_is_named_with_those_that_are(predicted, record, tiny_frames, encoding):
     ended = predicted(record(tiny_frames[:1], encoding=encoding), code=1)
-    assert f"frame 0: encoding '{encoding}' is not read; record one of rgb8, bgr8" in ended.stderr
+    assert f"frame 0: encoding '{encoding}' is not supported; record one of rgb8, bgr8" in ended.stderr
 
 
 def test_an_image_that_is_cut_short_is_left_out_and_the_rest_is_done(predicted, record, tiny_frames, tmp_path):
@@ -266,7 +266,7 @@ def test_a_bag_that_is_cut_off_is_named(predicted, record, tiny_frames, tmp_path
 def test_what_is_no_bag_and_what_is_not_there_are_named(predicted, tmp_path, name):
     assert "no such bag" in predicted(tmp_path / name, code=3).stderr
     (tmp_path / name).write_bytes(bytes(range(256)) * 20)
-    assert "damaged or cut off, or no bag" in predicted(tmp_path / name, code=3).stderr
+    assert "damaged, cut off, or not a bag" in predicted(tmp_path / name, code=3).stderr
 
 
 def test_a_bag_whose_metadata_was_never_written_is_named(predicted, record, tiny_frames):
@@ -289,11 +289,11 @@ def test_an_interrupted_run_goes_on_where_it_was(predicted, record, tiny_frames,
     assert not (out / "drive.depth").exists()
     ended = predicted(bag, "--format", "bag", "--resume")
     assert "5 frames written" in ended.stderr
-    assert "3 were there already" in ended.stderr
+    assert "3 had results already" in ended.stderr
     stamps = [log_ns for log_ns, _ in read_back(out / "drive.depth")["/camera/depth/image_raw"]]
     assert stamps == [START_NS + index * STEP_NS + LOGGED_LATER_NS for index in range(8)]
     assert [path.name for path in out.iterdir()] == ["drive.depth"]
-    assert "8 were there already" in predicted(bag, "--format", "bag", "--resume").stderr
+    assert "8 had results already" in predicted(bag, "--format", "bag", "--resume").stderr
     assert len(read_back(out / "drive.depth")["/camera/depth/image_raw"]) == 8
 
 
@@ -317,7 +317,7 @@ def test_a_folder_that_is_no_bag_of_ours_is_never_replaced(predicted, record, ti
     precious = tmp_path / "out" / "drive.depth" / "precious.txt"
     precious.parent.mkdir(parents=True)
     precious.write_text("mine")
-    assert "no bag of mde-predict" in predicted(record(tiny_frames[:1]), code=1).stderr
+    assert "not a bag from mde-predict" in predicted(record(tiny_frames[:1]), code=1).stderr
     assert precious.read_text() == "mine"
 
 

@@ -60,7 +60,7 @@ def test_inspect_says_where_a_graph_has_its_precision_in_the_name_alone(command,
     named = make_bundle(graphs={"fp32": tiny_graph(), "fp16": tiny_graph(), "int8": tiny_graph()})
     _, fp32, fp16, int8 = command(main, "inspect", named).stdout.splitlines()[-4:]
     assert "this graph" not in fp32
-    assert fp16.endswith("; this graph computes nothing in half")
+    assert fp16.endswith("; this graph computes nothing in FP16")
     assert int8.endswith("; this graph quantises nothing")
 
 
@@ -113,7 +113,7 @@ def test_a_graph_that_no_backend_takes_costs_its_own_row(command, make_bundle, t
     unknown = tiny_graph("FLOAT16").replace(b"ReduceMean", b"ReduceMany")
     ended = command(main, "verify", make_bundle(graphs={"fp32": tiny_graph(), "fp16": unknown}))
     assert ended.exit_code == 1
-    assert "refuses the graph" in ended.stdout
+    assert "rejects the graph" in ended.stdout
     assert "passed" in ended.stdout
 
 

@@ -32,14 +32,16 @@ def test_without_the_variable_it_is_the_users_cache_folder(monkeypatch, tmp_path
 def test_a_folder_that_others_may_write_to_is_refused_with_the_remedy(at, mode):
     at.mkdir()
     at.chmod(mode)
-    with pytest.raises(MachineError, match=f"others may write to the cache; close it and empty it: chmod 700 {at} && "):
+    with pytest.raises(
+        MachineError, match=f"other users may write to the cache; make it private and empty it: chmod 700 {at} && "
+    ):
         cache.cache_dir()
 
 
 @pytest.mark.parametrize("kind", cache.KINDS)
 def test_a_folder_in_it_that_others_may_write_to_is_refused_with_the_remedy(at, kind):
     cache.folder_of(kind).chmod(0o777)
-    with pytest.raises(MachineError, match=f"others may write to the cache; remove it, .*: rm -r {at / kind}"):
+    with pytest.raises(MachineError, match=f"other users may write to the cache; remove it, .*: rm -r {at / kind}"):
         cache.cache_dir()
 
 
@@ -65,7 +67,7 @@ def test_a_folder_of_another_user_is_refused(at, monkeypatch, below):
 
 def test_a_file_in_its_place_is_refused(at):
     at.write_text("")
-    with pytest.raises(MachineError, match="no cache folder can be there"):
+    with pytest.raises(MachineError, match="cannot hold the cache"):
         cache.cache_dir()
 
 
@@ -140,8 +142,8 @@ SPOILT = [
     (as_link_to_itself, "is a link"),
     (as_link_to_the_same, "is a link"),
     (as_fifo, "is a FIFO"),
-    (with_a_second_name, "has another name as well"),
-    (lambda entry: entry.chmod(0o620), "others may write to it"),
+    (with_a_second_name, "has a second hard link"),
+    (lambda entry: entry.chmod(0o620), "other users may write to it"),
     # only root can give a file away, and root may read all
     (given_away, "belongs to another user") if IS_ROOT else (unreadable, "Permission denied"),
 ]
@@ -157,7 +159,7 @@ def test_an_entry_that_cannot_be_believed_or_read_counts_as_none_is_named_once_a
     spoil(entry)
     assert (get(), get()) == (None, None)
     (line,) = (line for line in cache.take_ignored() if str(at) in line)
-    assert line == f"{entry}: {reason}; it counts as none and is made again"
+    assert line == f"{entry}: {reason}; ignored, and will be rebuilt"
     assert cache.take_ignored() == ()
     put()
     assert get() == content

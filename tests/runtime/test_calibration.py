@@ -230,9 +230,9 @@ def test_the_calibration_goes_along_when_its_bundle_is_copied(tiny_bundle, camer
     ("change", "complaint"),
     [
         ({"height_px": 48}, "is for frames of 48x32 px"),
-        ({"gain": 0.0}, "not a gain greater than 0"),
-        ({"gain": -1.5}, "not a gain greater than 0"),
-        ({"gain": 1e12}, "leads beyond"),
+        ({"gain": 0.0}, "is not greater than 0"),
+        ({"gain": -1.5}, "is not greater than 0"),
+        ({"gain": 1e12}, "gives depth beyond"),
         ({"version": 2}, "update mde-toolchain"),
         ({"shift": 1.0}, "unknown key 'shift'"),
     ],
@@ -292,7 +292,7 @@ def test_depth_that_is_metric_for_one_focal_length_is_scaled_to_the_cameras(cano
 def test_without_the_cameras_focal_length_such_depth_is_refused(
     command, canonical_bundle, save_picture, tiny_frames, tmp_path
 ):
-    with pytest.raises(UsageError, match=r"metric for a focal length of 40 px; give your camera's"):
+    with pytest.raises(UsageError, match=r"metric for a focal length of 40 px; pass your camera's"):
         DepthEstimator.open(canonical_bundle)
     picture = save_picture(tmp_path / "a.png", tiny_frames[0])
     ended = command(predict_main, canonical_bundle, picture, "-o", tmp_path / "out")

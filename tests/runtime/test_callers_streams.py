@@ -120,7 +120,7 @@ def test_an_address_that_the_engine_cannot_take_is_refused_and_nothing_is_writte
 def test_an_engine_that_refuses_an_address_is_an_error_and_runs_nowhere(cuda, engine, runner, refused):
     one, own = OnDevice(cuda, 40), dict(engine.addresses)
     engine.refuses = lambda name, pointer: (name, pointer) == (refused, one.pointers[refused])
-    with pytest.raises(MachineError, match=rf"refuses the address 0x\w+ of {refused}, .* multiple of 256 bytes"):
+    with pytest.raises(MachineError, match=rf"rejects the address 0x\w+ of {refused}, .* multiple of 256 bytes"):
         runner.run_on(91, one.pointers)
     cuda.wait(91)
     assert not one.depth.any()
@@ -130,7 +130,7 @@ def test_an_engine_that_refuses_an_address_is_an_error_and_runs_nowhere(cuda, en
 
 def test_an_engine_that_refuses_the_first_addresses_does_not_open(cuda, engine):
     engine.refuses = lambda name, pointer: name == "frame"  # noqa: ARG005  what it is asked
-    with pytest.raises(MachineError, match="refuses the address"):
+    with pytest.raises(MachineError, match="rejects the address"):
         Runner(cuda, (FRAME, DEPTH), engine.bind, engine.enqueue, is_mapped=cuda.is_mapped)
     assert cuda.held == 0
 
@@ -138,7 +138,7 @@ def test_an_engine_that_refuses_the_first_addresses_does_not_open(cuda, engine):
 def test_an_engine_that_refuses_to_run_leaves_the_streams_in_order(cuda, engine, runner):
     one = OnDevice(cuda, 40)
     engine.works = False
-    with pytest.raises(MachineError, match="refused to run"):
+    with pytest.raises(MachineError, match="failed to run"):
         runner.run_on(91, one.pointers)
     engine.works = True
     runner.run_on(92, OnDevice(cuda, 120).pointers)

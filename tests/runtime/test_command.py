@@ -69,7 +69,7 @@ def test_a_bug_of_ours_says_what_to_send(command):
     said = command(command_that(raising(AssertionError("x is None")))).stderr
     assert "a bug of mde-toolchain (AssertionError: x is None at test_command.py:" in said
     assert "please report it: send the command, the version (" in said
-    assert "the traceback that --debug adds" in said
+    assert "the traceback from --debug" in said
     assert "Traceback" not in said
 
 

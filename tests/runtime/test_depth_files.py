@@ -105,9 +105,9 @@ def two_maps(folder):
     ("make", "complaint"),
     [
         (lambda _: None, "no depth for the frame a; give one a.npy"),
-        (whole_numbers, "holds int32, and metres are floating-point"),
-        (pickled, "no .npy of numbers"),
-        (eight_bits, "a PNG of mode L, and millimetres are 16 bits"),
+        (whole_numbers, "holds int32, but metres must be floating-point"),
+        (pickled, "not a .npy file of numbers"),
+        (eight_bits, "a PNG of mode L, but depth in millimetres is a 16-bit"),
         (two, "both a.npy and a.png"),
         (two_maps, r"is \(2, 3, 4\), not a map"),
     ],

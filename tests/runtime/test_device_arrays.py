@@ -52,7 +52,7 @@ def test_memory_that_is_read_only_is_no_place_for_the_depth_but_holds_a_frame():
     array = np.zeros((4, 5), np.float32)
     frame = Shown(array, data=(array.ctypes.data, True))
     assert pointer_of(frame, "the frame", (4, 5), "float32") == array.ctypes.data
-    with pytest.raises(BadInputError, match="out is read-only; it has to be"):
+    with pytest.raises(BadInputError, match="out is read-only; it must be"):
         pointer_of(frame, "out", (4, 5), "float32", is_written=True)
 
 
@@ -62,7 +62,7 @@ def test_a_tensor_that_requires_its_gradient_is_refused_with_the_way_out():
         def __cuda_array_interface__(self):
             raise RuntimeError("Can't get __cuda_array_interface__ on Variable that requires grad")
 
-    with pytest.raises(BadInputError, match=r"the frame cannot be read .*; hand over its detach\(\)"):
+    with pytest.raises(BadInputError, match=r"the frame cannot be read .*; pass its detach\(\)"):
         pointer_of(Tensor(), "the frame", (4, 5), "float32")
 
 
@@ -74,7 +74,7 @@ def test_no_strides_are_c_order():
 @pytest.mark.parametrize(
     ("array", "complaint"),
     [
-        (np.zeros((4, 6), np.float32), r"out is float32 \(4, 6\); it has to be float32 \(4, 5\) on the GPU"),
+        (np.zeros((4, 6), np.float32), r"out is float32 \(4, 6\); it must be float32 \(4, 5\) on the GPU"),
         (np.zeros((4, 5), np.float64), "out is float64"),
         (np.zeros((4, 5), np.int32), "out is int32"),
         (np.zeros((4, 10), np.float32)[:, ::2], "out is not contiguous"),
@@ -100,6 +100,6 @@ def test_what_is_no_array_is_refused():
 def test_a_backend_of_the_host_says_that_it_cannot(tiny_bundle, tiny_frames):
     with (
         DepthEstimator.open(tiny_bundle, backend="onnxruntime-cpu") as estimate,
-        pytest.raises(UsageError, match="onnxruntime-cpu cannot run on data of the GPU; open the bundle with"),
+        pytest.raises(UsageError, match="onnxruntime-cpu cannot run on GPU data; open the bundle with"),
     ):
         estimate.on_device(Shown(tiny_frames[0]), Shown(np.zeros((24, 32), np.float32)), 0)

@@ -62,7 +62,7 @@ def test_a_tensorrt_that_is_known_for_wrong_depth_is_a_problem(command, monkeypa
     monkeypatch.setitem(sys.modules, "tensorrt", types.SimpleNamespace(__version__=version))
     found = rows(command)["tensorrt"]
     assert (found["state"], version in found["detail"]) == (state, True)
-    assert ("not verified" in found["remedy"]) == (state == "problem")
+    assert ("trust only verified engines" in found["remedy"]) == (state == "problem")
 
 
 @pytest.mark.gpu

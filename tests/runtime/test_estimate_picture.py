@@ -51,12 +51,12 @@ def test_a_picture_that_lies_on_its_side_is_turned_upright(estimate, photo):
     "picture", [7, None, np.zeros((4, 5, 4), np.uint8), np.zeros((4, 5, 3), np.float32), np.zeros((0, 5, 3), np.uint8)]
 )
 def test_what_is_no_picture_is_named_with_what_is(estimate, picture):
-    with pytest.raises(BadInputError, match="give a path, a PIL image, or RGB as uint8"):
+    with pytest.raises(BadInputError, match="pass a path, a PIL image, or RGB as uint8"):
         estimate.picture(picture)
 
 
 def test_a_picture_of_16_bits_is_refused_as_its_file_is(estimate):
-    with pytest.raises(BadInputError, match="more than 8 bits a colour; convert it first"):
+    with pytest.raises(BadInputError, match="more than 8 bits per channel; convert it first"):
         estimate.picture(Image.fromarray(np.zeros((4, 5), np.uint16)))
 
 

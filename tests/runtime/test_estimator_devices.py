@@ -94,7 +94,7 @@ def test_several_estimators_take_turns_and_one_that_closes_leaves_the_others(bac
 def test_torch_computes_on_the_same_device_before_between_and_after(backend, bundle, tiny_frames, tiny_depth):
     torch = pytest.importorskip("torch", reason="an extra")
     if DEVICES[backend] == "cuda" and not torch.cuda.is_available():
-        pytest.skip("torch sees no GPU")
+        pytest.skip("torch finds no GPU")
 
     def product() -> float:
         ones = torch.ones(64, 64, device=DEVICES[backend])
@@ -123,7 +123,7 @@ def test_memory_that_is_not_there_is_one_line_and_the_next_estimator_works(backe
     def run() -> None:
         open_session(backend, model.SerializeToString()).run({"one": np.ones(1, np.float32)})
 
-    with pytest.raises(MachineError, match=r"memory of .+ is full; close what else uses it") as caught:
+    with pytest.raises(MachineError, match=r"memory of .+ is full; close other programs that use it") as caught:
         run()
     assert "\n" not in str(caught.value)
     with DepthEstimator.open(bundle, backend, "fp32") as estimate:
@@ -144,21 +144,21 @@ class TestCudaGraph:
     @pytest.mark.parametrize("precision", ["fp32", "fp16"])
     def test_a_graph_for_one_frame_is_captured(self, bundle, precision):
         with DepthEstimator.open(bundle, "onnxruntime-cuda", precision) as estimate:
-            assert "one CUDA graph a frame" in estimate.choice.verification.executor
+            assert "one CUDA graph per frame" in estimate.choice.verification.executor
 
     def test_a_graph_for_any_number_of_frames_is_not_and_says_why(self, tiny_bundle):
         with DepthEstimator.open(tiny_bundle, "onnxruntime-cuda", "fp32") as estimate:
-            assert "no CUDA graph (its sizes are open)" in estimate.choice.verification.executor
+            assert "no CUDA graph (its shapes are dynamic)" in estimate.choice.verification.executor
 
     def test_a_frame_on_the_gpu_is_refused_in_one_line(self, bundle):
         torch = pytest.importorskip("torch", reason="an extra")
         if not torch.cuda.is_available():
-            pytest.skip("torch sees no GPU")
+            pytest.skip("torch finds no GPU")
         from mde_runtime import UsageError
 
         frame, out = torch.zeros(24, 32, 3, dtype=torch.uint8).cuda(), torch.zeros(24, 32).cuda()
         with (
             DepthEstimator.open(bundle, "onnxruntime-cuda", "fp32") as estimate,
-            pytest.raises(UsageError, match="cannot run on data of the GPU"),
+            pytest.raises(UsageError, match="cannot run on GPU data"),
         ):
             estimate.on_device(frame, out, torch.cuda.current_stream().cuda_stream)

@@ -26,7 +26,7 @@ OUT_OF_MEMORY = (
 def test_out_of_memory_is_the_machines_in_whatever_words(error):
     problem = failures.problem_of(error)
     assert isinstance(problem, MachineError)
-    assert "memory is full" in str(problem)
+    assert "out of memory" in str(problem)
 
 
 def test_numpys_own_words_are_out_of_memory():
@@ -36,7 +36,7 @@ def test_numpys_own_words_are_out_of_memory():
 
 
 def test_input_that_could_not_be_read_for_lack_of_memory_is_not_to_blame():
-    error = BadInputError("a.npy: damaged; copy it anew")
+    error = BadInputError("a.npy: damaged; copy it again")
     error.__cause__ = MemoryError()
     assert isinstance(failures.problem_of(error), MachineError)
 

@@ -196,7 +196,7 @@ def test_a_fifo_whose_reader_ends_too_soon_is_named(tmp_path):
 
     reader = threading.Thread(target=read_some)
     reader.start()
-    with pytest.raises(BadInputError, match=r"fifo: its reader ended before it had everything"):
+    with pytest.raises(BadInputError, match=r"fifo: its reader ended too early"):
         files.write_bytes(fifo, bytes(1 << 20))  # more than any pipe holds
     reader.join()
 

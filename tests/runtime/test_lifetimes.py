@@ -201,7 +201,7 @@ def test_the_first_error_of_closing_is_the_one_that_is_raised(cuda, session):
 def test_what_cannot_be_given_back_does_not_hide_why_opening_failed(cuda, half_of):
     cuda.frees_fail, engine = True, half_of(cuda)
     engine.works = False
-    with pytest.raises(MachineError, match="the engine refused to run"):
+    with pytest.raises(MachineError, match="the engine failed to run"):
         Runner(cuda, (FRAME, DEPTH), engine.bind, engine.enqueue, is_mapped=cuda.is_mapped)
     assert cuda.held == 0
 

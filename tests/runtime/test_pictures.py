@@ -13,7 +13,7 @@ from mde_runtime.sources.pictures import read_picture
 def test_postscript_in_the_clothes_of_a_picture_is_never_interpreted(tmp_path):
     path = tmp_path / "photo.jpg"
     Image.new("RGB", (8, 8)).save(path, format="EPS")
-    with pytest.raises(BadInputError, match=r"photo\.jpg: not a picture that can be read"):
+    with pytest.raises(BadInputError, match=r"photo\.jpg: not a readable picture"):
         read_picture(path)
 
 
@@ -59,7 +59,7 @@ def test_a_tiff_whose_tags_have_odd_types_is_named_in_one_line(tmp_path):
     where_long, where_float = (struct.pack("<HH", 273, kind) for kind in (4, 11))  # where its pixels lie
     assert where_long in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(where_long, where_float))
-    with pytest.raises(BadInputError, match=r"photo\.tif: not a picture that can be read"):
+    with pytest.raises(BadInputError, match=r"photo\.tif: not a readable picture"):
         read_picture(path)
 
 
@@ -132,7 +132,7 @@ DEEP = {
 @pytest.mark.parametrize("name", DEEP)
 def test_a_picture_of_more_than_8_bits_a_colour_is_refused_and_not_cut(tmp_path, name):
     (tmp_path / name).write_bytes(DEEP[name])
-    with pytest.raises(BadInputError, match="with more than 8 bits a colour; convert it first"):
+    with pytest.raises(BadInputError, match="with more than 8 bits per channel; convert it first"):
         read_picture(tmp_path / name)
 
 

@@ -73,5 +73,5 @@ def test_similarity_is_left_out_where_hardly_a_window_is_whole(rooms):
 
 
 def test_a_frame_without_a_measurement_is_refused():
-    with pytest.raises(BadInputError, match="frame 0: no pixel of the truth was measured; leave the frame out"):
+    with pytest.raises(BadInputError, match="frame 0: no pixel of the ground truth was measured; leave the frame out"):
         judged((np.ones((4, 4)), np.zeros((4, 4))))

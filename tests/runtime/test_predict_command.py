@@ -48,7 +48,7 @@ def test_the_sample_takes_pictures_and_formats_of_ones_own(command, tiny_frames,
 def test_without_the_sample_a_bundle_and_a_source_are_asked_for(command, given, tmp_path):
     ended = command(main, *given, "-o", tmp_path / "out")
     assert ended.exit_code == 2
-    assert "give BUNDLE and SOURCE, or --sample" in ended.stderr
+    assert "pass BUNDLE and SOURCE, or --sample" in ended.stderr
 
 
 def test_png16_holds_millimetres(command, tiny_bundle, tiny_frames, tiny_depth, save_picture, tmp_path):
@@ -110,8 +110,8 @@ def test_an_unreadable_frame_is_named_skipped_and_counted(command, tiny_bundle, 
     cut.write_bytes(cut.read_bytes()[:200])
     ended = command(main, tiny_bundle, tmp_path / "in", "-o", tmp_path / "out")
     assert ended.exit_code == 1
-    assert f"left out: {cut}: not a picture" in ended.stderr
-    assert f"1 frame written to {tmp_path / 'out'}, 1 left out" in ended.stderr
+    assert f"skipped: {cut}: not a readable picture" in ended.stderr
+    assert f"1 frame written to {tmp_path / 'out'}, 1 skipped" in ended.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.npy"]
 
 
@@ -173,7 +173,7 @@ def test_a_point_cloud_without_a_camera_is_refused_with_the_remedy(
 ):
     picture = save_picture(tmp_path / "frame.png", tiny_frames[0])
     ended = command(main, tiny_bundle, picture, "-o", tmp_path / "out", "--format", "ply")
-    assert (ended.exit_code, "give --focal-px" in ended.stderr) == (2, True)
+    assert (ended.exit_code, "pass --focal-px" in ended.stderr) == (2, True)
 
 
 def film_of(path, frames):
@@ -277,7 +277,7 @@ def test_sources_whose_films_would_replace_each_other_are_refused_before_anythin
     film_of(tmp_path / "y" / "film.mp4", tiny_frames)
     ended = command(main, tiny_bundle, *sources, "-o", "out", "--format", "npy", "--format", "video")
     assert ended.exit_code == 2
-    assert f"would both give the film {film}; write them to different folders" in ended.stderr
+    assert f"would both write the video {film}; use different output folders" in ended.stderr
     assert not (tmp_path / "out").exists()
     assert command(main, tiny_bundle, *sources, "-o", "out").exit_code == 0
 
@@ -286,7 +286,7 @@ def test_a_file_that_only_calls_itself_a_video_is_refused(command, tiny_bundle, 
     pytest.importorskip("av", reason="an extra")
     (tmp_path / "film.mp4").write_bytes(b"no film")
     ended = command(main, tiny_bundle, tmp_path / "film.mp4", "-o", tmp_path / "out")
-    assert (ended.exit_code, "not a video that can be read" in ended.stderr) == (3, True)
+    assert (ended.exit_code, "not a readable video" in ended.stderr) == (3, True)
 
 
 def test_resume_leaves_out_what_is_there(command, tiny_bundle, tiny_frames, save_picture, tmp_path):
@@ -297,7 +297,7 @@ def test_resume_leaves_out_what_is_there(command, tiny_bundle, tiny_frames, save
     (tmp_path / "out" / "1.npy").unlink()
     ended = command(main, *arguments, "--resume")
     assert ended.stdout.split() == [str(tmp_path / "out" / name) for name in ("1.npy", "1.depth.png")]
-    assert "2 were there already" in ended.stderr
+    assert "2 had results already" in ended.stderr
 
 
 def test_a_film_cannot_be_resumed_and_that_is_said_first(command, tiny_bundle, tmp_path):
@@ -311,7 +311,7 @@ def test_two_frames_of_one_name_are_refused_before_anything_is_written(
     one, other = (save_picture(tmp_path / folder / "frame.png", tiny_frames[0]) for folder in "ab")
     ended = command(main, tiny_bundle, one, other, "-o", tmp_path / "out")
     assert ended.exit_code == 2
-    assert "would both give frame" in ended.stderr
+    assert "would both write frame" in ended.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -320,8 +320,8 @@ def test_two_frames_of_one_name_are_refused_before_anything_is_written(
     [
         (("nowhere.png",), 3, "no such file or folder"),
         ((".",), 3, "no picture in this folder"),
-        (("frame.txt",), 3, "no picture or video, and no folder"),
-        ((), 2, "give BUNDLE and SOURCE"),
+        (("frame.txt",), 3, "not a picture or video, nor a folder"),
+        ((), 2, "pass BUNDLE and SOURCE"),
         (("frame.png", "--format", "tiff"), 2, "'tiff' is not one of 'npy'"),
         (("frame.png", "--backend", "warp"), 2, "'warp' is not one of 'auto', "),
     ],
@@ -413,5 +413,5 @@ def test_a_network_that_has_seen_rendered_scenes_alone_says_so(
     picture = save_picture(tmp_path / "frame.png", tiny_frames[0])
     assert "rendered" not in command(main, tiny_bundle, picture, "-o", tmp_path / "a").stderr
     with_provenance(tiny_bundle, rendered=True)
-    assert "has seen rendered scenes alone" in command(main, tiny_bundle, picture, "-o", tmp_path / "b").stderr
-    assert "seen    rendered scenes alone" in command(bundle_main, "inspect", tiny_bundle).stdout
+    assert "trained on rendered scenes only" in command(main, tiny_bundle, picture, "-o", tmp_path / "b").stderr
+    assert "seen    rendered scenes only" in command(bundle_main, "inspect", tiny_bundle).stdout

@@ -53,7 +53,7 @@ def test_a_depth_that_is_no_number_is_refused_with_its_frame(protocol, value):
     truth_m = np.clip(street(1, *SIZES[protocol]), 0, 20)
     spoilt = truth_m.copy()
     spoilt[7, 7] = value
-    with pytest.raises(BadInputError, match=f"protocol {protocol}, frame 1: the depth holds NaN or Inf"):
+    with pytest.raises(BadInputError, match=f"protocol {protocol}, frame 1: the depth contains NaN or Inf"):
         judged(protocol, [(truth_m, truth_m), (spoilt, truth_m)])
 
 
@@ -66,7 +66,7 @@ def test_the_value_is_the_plain_mean_of_the_parts(protocol):
 
 
 def test_an_unknown_protocol_lists_those_that_are_known():
-    with pytest.raises(UsageError, match=r"protocol 'kiti': not known; one of plain, seed, seed-raw"):
+    with pytest.raises(UsageError, match=r"protocol 'kiti': unknown; choose from plain, seed, seed-raw"):
         open_protocol("kiti")
 
 
@@ -120,7 +120,7 @@ def test_seeds_ssim_is_that_of_scikit_image_with_zeros_around_and_a_data_range_o
 def test_seed_refuses_a_truth_that_needs_a_mask():
     truth_m = street(1)
     truth_m[0, :4] = 0
-    with pytest.raises(BadInputError, match="frame 0: 4 pixels of the truth are no measurement"):
+    with pytest.raises(BadInputError, match="frame 0: 4 pixels of the ground truth were not measured"):
         judged("seed", [(street(2), truth_m)])
 
 
@@ -175,7 +175,7 @@ def test_masked_figures_are_those_of_the_field():
 
 def test_a_frame_without_a_measurement_is_refused_with_its_number():
     truth_m = np.zeros((375, 1242), np.float32)
-    with pytest.raises(BadInputError, match=r"protocol kitti, frame 0: no pixel of the truth is between"):
+    with pytest.raises(BadInputError, match=r"protocol kitti, frame 0: no pixel of the ground truth is between"):
         judged("kitti", [(truth_m, truth_m)])
 
 

@@ -40,20 +40,20 @@ def test_a_whole_number_serves_as_a_number():
     ("change", "complaint"),
     [
         ({"colour": "red"}, "lens: unknown key 'colour'; the keys are name, focal_px"),
-        ({"name": 3}, r"lens\.name: text belongs here, not int '3'"),
-        ({"focal_px": "1.5"}, r"lens\.focal_px: a number belongs here"),
-        ({"focal_px": True}, r"lens\.focal_px: a number belongs here"),
+        ({"name": 3}, r"lens\.name: text is expected, not int '3'"),
+        ({"focal_px": "1.5"}, r"lens\.focal_px: a number is expected"),
+        ({"focal_px": True}, r"lens\.focal_px: a number is expected"),
         ({"focal_px": float("nan")}, r"lens\.focal_px: nan is not a finite number"),
         ({"focal_px": 10**400}, r"lens\.focal_px: inf is not a finite number"),
-        ({"shape": [3]}, r"lens\.shape: 1 values where 2 belong"),
-        ({"shape": [3, 4.5]}, r"lens\.shape\[1\]: a whole number belongs here"),
-        ({"shape": [3, True]}, r"lens\.shape\[1\]: a whole number belongs here"),
-        ({"rows": 1.0}, r"lens\.rows: a list belongs here"),
+        ({"shape": [3]}, r"lens\.shape: 1 values where 2 are expected"),
+        ({"shape": [3, 4.5]}, r"lens\.shape\[1\]: a whole number is expected"),
+        ({"shape": [3, True]}, r"lens\.shape\[1\]: a whole number is expected"),
+        ({"rows": 1.0}, r"lens\.rows: a list is expected"),
         ({"kind": "fish"}, r"lens\.kind: 'fish' is not one of wide, tele"),
-        ({"is_new": 1}, r"lens\.is_new: true or false belongs here"),
-        ({"notes": []}, r"lens\.notes: an object belongs here"),
-        ({"notes": {"b": 1}}, r"lens\.notes\.b: text belongs here"),
-        ({"maker": 1}, r"lens\.maker: text belongs here"),
+        ({"is_new": 1}, r"lens\.is_new: true or false is expected"),
+        ({"notes": []}, r"lens\.notes: an object is expected"),
+        ({"notes": {"b": 1}}, r"lens\.notes\.b: text is expected"),
+        ({"maker": 1}, r"lens\.maker: text is expected"),
     ],
 )
 def test_a_wrong_value_is_an_error_that_names_its_place(change, complaint):
@@ -75,9 +75,9 @@ def test_what_is_no_record_is_an_error(text):
 @pytest.mark.parametrize(
     ("origin", "complaint"),
     [
-        ('"\\ud800"', r"lens: '\\ud800' is no Unicode text"),
-        ('{"\\udfff": 1}', r"lens: '\\udfff' is no Unicode text"),
-        ("[" * 600 + "]" * 600, "lens: more than 100 lists and objects in each other"),
+        ('"\\ud800"', r"lens: '\\ud800' is not valid Unicode"),
+        ('{"\\udfff": 1}', r"lens: '\\udfff' is not valid Unicode"),
+        ("[" * 600 + "]" * 600, "lens: more than 100 nested lists and objects"),
         ("NaN", r"lens\.origin: not JSON"),
         ("[-1e999]", r"lens\.origin: not JSON"),
     ],
@@ -103,7 +103,7 @@ def test_a_number_that_json_cannot_say_is_not_written():
     "doubled", ['{"a": 1, "a": 1}', '{"a": 1, "b": {"c": 1, "d": 2, "c": 3}}', '[{"\\u0061": 1, "a": 2}]']
 )
 def test_a_key_that_is_there_twice_is_an_error_that_names_it(doubled):
-    with pytest.raises(BadInputError, match=r"lens: not JSON \(the key '[ac]' is there twice"):
+    with pytest.raises(BadInputError, match=r"lens: not JSON \(the key '[ac]' appears twice"):
         records.parse(doubled, "lens")
 
 

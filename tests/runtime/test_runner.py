@@ -79,7 +79,7 @@ def test_mapped_memory_is_never_copied(numpy_cuda, run_of):
 def test_with_graphs_a_frame_is_one_launch(numpy_cuda, run_of):
     cuda = numpy_cuda()
     _, runner = run_of(cuda)
-    assert runner.how == "one CUDA graph a frame"
+    assert runner.how == "one CUDA graph per frame"
     runner.run(frames(0), None)
     assert cuda.graphs.num_launched == 1
 
@@ -105,7 +105,7 @@ def test_a_capture_that_fails_leaves_an_eager_runner_that_says_so(numpy_cuda, ru
 def test_an_engine_that_refuses_to_run_is_an_error(cuda, half_of):
     engine = half_of(cuda)
     engine.works = False
-    with pytest.raises(MachineError, match="refused to run"):
+    with pytest.raises(MachineError, match="failed to run"):
         Runner(cuda, (FRAME, DEPTH), engine.bind, engine.enqueue, is_mapped=cuda.is_mapped)
 
 

@@ -50,7 +50,7 @@ def test_results_of_earlier_runs_are_no_pictures_and_that_is_said(tmp_path, endi
         save(tmp_path / folder / f"a{ending}")
     (source,) = open_sources([f"{tmp_path / 'in'}{pattern}"])
     assert [frame.name for frame in source.frames()] == ["a"]
-    assert "results of earlier runs are no pictures (2 of .depth.png, .colour.png, .side.png)" in source.note
+    assert "results of earlier runs are not taken as pictures (2 of .depth.png, .colour.png, .side.png)" in source.note
 
 
 def test_a_named_result_beside_its_picture_is_none_as_a_shell_lists_both(tmp_path):
@@ -74,7 +74,7 @@ def test_a_run_into_its_own_input_gives_the_same_results_again(command, tiny_bun
     ]
     assert [ended.exit_code for ended in ran] == [0, 0, 0]
     assert len([path for path in (tmp_path / "in").rglob("*") if path.is_file()]) == 2
-    assert "results of earlier runs are no pictures (1 of " in ran[-1].stderr
+    assert "results of earlier runs are not taken as pictures (1 of " in ran[-1].stderr
 
 
 @pytest.mark.parametrize("suffix", [".heic", ".AVIF", ".gif", ".dng"])
@@ -85,7 +85,7 @@ def test_a_picture_of_a_kind_that_is_not_read_is_named_and_left_out(command, tin
     for _ in range(2):  # also where the result of its namesake is there already
         ended = command(main, tiny_bundle, tmp_path / "in", "-o", tmp_path / "out", "--resume")
         assert ended.exit_code == 1
-        assert f"left out: {tmp_path / 'in' / f'a{suffix}'}: a picture of a kind that is not read" in ended.stderr
+        assert f"skipped: {tmp_path / 'in' / f'a{suffix}'}: a picture in an unsupported format" in ended.stderr
         assert "notes.txt" not in ended.stderr
 
 
@@ -130,7 +130,7 @@ def test_two_pictures_that_would_give_one_result_are_both_named(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     for name in ("a.jpg", "a.png"):
         save(Path("in") / name)
-    with pytest.raises(UsageError, match=r"in/a\.jpg and in/a\.png would both give a; rename one"):
+    with pytest.raises(UsageError, match=r"in/a\.jpg and in/a\.png would both write a; rename one"):
         open_sources(sources)
 
 
@@ -157,7 +157,7 @@ def film(tmp_path):
 def test_a_film_and_a_folder_that_would_give_one_result_are_refused_in_either_order(film, tmp_path):
     made, meeting = film(), save(tmp_path / "in" / "film" / "000000.png")
     for sources in ([made, tmp_path / "in"], [tmp_path / "in", made]):
-        with pytest.raises(UsageError, match="would both give film/000000; rename one") as problem:
+        with pytest.raises(UsageError, match="would both write film/000000; rename one") as problem:
             open_sources([str(source) for source in sources])
         assert str(made) in str(problem.value)
         assert str(meeting) in str(problem.value)
@@ -187,7 +187,7 @@ def test_a_film_that_ends_early_says_so_after_its_frames(command, tiny_bundle, f
     num_done = len(list((tmp_path / "out").rglob("*.npy")))
     assert 0 < num_done < 20
     assert ended.exit_code == 1
-    assert re.search(rf"left out: {path}: ends early, at frame \d+ of 20", ended.stderr)
+    assert re.search(rf"skipped: {path}: ends early, at frame \d+ of 20", ended.stderr)
 
 
 @pytest.mark.parametrize("container", [*CONTAINERS, "mp4", "ts"])
@@ -203,7 +203,7 @@ def test_a_film_without_a_frame_says_so(film):
     path.write_bytes(content[: content.index(b"movi") + 4])
     names, (problem,) = read(path)
     assert names == []
-    assert f"{path}: not one frame of 20 in it can be read" in problem
+    assert f"{path}: no frame of 20 in it can be read" in problem
 
 
 def test_a_frame_that_the_decoder_patched_together_is_left_out_by_its_number(film):
@@ -229,7 +229,7 @@ def test_a_frame_that_the_decoder_patched_together_is_left_out_by_its_number(fil
 def test_a_script_that_names_a_film_is_no_film(film, tmp_path, script):
     film("real.mp4")
     (tmp_path / "script.mp4").write_text(script)
-    with pytest.raises(BadInputError, match=r"script\.mp4: not a video that can be read"):
+    with pytest.raises(BadInputError, match=r"script\.mp4: not a readable video"):
         open_sources([str(tmp_path / "script.mp4")])
 
 
@@ -290,7 +290,7 @@ def test_a_name_that_would_command_the_terminal_is_shown_as_an_escape(command, t
     ended = command(main, tiny_bundle, tmp_path / "in", "-o", tmp_path / "out")
     assert ended.exit_code == 1
     assert "\x1b" not in ended.stderr
-    assert r"a\x1b[2J .png: not a picture that can be read" in ended.stderr
+    assert r"a\x1b[2J .png: not a readable picture" in ended.stderr
 
 
 def test_what_libraries_write_to_stderr_stays_with_them(tiny_bundle, tmp_path):
@@ -307,5 +307,5 @@ def test_what_libraries_write_to_stderr_stays_with_them(tiny_bundle, tmp_path):
     ended = subprocess.run(call, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     lines = [line for line in ended.stderr.splitlines() if not line.startswith("not here: ")]
-    starts = ("onnxruntime-cpu", "openvino", "left out: ", "1 frame written to ", "pictures are resized")
+    starts = ("onnxruntime-cpu", "openvino", "skipped: ", "1 frame written to ", "pictures are resized")
     assert all(line.startswith(starts) for line in lines), ended.stderr

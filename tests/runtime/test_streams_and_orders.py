@@ -35,7 +35,7 @@ def test_out_is_written_to_and_given_back(estimate, tiny_frames):
     ids=["float64", "another shape", "not contiguous", "read-only", "a list"],
 )
 def test_an_out_that_cannot_hold_the_depth_is_refused(estimate, tiny_frames, out):
-    with pytest.raises(BadInputError, match=r"out has to be float32 \(24, 32\)"):
+    with pytest.raises(BadInputError, match=r"out must be float32 \(24, 32\)"):
         estimate(tiny_frames[0], out=out)
 
 
@@ -182,5 +182,5 @@ def test_a_frame_that_is_not_what_it_was_declared_is_refused(estimate, frame, or
 
 
 def test_an_unknown_order_is_refused_with_the_known(estimate, tiny_frames):
-    with pytest.raises(UsageError, match="no colour order 'yuv'; there are rgb, bgr"):
+    with pytest.raises(UsageError, match="unknown colour order 'yuv'; choose from rgb, bgr"):
         estimate(tiny_frames[0], color="yuv")

@@ -105,9 +105,9 @@ def test_a_thousand_lives_leave_nothing(cuda, stand_in, cuda_mode):
 
 
 REASONS = [
-    ({"FAKE_CUDA_DEVICES": "0"}, "sees no GPU"),
-    ({"FAKE_CUDA_VERSION": "11040"}, "too old: it knows CUDA 11.4, and 12.0 is needed"),
-    ({"LD_LIBRARY_PATH": ""}, "no NVIDIA driver here"),
+    ({"FAKE_CUDA_DEVICES": "0"}, "finds no GPU"),
+    ({"FAKE_CUDA_VERSION": "11040"}, "too old: it supports CUDA 11.4, and 12.0 is needed"),
+    ({"LD_LIBRARY_PATH": ""}, "no NVIDIA driver"),
 ]
 
 

@@ -103,10 +103,10 @@ def test_a_run_on_a_gpu_that_slows_down_is_not_valid(tiny_bundle, tiny_data, tmp
     )
     refused = bench("run", *arguments)
     assert refused.exit_code == 5, refused.output
-    assert "slowed down to stay cool" in refused.stderr
+    assert "throttled" in refused.stderr
     allowed = bench("run", *arguments, "--allow-noisy")
     assert allowed.exit_code == 0, allowed.output
     assert "warning" in allowed.stderr
     found = json.loads(kept.read_text())
-    assert any("slowed down" in reason for reason in found["invalid_because"])
+    assert any("throttled" in reason for reason in found["invalid_because"])
     assert found["conditions"]["after"]["gpu"]["clock_hz"] == 1.98e9

@@ -69,12 +69,12 @@ def test_damaged_and_foreign_timings_are_replaced_by_those_of_this_device(tiny_g
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        ("deserialize_cuda_engine", "refuses the engine .*magic tag does not match"),
-        ("create_execution_context", "gives no context"),
+        ("deserialize_cuda_engine", "rejects the engine .*magic tag does not match"),
+        ("create_execution_context", "cannot create an execution context"),
         ("set_input_shape", "refuses .* for frame"),
-        ("set_tensor_address", "refuses the address"),
-        ("set_tensor_address:2", "refuses the address"),
-        ("execute_async_v3", "refused to run"),
+        ("set_tensor_address", "rejects the address"),
+        ("set_tensor_address:2", "rejects the address"),
+        ("execute_async_v3", "failed to run"),
     ],
 )
 def test_a_runtimes_refusal_is_one_error_and_leaves_nothing(tiny_graph, refuse, flavour, call, said):
@@ -118,7 +118,7 @@ def test_an_address_that_the_engine_cannot_take_is_refused_before_it_runs(tiny_g
         with pytest.raises(BadInputError, match="takes multiples of 256 bytes"):
             session.run_on(stream, {**pointers, "frame": pointers["frame"] + 64})
         host = cuda.new_host((1 << 16,), np.uint8, is_mapped=False)
-        with pytest.raises(MachineError, match="refuses the address"):
+        with pytest.raises(MachineError, match="rejects the address"):
             session.run_on(stream, {**pointers, "frame": host.ctypes.data})
         session.run_on(stream, pointers)  # what came before is forgotten
         cuda.wait(stream)
@@ -134,7 +134,7 @@ def test_a_single_frame_is_no_batch_of_the_largest_size(tiny_graph, tiny_frames,
     built(tiny_graph(), flavour, max_batch=4)
     session = open_session(flavour, tiny_graph())
     assert (session.max_batch, session.device_batch) == (4, 1)
-    assert "batch 1 or 4, one CUDA graph a frame" in session.executor
+    assert "batch 1 or 4, one CUDA graph per frame" in session.executor
     for num_frames in (1, 3, 4, 1):
         feeds = frame_for(tiny_frames, num_frames)
         np.testing.assert_allclose(session.run(feeds)["depth_m"], tiny_depth(feeds["frame"]), atol=4e-6)
@@ -191,7 +191,7 @@ def test_an_estimator_that_is_dropped_is_freed_at_once(tiny_bundle, tiny_graph, 
 
 
 REASONS = [
-    ({"FAKE_CUDA_DEVICES": "0"}, "sees no GPU", "CUDA_VISIBLE_DEVICES"),
+    ({"FAKE_CUDA_DEVICES": "0"}, "finds no GPU", "CUDA_VISIBLE_DEVICES"),
     ({"FAKE_CUDA_VERSION": "11040"}, "too old", "update NVIDIA's driver"),
     ({"LD_LIBRARY_PATH": ""}, "no NVIDIA driver", "install NVIDIA's driver"),
 ]

@@ -47,7 +47,7 @@ class Evil:
 def test_a_malicious_pickle_is_refused_and_does_not_run(save, tmp_path):
     proof = tmp_path / "it-ran"
     save({"mde_checkpoint": 1, "network": Evil(proof)}, tmp_path / "evil.ckpt")
-    with pytest.raises(BadInputError, match="nothing of it was run"):
+    with pytest.raises(BadInputError, match="none was run"):
         read_checkpoint(tmp_path / "evil.ckpt")
     assert not proof.exists()
 
@@ -60,7 +60,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_our_words(content, tmp_path)
         read_checkpoint(path)
     assert str(caught.value) in {
         f"{path}: not a checkpoint, or cut short; copy it again",
-        f"{path}: not a checkpoint, or one that would run code when it is read; nothing of it was run",
+        f"{path}: not a checkpoint, or one that would run code when loaded; none was run",
     }
 
 
@@ -149,7 +149,7 @@ def rewritten(path, **how):
 
 @pytest.mark.parametrize("how", [{"compression": zipfile.ZIP_DEFLATED}, {"num_doubled": 1}], ids=str)
 def test_members_that_are_compressed_or_doubled_are_refused(how, written):
-    with pytest.raises(BadInputError, match=r"compressed, doubled or overlapping, as torch\.save never writes them"):
+    with pytest.raises(BadInputError, match=r"compressed, duplicated or overlapping, which torch\.save never writes"):
         read_checkpoint(rewritten(written(), **how))
 
 
@@ -160,7 +160,7 @@ def test_members_that_share_their_place_are_refused(written):
     after = content.index(b"PK\x01\x02", at + 4)
     content[at + 42 : at + 46] = content[after + 42 : after + 46]
     path.write_bytes(content)
-    with pytest.raises(BadInputError, match="compressed, doubled or overlapping"):
+    with pytest.raises(BadInputError, match="compressed, duplicated or overlapping"):
         read_checkpoint(path)
 
 
@@ -261,7 +261,7 @@ def test_a_missing_checkpoint_is_named(tmp_path):
 
 
 def test_a_checkpoint_of_an_unknown_model_names_the_known_ones(written):
-    with pytest.raises(BadInputError, match="'slow' is unknown here; the models are"):
+    with pytest.raises(BadInputError, match="'slow' is unknown; the models are"):
         read_checkpoint(written(model="slow"))
 
 
@@ -305,7 +305,7 @@ def test_stored_options_that_would_build_for_hours_are_refused(written, monkeypa
 @pytest.mark.parametrize("width", ['"16"', "true", "16.5", "null", "[16]", "-1"])
 def test_stored_options_of_another_kind_are_refused_in_one_line(width, written):
     path = forged(written(), model="cnn-fc", model_options=f'{{"width": {width}}}')
-    with pytest.raises(BadInputError, match="no cnn-fc has its options") as caught:
+    with pytest.raises(BadInputError, match="its options do not exist for model cnn-fc") as caught:
         read_checkpoint(path)
     assert "\n" not in str(caught.value)
 
@@ -326,7 +326,7 @@ def test_stored_options_take_no_memory_before_the_weights_fit(width, written, mo
     monkeypatch.setitem(sys.modules, "models_for_tests.wide", SimpleNamespace(build=build_wide))
     weights = {"weight": torch.zeros(2, 2), "bias": torch.zeros(2)}
     path = forged(written(), model="wide", model_options=f'{{"width": {width}}}', network=weights)
-    with pytest.raises(BadInputError, match=r"the weight weight is \(2, 2\)|no wide has its options"):
+    with pytest.raises(BadInputError, match=r"the weight weight is \(2, 2\)|its options do not exist for model wide"):
         read_checkpoint(path)
 
 
@@ -375,7 +375,7 @@ def test_weights_that_fit_and_mean_other_metres_are_refused(checkpoint, written)
     note = check_same_model(written(), "fast", {"far_m": 4.0})
     assert note.endswith("is of 0 to 20 m, this run of 0 to 4 m")
     farther = dataclasses.replace(checkpoint.contract.from_network, far_m=80.0)
-    with pytest.raises(BadInputError, match="a fast of another contract"):
+    with pytest.raises(BadInputError, match="a fast with a different contract"):
         check_same_model(written(contract=dataclasses.replace(checkpoint.contract, from_network=farther)), "fast", {})
 
 

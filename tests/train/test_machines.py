@@ -22,7 +22,9 @@ def test_more_devices_than_this_machine_has_are_wrong_usage(num_devices):
 
 
 def test_other_machines_without_torchrun_are_wrong_usage():
-    with pytest.raises(UsageError, match="--num-nodes 3: nobody would start the others; start the command by torchrun"):
+    with pytest.raises(
+        UsageError, match="--num-nodes 3: the other processes would not be started; start the command with torchrun"
+    ):
         check_machines(1, 3, {})
 
 
@@ -60,8 +62,8 @@ def test_a_process_whose_partner_is_gone_says_so_in_one_line(tmp_path):
     first, second = (subprocess.Popen(call, stdout=subprocess.PIPE, text=True) for call in calls)
     said, _ = first.communicate(timeout=200)
     second.communicate()
-    assert said.startswith("another process of this training is gone (")
-    assert said.endswith("); see what it said, then go on with --resume\n")
+    assert said.startswith("another process of this training ended (")
+    assert said.endswith("); read its output, then continue with --resume\n")
     assert said.count("\n") == 1
     assert first.returncode == MachineError.exit_code
 

@@ -52,7 +52,7 @@ def test_a_small_set_loses_a_tenth_to_gaps_at_most(camera, split):
     train, val = (open_split(camera, name) for name in ("train", "val"))
     assert len(train.skipped) <= NUM_FRAMES / 10
     assert len(train) + len(val) + len(train.skipped) == NUM_FRAMES
-    assert "go to neither split" in split.stderr
+    assert "are in neither split" in split.stderr
 
 
 @pytest.mark.parametrize("num_frames", [20, 60, 200, 700, 5000])

@@ -60,7 +60,7 @@ def test_a_setting_reaches_into_a_group():
 
 @pytest.mark.parametrize("setting", ["lrr=1", "augment.zom=2", "lr", "lr.x=1", "augment"])
 def test_a_setting_of_nothing_is_answered_with_the_keys(setting: str):
-    with pytest.raises(UsageError, match="give KEY=VALUE with a KEY out of"):
+    with pytest.raises(UsageError, match="pass KEY=VALUE with a KEY from"):
         with_settings(recipe_named("fast"), [setting])
 
 
@@ -89,7 +89,7 @@ def test_a_value_of_the_wrong_kind_is_refused(setting: str):
 )
 def test_a_value_out_of_range_is_answered_with_the_range(setting: str, allowed: str):
     key, _, value = setting.partition("=")
-    with pytest.raises(BadInputError, match=rf"^recipe\.{key}: {value} is out of range; give {allowed}$"):
+    with pytest.raises(BadInputError, match=rf"^recipe\.{key}: {value} is out of range; use {allowed}$"):
         with_settings(recipe_named("fast"), [setting])
 
 

@@ -207,7 +207,7 @@ def test_a_run_in_the_folder_of_another_is_refused(finished: Path, scenes: Path)
 
 def test_resuming_what_was_never_begun_is_refused(scenes: Path, tmp_path: Path):
     result = mde_train("--resume", "--data", scenes, "--out", tmp_path)
-    assert (result.exit_code, "holds no last.ckpt" in result.stderr) == (2, True)
+    assert (result.exit_code, "contains no last.ckpt" in result.stderr) == (2, True)
 
 
 def test_resuming_a_finished_run_gives_its_best_checkpoint_and_changes_nothing(finished: Path, scenes: Path):
@@ -245,9 +245,9 @@ def test_rows_that_a_power_cut_tore_are_dropped(finished: Path, scenes: Path, tm
 @pytest.mark.parametrize(
     ("setting", "code", "words"),
     [
-        ("lr=1e-3", 2, "--set 'lr=1e-3': a run that goes on can be made longer or shorter, by epochs, max_minutes"),
-        ("epochs=1", 2, "has done 2.0 epochs in"),
-        ("epochs=0", 3, "recipe.epochs: 0 is out of range; give 1 to"),
+        ("lr=1e-3", 2, "--set 'lr=1e-3': a resumed run can only be made longer or shorter, with epochs, max_minutes"),
+        ("epochs=1", 2, "has already run 2.0 epochs in"),
+        ("epochs=0", 3, "recipe.epochs: 0 is out of range; use 1 to"),
     ],
 )
 def test_what_a_run_that_goes_on_cannot_change_is_refused(setting, code, words, finished: Path, scenes: Path):
@@ -303,7 +303,7 @@ def test_a_loss_that_is_no_number_stops_with_the_frames_names(scenes: Path, tmp_
         settings=(*SMALL, "lr=1e30", "clip_gradient=null"),
     )
     assert result.exit_code == 3
-    assert re.search(r"the loss is nan at step \d+, frames (\d+, ){3}\d+; look at them", result.stderr)
+    assert re.search(r"the loss is nan at step \d+, frames (\d+, ){3}\d+; check them", result.stderr)
     assert "--set lr=" in result.stderr
 
 
@@ -363,7 +363,7 @@ def test_a_hole_in_any_judged_frame_is_told_before_training(scenes: Path, tmp_pa
     depth_m[:3, :4] = 0
     np.save(depth_file, depth_m)
     result = mde_train("--recipe", "fast", "--data", tmp_path / "holed", "--out", tmp_path / "r", settings=SMALL)
-    assert (result.exit_code, "frame 5: 12 pixels of the truth are no measurement" in result.stderr) == (3, True)
+    assert (result.exit_code, "frame 5: 12 pixels of the ground truth were not measured" in result.stderr) == (3, True)
     assert not (tmp_path / "r").exists()
 
 
@@ -380,15 +380,15 @@ def test_bf16_trains_with_a_bounded_gradient(scenes: Path, tmp_path: Path, monke
     [
         (["--recipe", "slow", "--data", ".", "--out", "r"], 2, "the recipes are resnet34-skip, mobilenetv2-skip, fast"),
         (["--recipe", "fast", "--data", "nowhere", "--out", "r"], 3, "nowhere"),
-        (["--recipe", "fast"], 2, "give --recipe NAME, --data DIR and --out RUN"),
-        (["--resume", "--recipe", "fast", "--data", ".", "--out", "r"], 2, "give --data and --out"),
+        (["--recipe", "fast"], 2, "pass --recipe NAME, --data DIR and --out RUN"),
+        (["--resume", "--recipe", "fast", "--data", ".", "--out", "r"], 2, "pass only --data and --out"),
         (
             ["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--init", "nothing.ckpt"],
             3,
             "nothing.ckpt: no such file",
         ),
-        (["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--set", "holdout=a..b"], 3, "give FIRST..LAST"),
-        (["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--set", "holdout=20..5"], 3, "give FIRST..LAST"),
+        (["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--set", "holdout=a..b"], 3, "use FIRST..LAST"),
+        (["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--set", "holdout=20..5"], 3, "use FIRST..LAST"),
         (["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--set", "batch_size=99"], 3, "batch_size=24"),
         (["--recipe", "fast", "--data", "{scenes}", "--out", "r", "--set", "epochs=0"], 3, "recipe.epochs: 0 is out"),
     ],
@@ -405,7 +405,7 @@ def test_what_cannot_be_done_is_one_line(arguments, code, words, scenes: Path, t
 def test_weights_that_are_given_twice_are_refused(scenes: Path, tmp_path: Path):
     arguments = ("--recipe", "resnet34-skip", "--data", scenes, "--out", tmp_path / "r", "--weights", "imagenet")
     result = mde_train(*arguments, settings=("model_options.weights=none",))
-    words = "weights are given by --weights and by --set model_options.weights; give one of them"
+    words = "weights are set by --weights and by --set model_options.weights; use one of them"
     assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
 
 
@@ -471,7 +471,7 @@ def test_a_trial_run_gives_way_to_the_run_that_it_tried(scenes: Path, tmp_path: 
     for _ in range(2):
         assert mde_train(*arguments, "--fast-dev-run", settings=SMALL).exit_code == 0
     refused = mde_train("--resume", "--data", scenes, "--out", tmp_path / "r")
-    assert (refused.exit_code, "holds a trial, which has nothing to go on with" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "holds a --fast-dev-run, which cannot be resumed" in refused.stderr) == (2, True)
     assert mde_train(*arguments, settings=(*SMALL, "evaluate_every_epochs=2")).exit_code == 0
     assert sorted(losses(tmp_path / "r")) == list(range(1, 13))
     assert sorted(losses(tmp_path / "r", "val_rmse_m")) == [12]
@@ -513,7 +513,7 @@ def test_scenes_can_come_first_and_the_real_data_then(scenes: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("recipe", "setting", "words"),
     [
-        ("resnet34-skip", "seed=1", "a fast, and the recipe trains a resnet34-skip; take a recipe of fast"),
+        ("resnet34-skip", "seed=1", "a fast, and the recipe trains a resnet34-skip; use a recipe for fast"),
         ("cnn-fc", "model_options.width=8", "a fast, and the recipe trains a cnn-fc"),
     ],
 )
@@ -540,7 +540,7 @@ def test_kitti_frames_of_two_sizes_train_once_they_are_cut(tmp_path: Path):
     assert (refused.exit_code, 'write {"height_px": 46, "width_px": 153}' in refused.stderr) == (3, True)
     (root / "cut.json").write_text('{"height_px": 46, "width_px": 153}')
     unjudged = mde_train(*arguments, settings=("batch_size=2", "protocol=seed"))
-    assert (unjudged.exit_code, "take one that does, such as plain" in unjudged.stderr) == (3, True)
+    assert (unjudged.exit_code, "use one that does, such as plain" in unjudged.stderr) == (3, True)
     unranked = mde_train(*arguments, settings=("batch_size=2", "best_by=ssim - rmse_m"))
     assert (unranked.exit_code, "protocol kitti gives no ssim; --set best_by=-rmse_m" in unranked.stderr) == (2, True)
     assert not (tmp_path / "r").exists(), "told before training"

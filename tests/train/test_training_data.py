@@ -95,7 +95,7 @@ def test_frames_are_kept_at_the_networks_size_and_judged_at_their_own(nyu: Path)
 
 @pytest.mark.parametrize("holdout", ["train/20..train/5", "train/5", "train/5..train/40", "a..b"])
 def test_a_stretch_that_is_not_among_the_training_frames_is_refused(nyu: Path, holdout):
-    with pytest.raises(BadInputError, match=f"holdout '{holdout}': no such frames; give FIRST..LAST, from train/0 to"):
+    with pytest.raises(BadInputError, match=f"holdout '{holdout}': no such frames; use FIRST..LAST, from train/0 to"):
         load_data(nyu, replace(recipe_named("cnn"), holdout=holdout))
 
 

@@ -49,7 +49,7 @@ class Checkpoint:
     # (K, H, W, 3): training frames, where fewer than 64 are held out; an export is judged on them as well
     filler_frames: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
     sha256: str = ""  # of the file, when it was read
-    rendered: bool | None = None  # whether its weights have seen rendered scenes alone; None: unknown
+    rendered: bool | None = None  # whether its weights have seen rendered scenes only; None: unknown
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, training: Mapping[str, Any] | None = None) -> None:
@@ -87,7 +87,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     model = text_of(path, content, "model")
     if model not in MODELS:
-        raise BadInputError(f"{path}: model {shown(model)} is unknown here; the models are {', '.join(MODELS)}")
+        raise BadInputError(f"{path}: model {shown(model)} is unknown; the models are {', '.join(MODELS)}")
     options = json_of(path, content, "model_options", dict[str, Any])
     recipe = json_of(path, content, "recipe", Any)
     contract = contract_of(path, content)
@@ -115,7 +115,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def rendered_of(path: Path) -> bool | None:
-    """Whether a file's weights have seen rendered scenes alone; None where it does not say, as a plain state dict."""
+    """Whether a file's weights have seen rendered scenes only; None where it does not say, as a plain state dict."""
     return _rendered(path, _load(path))
 
 
@@ -188,7 +188,7 @@ def check_same_model(path: Path, model: str, options: Mapping[str, Any]) -> str:
     their_options = json_of(path, content, "model_options", dict[str, Any])
     contract = contract_of(path, content)
     if theirs != model:
-        raise BadInputError(f"{path}: a {theirs}, and the recipe trains a {model}; take a recipe of {theirs}")
+        raise BadInputError(f"{path}: a {theirs}, and the recipe trains a {model}; use a recipe for {theirs}")
     have, want = options_of(model, their_options), options_of(model, options)
     if differing := [name for name in want if name not in RANGE and have.get(name) != want[name]]:
         name = differing[0]
@@ -197,7 +197,9 @@ def check_same_model(path: Path, model: str, options: Mapping[str, Any]) -> str:
             f"--set model_options.{name}={json.dumps(have.get(name))}"
         )
     if contract != model_contract(model, contract.source.height_px, contract.source.width_px, their_options):
-        raise BadInputError(f"{path}: a {model} of another contract; train by the version of mde-train that wrote it")
+        raise BadInputError(
+            f"{path}: a {model} with a different contract; train with the version of mde-train that wrote it"
+        )
     ours, its = ([of.get(name) for name in RANGE] for of in (want, have))
     if ours == its:
         return ""
@@ -210,7 +212,8 @@ def _load(path: Path) -> dict[str, Any]:
     except BadInputError as error:
         if _is_bundle(path):
             raise BadInputError(
-                f"{path}: a bundle, which holds graphs and no weights to train from; name the checkpoint it was made of"
+                f"{path}: a bundle, which holds graphs and no weights to train from; pass the checkpoint it was made "
+                "from"
             ) from error
         raise
     if not isinstance(content, Mapping):
@@ -236,12 +239,14 @@ def _network(path: Path, model: str, options: dict[str, Any], state: object) -> 
             f"mde-train --init {path.name}"
         )
     if not isinstance(state, Mapping):
-        raise BadInputError(f"{path}: holds no weights by name where they belong; copy it again")
+        raise BadInputError(f"{path}: has no named weights where they are expected; copy it again")
     try:
         with torch.device("meta"):
             outline = build_model(model, **options)
     except (RuntimeError, UsageError, ValueError, TypeError, ArithmeticError) as error:
-        raise BadInputError(f"{path}: no {model} has its options ({reason_of(error)}); copy it again") from error
+        raise BadInputError(
+            f"{path}: its options do not exist for model {model} ({reason_of(error)}); copy it again"
+        ) from error
     check_fit(path, state, outline.state_dict())
     network = build_model(model, **options)
     _fill(network, state, path)

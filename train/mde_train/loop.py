@@ -113,8 +113,8 @@ def _in_any_process(fabric: Fabric, decision: bool) -> bool:
 def _check_finite(loss: float, batch: Batch, training: Training) -> None:
     if not math.isfinite(loss):
         raise BadInputError(
-            f"the loss is {loss} at step {training.step}, frames {', '.join(batch.names)}; look at them with "
-            f"mde-data check, or lower the learning rate: --set lr={training.recipe.lr / 3:.1g}"
+            f"the loss is {loss} at step {training.step}, frames {', '.join(batch.names)}; check them with mde-data "
+            f"check, or lower the learning rate: --set lr={training.recipe.lr / 3:.1g}"
         )
 
 

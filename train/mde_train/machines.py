@@ -18,12 +18,12 @@ def check_machines(num_devices: int, num_nodes: int, torchrun: Mapping[str, str]
     is_started = "TORCHELASTIC_RUN_ID" in torchrun
     if num_nodes > 1 and not is_started:
         raise UsageError(
-            f"--num-nodes {num_nodes}: nobody would start the others; start the command by torchrun on each machine "
-            "(see --help)"
+            f"--num-nodes {num_nodes}: the other processes would not be started; start the command with torchrun on "
+            "each machine (see --help)"
         )
     num_here, kind = _devices_here()
     if num_devices > num_here:
-        raise UsageError(f"--devices {num_devices}: this machine has {num_here} {kind}; give {num_here} or fewer")
+        raise UsageError(f"--devices {num_devices}: this machine has {num_here} {kind}; use {num_here} or fewer")
     if is_started:
         started = int(torchrun["LOCAL_WORLD_SIZE"]), int(torchrun["GROUP_WORLD_SIZE"])
         if started != (num_devices, num_nodes):
@@ -55,6 +55,6 @@ def naming_lost_processes() -> Iterator[None]:
             raise
         first_sentence, _, _ = PLACE.sub("", str(error)).partition(". ")
         raise MachineError(
-            f"another process of this training is gone ({one_line(first_sentence)}); see what it said, then go on with "
-            "--resume"
+            f"another process of this training ended ({one_line(first_sentence)}); read its output, then continue "
+            "with --resume"
         ) from error

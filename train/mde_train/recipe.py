@@ -60,7 +60,7 @@ def _check_ranges(where: str, record: object, ranges: Mapping[str, Range]) -> No
     for key, allowed in ranges.items():
         value = getattr(record, key)
         if value is not None and not allowed.least <= value <= allowed.most:
-            raise BadInputError(f"{where}.{key}: {value} is out of range; give {allowed.in_words}")
+            raise BadInputError(f"{where}.{key}: {value} is out of range; use {allowed.in_words}")
 
 
 @dataclass(frozen=True)
@@ -150,5 +150,5 @@ def with_length(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     for setting in settings:
         if setting.partition("=")[0].strip() not in LENGTH:
             keys = ", ".join(LENGTH)
-            raise UsageError(f"--set {shown(setting)}: a run that goes on can be made longer or shorter, by {keys}")
+            raise UsageError(f"--set {shown(setting)}: a resumed run can only be made longer or shorter, with {keys}")
     return with_settings(recipe, settings)

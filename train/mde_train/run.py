@@ -52,7 +52,7 @@ def begin(
     _check_free(run)  # before the data are read, which takes longer
     _check_new(run)
     if weights != "none" and "weights" in recipe.model_options:
-        raise UsageError("weights are given by --weights and by --set model_options.weights; give one of them")
+        raise UsageError("weights are set by --weights and by --set model_options.weights; use one of them")
     torch.manual_seed(recipe.seed)
     network = build_model(recipe.model, **recipe.model_options, **({} if weights == "none" else {"weights": weights}))
     if not init and {weights, recipe.model_options.get("weights", "none")} == {"none"}:
@@ -61,7 +61,7 @@ def begin(
         if note := check_same_model(init, recipe.model, recipe.model_options):
             say(note)
         if prefix := load_weights(network, init):
-            say(f"{init.name}: its keys begin with {prefix!r}, which was taken off")
+            say(f"{init.name}: its keys begin with {prefix!r}, which was removed")
     if is_trial:
         recipe = replace(recipe, epochs=1, evaluate_every_epochs=1, picture_every_steps=1)
     recipe = with_protocol(recipe, protocol_of(data_root))
@@ -85,7 +85,7 @@ def go_on(data_root: Path, run: Path, *, settings: Sequence[str] = (), machines:
     """
     _check_free(run)
     if not (run / LAST).exists():
-        raise UsageError(f"{run}: holds no {LAST} to resume from; start with --recipe NAME")
+        raise UsageError(f"{run}: contains no {LAST} to resume from; start with --recipe NAME")
     with _alone_in(run):
         training, data = _restored(data_root, run, settings)
         return _fit(training, data, run, machines)
@@ -93,7 +93,7 @@ def go_on(data_root: Path, run: Path, *, settings: Sequence[str] = (), machines:
 
 def _check_new(run: Path) -> None:
     if not (run / TRIAL).exists() and (run / LAST).exists():
-        raise UsageError(f"{run}: holds a run already; go on with it by --resume, or give another --out")
+        raise UsageError(f"{run}: already holds a run; continue it with --resume, or use another --out")
 
 
 def _check_free(run: Path) -> None:
@@ -114,9 +114,9 @@ def _alone_in(run: Path) -> Iterator[None]:
     run.mkdir(parents=True, exist_ok=True)
     with if_free(run / LOCK) as is_ours:
         if is_ours is None:
-            say(f"{run}: this file system has no locks, so nothing keeps a second training out")
+            say(f"{run}: this file system has no locks, so a second training here would not be refused")
         elif not is_ours:
-            raise UsageError(f"{run}: {holder(run / LOCK)} trains there; wait until it ends, or give another --out")
+            raise UsageError(f"{run}: {holder(run / LOCK)} is training there; wait until it ends, or use another --out")
         yield
 
 
@@ -134,23 +134,23 @@ def _begin_folder(run: Path, recipe: Recipe, *, is_trial: bool) -> None:
 def _restored(data_root: Path, run: Path, settings: Sequence[str]) -> tuple[Training, Data]:
     """An interrupted run where it stopped, with its new length; see `go_on`."""
     if (run / TRIAL).exists():
-        raise UsageError(f"{run}: holds a trial, which has nothing to go on with; start with --recipe NAME")
+        raise UsageError(f"{run}: holds a --fast-dev-run, which cannot be resumed; start with --recipe NAME")
     recipe = records.loads(Recipe, files.read_small(run / RECIPE_FILE), f"{run / RECIPE_FILE}")
     recipe = with_length(recipe, settings)
     data = load_data(data_root, recipe)
     checkpoint = read_checkpoint(run / LAST)
     if checkpoint.data_sha256 != data.train.sha256:
-        raise BadInputError(f"{data_root}: not the data that {run} was begun with; give those, or start a new run")
+        raise BadInputError(f"{data_root}: not the data that {run} was started with; use that, or start a new run")
     data = replace(data, rendered=checkpoint.rendered)
     training = _training(recipe, checkpoint.network.train(), data)
     training.restore(read_training(run / LAST))
     if settings:
         if training.progress >= 1.0:
             done = f"{training.step / training.steps_per_epoch:.1f} epochs in {training.elapsed_s / 60:.1f} minutes"
-            raise UsageError(f"{run}: has done {done} and cannot end before that")
+            raise UsageError(f"{run}: has already run {done} and cannot end earlier")
         if training.is_out_of_patience:
             raise UsageError(
-                f"{run}: ended by its patience, which cannot be changed; start anew with --set patience=null"
+                f"{run}: ended by its patience, which cannot be changed; start a new run with --set patience=null"
             )
         if is_first_process():
             files.write_text(run / RECIPE_FILE, records.dumps(recipe))
@@ -166,8 +166,8 @@ def _training(recipe: Recipe, network: nn.Module, data: Data) -> Training:
     if (num_filler := len(data.filler_frames)) and is_first_process():
         say(
             f"an export is certified on {NUM_HELDOUT} frames, and {len(data.heldout)} are held out: {num_filler} "
-            "training frames go with them, and the certificate states no RMSE to the truth; mde-export --frames takes "
-            "others"
+            "training frames go with them, and the certificate states no RMSE to ground truth; pass others with "
+            "mde-export --frames"
         )
     return Training(network.to(memory_format=torch.channels_last), data.contract, recipe, frames)  # type: ignore[call-overload]  # torch's stub lacks it
 
@@ -200,8 +200,8 @@ def _check_all_train(model: str, network: nn.Module) -> None:
     """Raise UsageError where a part of a network with random weights is frozen: it would stay random."""
     if _num_frozen(network):
         raise UsageError(
-            f"{model}: has random weights, and {_frozen_in_words(network)}; give its encoder's with --weights imagenet "
-            "or --weights FILE, or train all of it with --set model_options.is_frozen=false"
+            f"{model}: has random weights, and {_frozen_in_words(network)}; load its encoder's with --weights "
+            "imagenet or --weights FILE, or train all of it with --set model_options.is_frozen=false"
         )
 
 

@@ -18,11 +18,13 @@ def text_of(path: Path, content: Mapping[str, Any], key: str) -> str:
         raise BadInputError(f"{path}: damaged checkpoint, without {key!r}; copy it again")
     value = content[key]
     if not isinstance(value, str):
-        raise BadInputError(f"{path}: damaged checkpoint, with values of another type: {key} is no text; copy it again")
+        raise BadInputError(
+            f"{path}: damaged checkpoint, with values of another type: {key} is not text; copy it again"
+        )
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise BadInputError(f"{path}: damaged checkpoint: {key} is no Unicode text; copy it again") from error
+        raise BadInputError(f"{path}: damaged checkpoint: {key} is not valid Unicode; copy it again") from error
     return value
 
 
@@ -43,7 +45,7 @@ def contract_of(path: Path, content: Mapping[str, Any]) -> Contract:
 def check_plain(path: Path, what: str, value: object) -> None:
     """Raise BadInputError unless a value is a dense tensor of real numbers, all of which the file holds."""
     if not _is_plain(value):
-        raise BadInputError(f"{path}: {what} is no dense tensor of real numbers; copy it again")
+        raise BadInputError(f"{path}: {what} is not a dense tensor of real numbers; copy it again")
     assert isinstance(value, Tensor)
     if not _holds_all(value):
         raise BadInputError(f"{path}: {what} claims more numbers than the file holds; copy it again")
@@ -82,7 +84,8 @@ def check_heldout(path: Path, frames: object, depth_m: object, filler: object, c
         raise BadInputError(f"{path}: its held-out frames do not fit its contract; copy the checkpoint again")
     if depth_m.requires_grad or not torch.isfinite(depth_m).all() or (depth_m < 0).any():
         raise BadInputError(
-            f"{path}: its held-out depth is NaN, infinite or negative, or wants a gradient; copy the checkpoint again"
+            f"{path}: its held-out depth is NaN, infinite or negative, or requires a gradient; copy the checkpoint "
+            "again"
         )
 
 
@@ -95,7 +98,7 @@ def check_fit(path: Path, state: Mapping[str, Any], own: Mapping[str, Tensor]) -
         if names
     ]
     if wrong:
-        raise BadInputError(f"{path}: the weight {', and '.join(wrong)}; is it this network's?")
+        raise BadInputError(f"{path}: the weight {', and '.join(wrong)}; does it belong to this network?")
     for name, value in own.items():
         check_plain(path, f"the weight {name}", state[name])
         if tuple(state[name].shape) != tuple(value.shape):

@@ -14,7 +14,7 @@ from mde_train.recipe import Recipe
 from mde_train.training_data import Data
 
 SHOWN = ("rmse_m", "ssim", "abs_rel", "delta1")
-NO_BETTER = "the network is no better than that yet: train longer, by --resume --set max_minutes=... or epochs=..."
+NO_BETTER = "the network is no better than that yet: train longer, with --resume --set max_minutes=... or epochs=..."
 JUDGED = "val_"  # begins the names of an evaluation's figures in curves.csv
 
 
@@ -30,7 +30,7 @@ def summary(run: Path, recipe: Recipe, data: Data, steps_per_epoch: int) -> list
     is_better = score_of(evaluations[best], recipe.best_by) > score_of(guess, recipe.best_by)
     return [
         f"best: epoch {epoch:.1f} of {epochs:.1f}, {_in_words(evaluations[best])}",
-        f"the mean of the training depths, which sees no frame: {_in_words(guess)}",
+        f"baseline, the mean of the training depths: {_in_words(guess)}",
         *([] if is_better else [NO_BETTER]),
         next_line,
     ]

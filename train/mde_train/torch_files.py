@@ -44,7 +44,7 @@ def load(path: Path) -> Any:  # Any: whatever was saved
         raise BadInputError(f"{path}: no such file") from error
     except pickle.UnpicklingError as error:
         raise BadInputError(
-            f"{path}: not a checkpoint, or one that would run code when it is read; nothing of it was run"
+            f"{path}: not a checkpoint, or one that would run code when loaded; none was run"
         ) from error
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read ({error.strerror}); copy it again") from error
@@ -97,6 +97,6 @@ def _check_listing(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     )
     if len(names) < len(members) or overlaps or not is_stored:
         raise BadInputError(
-            f"{path}: its members are compressed, doubled or overlapping, as torch.save never writes them; copy it "
+            f"{path}: its members are compressed, duplicated or overlapping, which torch.save never writes; copy it "
             "again, or save it again with torch.save"
         )

@@ -23,9 +23,7 @@ def import_torchvision() -> ModuleType:
         import torchvision
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
-            raise MachineError(
-                f"torchvision cannot be imported ({error}); install the one made for this torch"
-            ) from error
+            raise MachineError(f"torchvision cannot be imported ({error}); install the build for this torch") from error
         _declare_operators()
         import torchvision
     except ImportError as error:

@@ -85,7 +85,7 @@ class Data:
     heldout: FrameArrays  # what a checkpoint carries
     contract: Contract  # of the frames as the data set gives them
     filler_frames: npt.NDArray[np.uint8]  # (K, H, W, 3): training frames where fewer than 64 are held out
-    rendered: bool | None = None  # whether the weights, their start included, see rendered scenes alone; None: unknown
+    rendered: bool | None = None  # whether the weights, their start included, see rendered scenes only; None: unknown
 
 
 def load_data(root: Path, recipe: Recipe, most: int | None = None) -> Data:
@@ -97,7 +97,7 @@ def load_data(root: Path, recipe: Recipe, most: int | None = None) -> Data:
     """
     first, *others = splits_of(root)
     if not others:
-        raise BadInputError(f"{root}: has only {first}; a held-out split is needed too: mde-data split")
+        raise BadInputError(f"{root}: has only {first}; a held-out split is also needed: mde-data split")
     split = "val" if "val" in others else others[-1]
     train, held = open_split(root, first), open_split(root, split)
     judged = held
@@ -129,7 +129,7 @@ def _check_variation(what: str, heldout: FrameArrays, from_network: FromNetwork)
     if std_m < LEAST_VARIATION * from_network.span_m:
         raise BadInputError(
             f"{what} varies by {std_m:.2g} m, and the model's range is {from_network.near_m:g} to "
-            f"{from_network.far_m:g} m; is it in metres? mde-data check names a range that fits"
+            f"{from_network.far_m:g} m; is it in metres? mde-data check suggests a range that fits"
         )
 
 
@@ -147,8 +147,9 @@ def _held_out_of(train: FrameSet, test: str) -> tuple[FrameSet, FrameSet]:
     ((block,),) = (held_out.val,)
     judged = held_out.part(train, "val")
     say(
-        f"{train.root} has no val: judged on {len(judged)} training frames, {block.first} to {block.last}, and not on "
-        f"{test}; mde-data split chooses others"
+        f"{train.root} has no val, so it is judged on {len(judged)} training frames, {block.first} to {block.last}, "
+        "and not on "
+        f"{test}; mde-data split chooses other frames"
     )
     return held_out.part(train, train.split), judged
 
@@ -159,6 +160,6 @@ def _block(samples: FrameSet, holdout: str) -> range:
     found = Block(first, last).place(samples.names)
     if found is None:
         raise BadInputError(
-            f"holdout {holdout!r}: no such frames; give FIRST..LAST, from {samples.names[0]} to {samples.names[-1]}"
+            f"holdout {holdout!r}: no such frames; use FIRST..LAST, from {samples.names[0]} to {samples.names[-1]}"
         )
     return found

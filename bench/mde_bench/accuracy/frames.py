@@ -55,12 +55,12 @@ class Scene:
 def open_scene(excerpt: Excerpt, source: SourceFrame, max_pixels: int = MAX_PIXELS) -> Scene:
     """Read the frames. Raises UsageError for none of them, and for more than memory is meant for."""
     if excerpt.num_frames < 1:
-        raise UsageError(f"{excerpt.num_frames} frames cannot be judged; give 1 or more")
+        raise UsageError(f"{excerpt.num_frames} frames cannot be judged; use 1 or more")
     frame_set = held_out(excerpt.data, excerpt.split)
     num_frames = min(excerpt.num_frames, len(frame_set))
     if num_frames > (most := max_pixels // (source.height_px * source.width_px)):
         raise UsageError(
-            f"{num_frames} frames of {source.height_px}x{source.width_px} px are too many to hold at once; give "
+            f"{num_frames} frames of {source.height_px}x{source.width_px} px are too many to hold at once; use "
             f"{most} or fewer, or judge all of a split with mde-bench accuracy, which holds one at a time"
         )
     samples = [frame_set[index] for index in evenly_spaced(len(frame_set), num_frames)]

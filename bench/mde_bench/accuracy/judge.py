@@ -107,7 +107,7 @@ def judge_file(
                     is_measured = sample.valid.any()
                     rmse_m.append(metrics.rmse(depth_m, truth_m, sample.valid) if is_measured else np.nan)
             elif show:
-                raise UsageError(f"{sample.name}: its truth is of another size than its depth; leave --picture out")
+                raise UsageError(f"{sample.name}: its ground truth and its depth differ in size; leave --picture out")
             if beside:
                 beside.add(depth_m, sample.depth_m)
             advance()
@@ -161,7 +161,7 @@ def _shots(model: ModelFile, frames: "FrameSet", rmse_m: list[float]) -> list[Sh
         title = f"{what}: {sample.name}, RMSE {rmse_m[index]:.2f} m"
         shots.append(Shot(title, sample.frame, sample.depth_m, depth_m, sample.valid))
     if not shots:
-        raise UsageError("no frame has depth that was measured; leave --picture out")
+        raise UsageError("no frame has measured depth; leave --picture out")
     return shots
 
 
@@ -170,14 +170,14 @@ def _open(
 ) -> ModelFile:
     if path.suffix == SUFFIX:
         if protocol == RAW:
-            raise UsageError(f"{path}: a bundle's depth is clipped, so {RAW} cannot judge it; take {CLIPPED}")
+            raise UsageError(f"{path}: a bundle's depth is clipped, so {RAW} cannot judge it; use {CLIPPED}")
         from mde_bench.subjects.estimator import open_chosen
 
         return open_chosen(path, backend, precision, calibration, focal_px)
     if (backend, precision) != (AUTO, AUTO):
-        raise UsageError(f"{path}: is no bundle, so PyTorch runs it in FP32; leave --backend and --precision out")
+        raise UsageError(f"{path}: is not a bundle, so PyTorch runs it in FP32; leave --backend and --precision out")
     if calibration is not None or focal_px is not None:
-        raise UsageError(f"{path}: is no bundle, and only a bundle's depth is scaled for a camera; leave that out")
+        raise UsageError(f"{path}: is not a bundle, and only a bundle's depth is scaled for a camera; leave that out")
     from mde_bench.subjects import torch_eager
 
     open_checkpoint = torch_eager.open_raw if protocol == RAW else torch_eager.open_subject

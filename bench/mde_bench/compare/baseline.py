@@ -47,15 +47,15 @@ def compare_with_baseline(
             "this machine; measure a baseline here, or compare two bundles with --against"
         )
     if base.invalid_because or not base.is_complete:
-        raise BadInputError(f"{baseline}: is no valid run ({'; '.join(base.invalid_because)}); measure it again")
+        raise BadInputError(f"{baseline}: is not a valid run ({'; '.join(base.invalid_because)}); measure it again")
     old = {row.name: row.speed.end_to_end for row in base.rows if row.speed}
     candidates = named(bundle_candidates(bundle, base.conditions.num_threads), only)
     candidates = [candidate for candidate in candidates if candidate.name in old]
     tell(f"measuring {', '.join(candidate.name for candidate in candidates)}")
     measured, left_out = _measure(bundle, candidates, effort.rounds)
     if not measured:
-        reasons = "; ".join(left_out.values()) or f"{baseline.name} has no figure of it"
-        raise MachineError(f"{new}: nothing of it can be compared on this machine: {reasons}")
+        reasons = "; ".join(left_out.values()) or f"{baseline.name} has no figure for it"
+        raise MachineError(f"{new}: nothing in it can be compared on this machine: {reasons}")
     compared = tuple(_against(name, times, old[name]) for name, times in measured.items())
     return Comparisons(compared, left_out, effort.name, None)
 
@@ -82,7 +82,7 @@ def _measure(
         raise VerdictError("; ".join(f"{name}: {reason}" for name, reason in window.failures.items()))
     if window.unsettled:
         said = "; ".join(f"{name}: {problem}" for name, problem in window.unsettled.items())
-        raise MeasurementError(f"not valid: {said}; close what else runs and measure again")
+        raise MeasurementError(f"not valid: {said}; close other programs and measure again")
     rng = np.random.default_rng(SEED)
     found = {name: latency(samples.wall_ns, samples.round, rng) for name, samples in window.samples.items()}
     return found, left_out

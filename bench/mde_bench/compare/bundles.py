@@ -115,7 +115,7 @@ def compare_bundles(
     num_threads = num_threads or this_machine().num_cores
     bundle, other = read_bundle(new), read_bundle(old)
     if bundle.contract.source != other.contract.source:
-        raise BadInputError(f"{old}: takes other frames than {new}; compare bundles for the same source size")
+        raise BadInputError(f"{old}: takes different frames than {new}; compare bundles for the same source size")
     frames = bundle.golden().frames
     found: list[Comparison] = []
     left_out: dict[str, str] = {}
@@ -129,7 +129,7 @@ def compare_bundles(
         except CandidateError as error:
             raise VerdictError(f"{ours.name}: {error}") from error
     if not found:
-        raise MachineError(f"{new}: nothing of it runs on this machine: {'; '.join(left_out.values())}")
+        raise MachineError(f"{new}: nothing in it runs on this machine: {'; '.join(left_out.values())}")
     return Comparisons(tuple(found), left_out, effort.name, effort.launches.false_alarm_share)
 
 

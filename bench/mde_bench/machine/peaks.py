@@ -61,11 +61,11 @@ class Peaks:
     @property
     def in_words(self) -> str:
         """Said beside a result."""
-        said = f"{self.macs_per_s['fp32'] / 1e9:.0f} G multiply-adds a second in FP32"
+        said = f"{self.macs_per_s['fp32'] / 1e9:.0f} G multiply-adds per second in FP32"
         if self.source == "measured" and self.promised_macs_per_s:
             said += f" ({self.macs_per_s['fp32'] / self.promised_macs_per_s:.0%} of instruction set x clock)"
         if self.bytes_per_s:
-            said += f", {self.bytes_per_s / 1e9:.3g} GB a second"
+            said += f", {self.bytes_per_s / 1e9:.3g} GB per second"
         return f"{said}, {self.source}"
 
 

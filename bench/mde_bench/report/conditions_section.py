@@ -25,13 +25,14 @@ def conditions(result: Result) -> str:
         "Clock, GHz": _before_and_after(_giga(before.clock_hz), _giga(after.clock_hz), ".2f"),
         "Temperature, °C": _before_and_after(before.temperature_c, after.temperature_c, ".0f"),
         **(_gpu(before.gpu, after.gpu) if before.gpu and after.gpu else {}),
-        "Governor": under.governor or "not said",
-        "Power mode": under.power_mode or "not said",
-        "Windows": f"{result.num_windows_discarded} measured and thrown away, because figures had not settled",
+        "Governor": under.governor or "unknown",
+        "Power mode": under.power_mode or "unknown",
+        "Windows": f"{result.num_windows_discarded} discarded because the figures had not settled",
         **{row.name: row.executor for row in result.rows if row.executor},
-        **{f"Not here: {', '.join(names)}": reason for reason, names in by_reason(result.absent).items()},
+        **{f"Not available: {', '.join(names)}": reason for reason, names in by_reason(result.absent).items()},
         **{
-            f"Not held against its peak: {', '.join(names)}": why for why, names in by_reason(unchecked(result)).items()
+            f"Not compared with its peak: {', '.join(names)}": why
+            for why, names in by_reason(unchecked(result)).items()
         },
     }
     return facts_list(facts)
@@ -44,8 +45,8 @@ def provenance(result: Result) -> str:
     facts = {
         "Bundle": f"{judged.bundle}, SHA-256 {judged.bundle_sha256}",
         "Network": f"{made.model}, from {made.origin} {made.source_sha256[:12]}",
-        "Trained on": f"data {made.data_sha256[:12]}" if made.data_sha256 else "not said",
-        "Made with": ", ".join(f"{name} {version}" for name, version in made.tools.items()) or "not said",
+        "Trained on": f"data {made.data_sha256[:12]}" if made.data_sha256 else "unknown",
+        "Made with": ", ".join(f"{name} {version}" for name, version in made.tools.items()) or "unknown",
     }
     headings = ("precision", "RMSE mm", "worst frame mm", "SSIM, worst frame", "R²", "frames", "kept FP32", "run by")
     rows = [
@@ -68,7 +69,7 @@ def _gpu(before: GpuMoment, after: GpuMoment) -> dict[str, str]:
     return {
         "GPU clock, GHz": _before_and_after(_giga(before.clock_hz), _giga(after.clock_hz), ".2f"),
         "GPU temperature, °C": _before_and_after(before.temperature_c, after.temperature_c, ".0f"),
-        "GPU at its power cap": "not said"
+        "GPU at its power cap": "unknown"
         if after.is_power_capped is None
         else "yes"
         if after.is_power_capped
@@ -77,7 +78,7 @@ def _gpu(before: GpuMoment, after: GpuMoment) -> dict[str, str]:
 
 
 def _before_and_after(before: float | None, after: float | None, form: str) -> str:
-    return "not said" if before is None or after is None else f"{before:{form}} before, {after:{form}} after"
+    return "unknown" if before is None or after is None else f"{before:{form}} before, {after:{form}} after"
 
 
 def _giga(value: float | None) -> float | None:

@@ -28,13 +28,13 @@ def fidelity(result: Result) -> str:
     rows = [(escape(row.name), *_parity_cells(row), *_accuracy_cells(row, names)) for row in result.rows]
     judged = result.judged
     return (
-        f'<p class="soft">Parity is against {escape(judged.reference)}, over every pixel that the network sees of '
+        f'<p class="soft">Parity is against {escape(judged.reference)}, over every pixel the network sees of '
         f"{judged.num_frames} frames. Accuracy is against ground truth under the protocol <b>{escape(protocol)}</b>, "
-        f"over the same frames; figures of another protocol or of other frames do not compare.</p>"
+        "over the same frames; do not compare it with figures of another protocol or of other frames.</p>"
         f"{table('parity-table', headings, rows)}"
-        "<h3>Where the error against the truth sits</h3>"
-        '<p class="soft">At the size of the frames, over all their valid pixels at once, whose share stands '
-        f"beside each part; truth clipped to the range that the model can say.</p>{_anatomy(result)}"
+        "<h3>Where the error against ground truth is</h3>"
+        '<p class="soft">At frame size, over all valid pixels at once; each part shows its share of '
+        f"them. Ground truth is clipped to the model's range.</p>{_anatomy(result)}"
     )
 
 

@@ -18,7 +18,7 @@ def latency_plot(rows: list[tuple[Row, Speed]]) -> str:
     axis = axis_over(ends, LEFT, RIGHT)
     bottom = ROW_HEIGHT * len(rows) + 8
     bodies = [_distribution(row, speed, axis, ROW_HEIGHT * (number + 1)) for number, (row, speed) in enumerate(rows)]
-    title = "end to end, ms a frame" + (" (logarithmic)" if axis.is_log else "")
+    title = "end to end, ms per frame" + (" (logarithmic)" if axis.is_log else "")
     body = x_axis(axis, 6, bottom, title) + "".join(bodies)
     return plot("latency", bottom + 40, "Latency of every candidate", body)
 

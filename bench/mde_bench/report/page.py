@@ -30,7 +30,7 @@ def page(outcome: Outcome, scene: Scene) -> str:
         section("Speed", "speed", speed(result)),
         section("Parity and accuracy", "parity", fidelity(result)),
         section("Pictures", "pictures", _pictures(outcome, scene)),
-        section("What was measured, on what", "conditions", conditions(result)),
+        section("Conditions of the measurement", "conditions", conditions(result)),
         section("Certificates and provenance", "provenance", provenance(result)),
     )
     title = f"{result.judged.bundle}: bench"
@@ -40,7 +40,7 @@ def page(outcome: Outcome, scene: Scene) -> str:
         f'{escape(title)}</title><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><style>{STYLE}</style></head><body>{"".join(sections)}'
         f"<footer>{escape(result.tool)}, {escape(result.started)}, {result.seconds:.0f} s. "
-        f"{save_button('json', 'result', 'Save everything as JSON, raw samples too')}</footer>"
+        f"{save_button('json', 'result', 'Save everything as JSON, including raw samples')}</footer>"
         f'<script type="application/json" id="result">{content}</script><script>{SCRIPT}</script></body></html>\n'
     )
 
@@ -68,8 +68,8 @@ def _pictures(outcome: Outcome, scene: Scene) -> str:
     depth_m, reference_m = outcome.predictions[best.name].depth_m, reference.depth_m if reference else None
     shown = Shown(best, depth_m, reference_m, scene, from_network)
     return (
-        f'<p class="soft">Of {escape(best.name)}; truth is clipped to {from_network.near_m:g} to '
-        f"{from_network.far_m:g} m, the range that the model can say. Best, median and worst are by RMSE to the truth. "
+        f'<p class="soft">Of {escape(best.name)}; ground truth is clipped to {from_network.near_m:g} to '
+        f"{from_network.far_m:g} m, the model's range. Best, median and worst are by RMSE to ground truth. "
         '<span class="on-screen">Click a picture to save it.</span></p>'
         f"{panels(shown)}"
     )

@@ -75,7 +75,7 @@ def _strip(
         for name, picture in zip(names, pictures, strict=True)
     )
     return (
-        f"<h3>{title}: {escape(frame.name)} <small>RMSE to the truth {frame.truth_rmse_m:.3f} m, "
+        f"<h3>{title}: {escape(frame.name)} <small>RMSE to ground truth {frame.truth_rmse_m:.3f} m, "
         f'to the reference {frame.reference_rmse_m * 1e3:.3g} mm</small></h3><div class="strip">{figures}</div>'
     )
 

@@ -22,7 +22,7 @@ def pareto_plot(points: list[Point], reference: Speed | None, range_m: float) ->
     errors = [_error_mm(parity) for _, _, parity in points]
     up = axis_over([*errors, tolerance_mm], BOTTOM, TOP, is_log=True)
     parts = [
-        x_axis(across, TOP, BOTTOM, "end to end, median ms a frame" + (" (logarithmic)" if across.is_log else "")),
+        x_axis(across, TOP, BOTTOM, "end to end, median ms per frame" + (" (logarithmic)" if across.is_log else "")),
         y_axis(up, LEFT, RIGHT, "RMSE to the reference, mm (logarithmic)"),
         line(LEFT, up.at(tolerance_mm), RIGHT, up.at(tolerance_mm), "limit"),
         text(RIGHT, up.at(tolerance_mm) - 5, f"limit of FP32 and FP16, {tolerance_mm:.3g} mm", "end", "soft"),

@@ -18,14 +18,14 @@ def speed(result: Result) -> str:
         return "<p>No candidate was measured.</p>"
     num_samples = min(speed.end_to_end.num_samples for _, speed in measured)
     return (
-        f'<p class="soft">Frame in, depth out, as a user calls it; at least {num_samples} calls a candidate, all '
-        "candidates in turns. Intervals are 95 %, by bootstrap over the rounds.</p>"
+        f'<p class="soft">Frame in, depth out, as the user calls it; at least {num_samples} calls per candidate, all '
+        "candidates in turn. Intervals are 95 %, by bootstrap over the rounds.</p>"
         f'<div class="plots"><figure>{latency_plot(measured)}<figcaption>Line: median; bar: its interval; dots: p90 '
         f"and p99. {save_button('svg', 'latency', 'Save SVG')}</figcaption></figure>{_pareto(result)}</div>"
-        f"{_latencies(result, measured)}<h3>What a frame costs</h3>"
+        f"{_latencies(result, measured)}<h3>Cost of a frame</h3>"
         '<p class="soft">Backend: inside the backend\'s own call; host: the rest. CPU: processor time of all threads. '
-        "Preempted: calls that the system interrupted. Of peak: multiply-adds a second over what the processor can do; "
-        "of memory: bytes a second over what its memory can, above 100 % where caches save. "
+        "Preempted: calls that the system interrupted. Of peak: multiply-adds per second over the processor's peak; "
+        "of memory: bytes per second over its memory's peak, above 100 % where caches help. "
         f"{escape('; '.join(peaks_of(result)))}.</p>{_costs(measured)}"
         f"{_lines('On the GPU', on_gpu_of(result))}{_lines('Other ways to run', modes_of(result))}"
         f"{_modes(result)}"
@@ -101,6 +101,6 @@ def _pareto(result: Result) -> str:
     from_network = result.judged.contract.from_network
     drawn = pareto_plot(points, result.rows[0].speed, from_network.span_m)
     return (
-        f"<figure>{drawn}<figcaption>Left is faster, low is more faithful; the line joins those that no other beats in "
-        f"both. {save_button('svg', 'pareto', 'Save SVG')}</figcaption></figure>"
+        f"<figure>{drawn}<figcaption>Left is faster, lower is more faithful; the line joins candidates that no other "
+        f"beats in both. {save_button('svg', 'pareto', 'Save SVG')}</figcaption></figure>"
     )

@@ -97,10 +97,10 @@ def read_gate(path: Path) -> Gate:
     limits = []
     for pattern, figures in content.items():
         if not isinstance(figures, dict):
-            raise BadInputError(f"{path}: {pattern!r} stands outside a table; begin one, e.g. ['onnxruntime-cpu *']")
+            raise BadInputError(f"{path}: {pattern!r} is outside a table; start one, for example ['onnxruntime-cpu *']")
         limits += [_limit(path, pattern, figure, value) for figure, value in figures.items()]
     if not limits:
-        raise BadInputError(f"{path}: holds no limit, so nothing could ever fail; the figures are {_known()}")
+        raise BadInputError(f"{path}: contains no limit, so nothing could ever fail; the figures are {_known()}")
     return Gate(protocol, tuple(limits))
 
 
@@ -110,7 +110,7 @@ def checks(result: Result, gate: Gate | None) -> list[Check]:
     Without a gate one candidate has to.
     """
     if gate is None:
-        nothing = None if headline(result) else "none ran to the end with the reference's depth"
+        nothing = None if headline(result) else "none finished with the reference's depth"
         return [Check("mde-bench", "a candidate can be shipped", nothing)]
     found = []
     for row in result.rows:
@@ -141,11 +141,11 @@ def _breach(row: Row, limit: Limit) -> str | None:
 
 def _limit(path: Path, pattern: str, figure: str, value: object) -> Limit:
     if figure not in AT_MOST and figure not in AT_LEAST:
-        raise BadInputError(f"{path}: {pattern}: no figure {figure!r}; there are {_known()}")
+        raise BadInputError(f"{path}: {pattern}: unknown figure {figure!r}; choose from {_known()}")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise BadInputError(f"{path}: {pattern}: {figure} is a number, not {value!r}; write it without quotes")
     if not abs(value) <= numbers.MOST_REAL:
-        raise BadInputError(f"{path}: {pattern}: {figure} is no finite number, so it limits nothing; correct it")
+        raise BadInputError(f"{path}: {pattern}: {figure} is not a finite number, so it limits nothing; write a number")
     return Limit(pattern, figure, float(value))
 
 

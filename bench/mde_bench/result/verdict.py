@@ -19,11 +19,11 @@ def problems(result: Result) -> list[str]:
     """What keeps a result from holding, one line each; empty when it holds."""
     found = []
     if result.is_complete and headline(result) is None:
-        found.append("no candidate ran to the end with the reference's depth")
+        found.append("no candidate finished with the reference's depth")
     if result.invalid_because:
         found.append(f"the times are not valid: {'; '.join(result.invalid_because)}; measure again on a quiet machine")
     if not result.is_complete:
-        found.append("the run was ended half-way; these are the rows that it had")
+        found.append("the run was interrupted; these are the rows so far")
     return found
 
 
@@ -31,7 +31,7 @@ def exceptions(result: Result) -> list[str]:
     """The candidates that are not to be used on this machine, and why, one line each."""
     found = [f"{row.name} failed: {row.failure}" for row in result.rows if row.failure]
     return found + [
-        f"{row.name} is not the reference's depth: {'; '.join(row.parity_breaches)}"
+        f"{row.name} differs from the reference: {'; '.join(row.parity_breaches)}"
         for row in result.rows
         if row.parity_breaches
     ]
@@ -51,7 +51,7 @@ def useless_int8(result: Result) -> list[str]:
         other, best = min(others, key=lambda pair: pair[1].p50_s)
         if latency.p50_interval_s.high >= best.p50_interval_s.low:
             found.append(
-                f"{row.name} is not faster than {other.name} here: {latency.p50_s * 1e3:.4g} ms a frame, "
+                f"{row.name} is not faster than {other.name} here: {latency.p50_s * 1e3:.4g} ms per frame, "
                 f"{best.p50_s * 1e3:.4g} ms without its loss of accuracy"
             )
     return found
@@ -74,13 +74,13 @@ def in_words(result: Result) -> str:
         return "No candidate can be shipped."
     said = []
     if not result.invalid_because:
-        said.append(f"{best.speed.end_to_end.p50_s * 1e3:.3g} ms a frame")
+        said.append(f"{best.speed.end_to_end.p50_s * 1e3:.3g} ms per frame")
         if best.speed.ratio:
             said[0] += f", {1 / best.speed.ratio.value:.2f} times as fast as {result.rows[0].name}"
     if best.parity:
         said.append(f"{best.parity.rmse_m * 1e3:.2g} mm RMSE from {result.rows[0].name}")
     if best.accuracy and "rmse_m" in best.accuracy.values:
-        said.append(f"{best.accuracy.values['rmse_m']:.3f} m RMSE to the truth ({best.accuracy.protocol})")
+        said.append(f"{best.accuracy.values['rmse_m']:.3f} m RMSE to ground truth ({best.accuracy.protocol})")
     if result.invalid_because:
-        said.append("no time is stated, as those of this run are not valid")
+        said.append("no time is stated, because the times of this run are not valid")
     return f"{best.name}: {'; '.join(said)}."

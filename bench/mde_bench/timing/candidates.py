@@ -120,5 +120,5 @@ def named(candidates: Sequence[Candidate], patterns: Sequence[str]) -> list[Cand
     found = [candidate for candidate in candidates if is_named(candidate.name, patterns)]
     if not found:
         known = ", ".join(candidate.name for candidate in candidates)
-        raise UsageError(f"no candidate is named {' or '.join(patterns)}; there are {known}")
+        raise UsageError(f"no candidate matches {' or '.join(patterns)}; choose from {known}")
     return found

@@ -192,4 +192,4 @@ class DriverEvents:
 
     def _must(self, error: int) -> None:
         if error:
-            raise MachineError(f"CUDA's events fail with error {error}; restart the process, and look at nvidia-smi")
+            raise MachineError(f"CUDA's events fail with error {error}; restart the process and check nvidia-smi")

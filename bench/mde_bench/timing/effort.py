@@ -52,7 +52,7 @@ ONE_LAUNCH = Rounds(num_rounds=8, block_s=0.015, min_calls=1, max_windows=1, max
 
 NORMAL = Effort(
     name="normal",
-    help="some 4 s a candidate, 11 to 36 launches a comparison",
+    help="about 4 s per candidate, 11 to 36 launches per comparison",
     rounds=Rounds(),
     launches=Launches(looks=(11, 15, 21, 28, 36), level=0.001, rounds=ONE_LAUNCH),
     measures_peak=True,
@@ -62,7 +62,7 @@ EFFORTS = {
     for effort in (
         Effort(
             name="brief",
-            help="a first look, over in seconds: 9 short rounds, 6 launches a comparison",
+            help="a first look, done in seconds: 9 short rounds, 6 launches per comparison",
             rounds=Rounds(num_rounds=9, block_s=0.02, max_windows=1, max_warm_up_s=0.2, max_s=10.0),
             launches=Launches(looks=(6,), level=0.05, rounds=ONE_LAUNCH),
             measures_peak=False,
@@ -70,7 +70,7 @@ EFFORTS = {
         NORMAL,
         Effort(
             name="thorough",
-            help="three times as long, for narrower intervals: 75 rounds, 15 to 64 launches a comparison",
+            help="three times as long, for narrower intervals: 75 rounds, 15 to 64 launches per comparison",
             rounds=Rounds(num_rounds=75, max_s=240.0),
             launches=Launches(looks=(15, 21, 28, 36, 48, 64), level=0.0005, rounds=ONE_LAUNCH),
             measures_peak=True,

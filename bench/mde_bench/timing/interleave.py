@@ -107,7 +107,7 @@ def unsettled_because(samples: Samples, settled_share: float, rng: np.random.Gen
 
 def _problem(samples: Samples, rounds: Rounds, rng: np.random.Generator) -> str | None:
     if (num_rounds := len(set(samples.round))) < rounds.num_rounds:
-        return f"time was up after {num_rounds} of {rounds.num_rounds} rounds"
+        return f"time ran out after {num_rounds} of {rounds.num_rounds} rounds"
     return unsettled_because(samples, rounds.settled_share, rng)
 
 

@@ -64,10 +64,10 @@ def time_engine(program: str, engine: bytes) -> Trtexec:
         try:
             ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired as error:
-            raise MachineError(f"trtexec did not end within {TIMEOUT_S} s") from error
+            raise MachineError(f"trtexec did not finish within {TIMEOUT_S} s") from error
         if ended.returncode or not times.exists():
-            last = (ended.stderr or ended.stdout).strip().splitlines() or ["it says nothing"]
-            raise MachineError(f"trtexec ended with {ended.returncode}: {last[-1]}")
+            last = (ended.stderr or ended.stdout).strip().splitlines() or ["it gave no message"]
+            raise MachineError(f"trtexec exited with {ended.returncode}: {last[-1]}")
         return read_times(times.read_text(), ended.stdout)
 
 

@@ -134,7 +134,7 @@ class Worker:
         try:
             if not self._pipe.poll(timeout_s):
                 self._process.kill()
-                raise CandidateError(f"did not answer within {time.monotonic() - start:.0f} s")
+                raise CandidateError(f"did not respond within {time.monotonic() - start:.0f} s")
             outcome, value = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise CandidateError(self._cause_of_death()) from error
@@ -146,5 +146,5 @@ class Worker:
         self._process.join(CLOSE_TIMEOUT_S)
         code = self._process.exitcode
         if code is not None and code < 0:
-            return f"its process was ended by {signal.Signals(-code).name}"
-        return f"its process ended with exit code {code}"
+            return f"its process was killed by {signal.Signals(-code).name}"
+        return f"its process exited with code {code}"

@@ -70,7 +70,7 @@ def fit(measured: Measured, from_network: FromNetwork) -> Fit:
     """
     count = len(measured.metres)
     if count < MIN_POINTS:
-        unseen = f" that the network sees ({measured.num_unseen} more it does not)" if measured.num_unseen else ""
+        unseen = f" inside the network's view ({measured.num_unseen} more are outside)" if measured.num_unseen else ""
         raise BadInputError(
             f"{count} measured distances{unseen} are too few to hold any out; measure {MIN_POINTS} or more"
         )
@@ -82,9 +82,9 @@ def fit(measured: Measured, from_network: FromNetwork) -> Fit:
     with_shift = min(errors, key=lambda key: errors[key])
     if not errors[with_shift] < before_m:
         raise VerdictError(
-            f"scale and shift fitted to {count} measured distances do not help on those held out: RMSE "
-            f"{errors[with_shift]:.3f} m after, {before_m:.3f} m before; measure more, and farther apart. "
-            "Nothing was written"
+            f"scale and shift fitted to {count} measured distances do not help on held-out ones: RMSE "
+            f"{errors[with_shift]:.3f} m after, {before_m:.3f} m before; measure more, farther apart. Nothing was "
+            "written"
         )
     scale, shift = _least_squares(measured, from_network, to_metres, with_shift)
     return Fit(scale, shift, errors[with_shift], before_m, count, measured.num_unseen)

@@ -23,8 +23,8 @@ def for_camera(source: Source, request: Request) -> Source:
     if canonical_px is not None:
         notes = (
             *notes,
-            f"its depth is metric for a focal length of {canonical_px:.4g} px at the frame's size: mde-predict asks "
-            "for the camera's, --focal-px here settles it",
+            f"its depth is metric for a focal length of {canonical_px:.4g} px at the frame's size: mde-predict will "
+            "ask for the camera's; --focal-px here sets it for good",
         )
     return replace(source, contract=contract, notes=notes)
 

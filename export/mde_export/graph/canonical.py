@@ -59,7 +59,9 @@ def from_bytes(content: bytes) -> ir.Model:
     """A graph from ONNX bytes. Raises BadInputError for a weight that would be read from another file."""
     model = onnx.ModelProto.FromString(content)
     if reaching_out := next(external_tensors(model), None):
-        raise BadInputError(f"the graph's weight {reaching_out.name} lies in another file; do not trust this graph")
+        raise BadInputError(
+            f"the graph's weight {reaching_out.name} is stored in another file; do not trust this graph"
+        )
     return ir.serde.deserialize_model(model)
 
 
@@ -80,7 +82,7 @@ def _check(proto: onnx.ModelProto) -> None:
     for node in proto.graph.node:
         if node.op_type in TRAINING_OPS and _is_training(node, proto.graph):
             raise BadInputError(
-                f"the graph trains: {node.op_type} {node.name} is in training mode; export the network after .eval()"
+                f"the graph is in training mode: {node.op_type} {node.name} trains; export the network after .eval()"
             )
 
 

@@ -90,7 +90,7 @@ def ungraft(model: ir.Model) -> ir.Model:
     }
     taken = {value for node in after for value in node.inputs if value is not None and not _is_of_stages(value)}
     if len(given) != 1 or len(taken) != 1:
-        raise BadInputError("the graph has not the stages of mde-export around one network; export the model again")
+        raise BadInputError("the graph does not have mde-export's stages around one network; export the model again")
     (pixels,), (quantity,) = given, taken
     image = ir.Value(name=pixels.name, type=pixels.type, shape=pixels.shape)
     ir.convenience.replace_all_uses_with(pixels, image)

@@ -30,7 +30,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     except DecodeError as error:
         raise BadInputError(f"{path}: not an ONNX file, or cut short; export it again") from error
     if not model.graph.node:
-        raise BadInputError(f"{path}: an ONNX file without a node; export it again")
+        raise BadInputError(f"{path}: an ONNX file without nodes; export it again")
     num_bytes = path.stat().st_size
     for tensor in external_tensors(model):
         num_bytes += _read_external(tensor, path)

@@ -37,11 +37,11 @@ class Pictures:
         if self.frames.shape[1:] != (source.height_px, source.width_px, 3):
             raise BadInputError(
                 f"{self.in_words}: {self.frames.shape[1]}x{self.frames.shape[2]} px, the contract's frames are "
-                f"{source.height_px}x{source.width_px} px; give others with --frames DIR"
+                f"{source.height_px}x{source.width_px} px; pass others with --frames DIR"
             )
         if len(self.frames) < self.min_count:
             raise BadInputError(
-                f"{self.in_words}: {len(self.frames)} frames, {self.min_count} are needed; give more with --frames DIR"
+                f"{self.in_words}: {len(self.frames)} frames, {self.min_count} are needed; pass more with --frames DIR"
             )
 
 
@@ -82,7 +82,7 @@ def evidence_of(
     if not std_m >= least_m:
         raise VerdictError(
             f"the depth of {reference} varies by {std_m:.3g} m within a frame (standard deviation, over the "
-            f"{pictures.in_words}): under {least_m:.3g} m, {MIN_VARIATION_T:g} times the tolerance of its range, it is "
-            "as good as constant; train it further, give frames of more variety with --frames DIR, or a range that fits"
+            f"{pictures.in_words}): under {least_m:.3g} m, {MIN_VARIATION_T:g} times the tolerance of its range, it "
+            "is as good as constant; train longer, pass more varied frames with --frames DIR, or set a range that fits"
         )
     return Evidence(pictures, depth_m, reference, contract)

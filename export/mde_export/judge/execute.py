@@ -55,7 +55,7 @@ def side_by_side(of_frame: Callable[[int], Answer], count: int) -> Iterator[Answ
         pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the frames that are running, not for all of them
 
 
-REMEDY = "export the network with fixed sizes, in FP32, without what ONNX has no operator for"
+REMEDY = "export the network with fixed sizes, in FP32, with standard ONNX operators only"
 LITERALLY = f"onnxruntime {ort.__version__} CPUExecutionProvider, no optimisation"
 
 
@@ -76,7 +76,7 @@ class Executor:
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except FAILURES as error:
             raise BadInputError(
-                f"onnxruntime {ort.__version__} refuses the graph: {reason_of(error)}; {REMEDY}"
+                f"onnxruntime {ort.__version__} rejects the graph: {reason_of(error)}; {REMEDY}"
             ) from error
         self._outputs = outputs or [output.name for output in self._session.get_outputs()]
         self.in_words = LITERALLY if literal else f"onnxruntime {ort.__version__} CPUExecutionProvider"

@@ -27,7 +27,7 @@ PASSES_SMALLNESS_ON = frozenset(
     {"Sqrt", "Max", "Clip", "Abs", "Expand", "Reshape", "Unsqueeze", "Squeeze", "Transpose"}
 )
 
-MEASURED = "measured: it misses a limit without"
+MEASURED = "measured: a limit is missed otherwise"
 REFUSED = "refused: {} has no implementation of it in this precision"
 
 
@@ -37,13 +37,13 @@ def kept_by_rule(model: ir.Model) -> tuple[Island, ...]:
     `model` has its stages, and its types and shapes inferred.
     """
     found = (
-        ("pre- and postprocessing: half's own step is 1.6 cm at 16 m", _stages(model.graph)),
+        ("pre- and postprocessing: the step of FP16 is 1.6 cm at 16 m", _stages(model.graph)),
         ("first convolution: the most sensitive to rounding, and cheap", _first_convolution(model.graph)),
-        ("head: from the layer that makes the one-channel map on", _head(model.graph)),
-        ("a constant is beyond half's largest number", _with_constants(model.graph, _is_too_large)),
-        ("a constant is below half's smallest normal number", _around_guards(model.graph)),
+        ("head: everything from the layer that makes the one-channel map", _head(model.graph)),
+        ("a constant is above FP16's largest number", _with_constants(model.graph, _is_too_large)),
+        ("a constant is below FP16's smallest normal number", _around_guards(model.graph)),
         ("ONNX defines the operator for float only", _without_half(model.graph)),
-        ("GPUs compute the operator in ways that the emulation does not follow", _not_emulated(model.graph)),
+        ("GPUs compute the operator in ways that the emulation does not model", _not_emulated(model.graph)),
     )
     taken: set[ir.Node] = set()
     islands = []

@@ -89,12 +89,12 @@ def beyond_half(model: ir.Model, seen: dict[str, Range]) -> tuple[Island, ...]:
     """The nodes that make or read a tensor too large or too small for half: an island for each such tensor."""
     too_small = _vanishing(model, seen)
     reasons = {
-        name: f"reaches {value.largest:.3g}, half ends at {LARGEST_HALF:g}"
+        name: f"reaches {value.largest:.3g}, FP16 ends at {LARGEST_HALF:g}"
         for name, value in seen.items()
         if not value.largest * HEADROOM <= LARGEST_HALF
     }
     for name in filter(too_small.__contains__, seen):
-        reasons.setdefault(name, f"reaches down to {too_small[name]:.3g}, half ends at {SMALLEST_NORMAL_HALF:.3g}")
+        reasons.setdefault(name, f"reaches down to {too_small[name]:.3g}, FP16 ends at {SMALLEST_NORMAL_HALF:.3g}")
     found = ((tuple(_makers_and_readers(model, name)), reason) for name, reason in reasons.items())
     return tuple(Island(nodes, reason, None) for nodes, reason in found)
 

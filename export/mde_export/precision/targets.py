@@ -81,7 +81,7 @@ def check_target(model: ir.Model, name: str) -> None:
     opset = model.opset_imports.get("", 1)
     if opset > target.newest_opset:
         raise BadInputError(
-            f"opset {opset} is beyond {target.library}, which reads {target.newest_opset}; export lower"
+            f"opset {opset} is beyond {target.library}, which reads {target.newest_opset}; export with a lower opset"
         )
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         if node.op_type in target.missing:

@@ -46,7 +46,7 @@ def contract_of(request: Request, graph_size: Size | None) -> tuple[Contract, li
     if request.contract is not None:
         given = {"--source-size": request.source_size, "--preset": request.preset}
         if too_many := [*request.described.said, *(flag for flag, value in given.items() if value)]:
-            raise UsageError(f"{request.model}: --contract says it all; leave {', '.join(too_many)} out")
+            raise UsageError(f"{request.model}: --contract already covers these; leave {', '.join(too_many)} out")
         content = _read(request.contract)
         apply(content, request.settings)
         return records.from_json(Contract, content, "contract"), []
@@ -61,12 +61,12 @@ def contract_of(request: Request, graph_size: Size | None) -> tuple[Contract, li
     apply(content, request.settings)
     if missing := list(_missing(content, network_size, said)):
         raise UsageError(
-            f"{request.model}: does not say by itself what it expects and gives; say {', '.join(missing)}, or all of "
-            "it with --contract FILE (docs/formats.md)"
+            f"{request.model}: does not describe its inputs and outputs; pass {', '.join(missing)}, or everything "
+            "with --contract FILE (docs/formats.md)"
         )
     by_key = {setting.partition("=")[0].strip() for setting in request.settings}
     shown = [as_typed(name, value) for name, value in assumed.items() if not by_key.issuperset(KEYS_ASSUMED[name])]
-    notes = [f"assumed {', '.join(shown)}; say what the network was trained with"] if shown else []
+    notes = [f"assumed {', '.join(shown)}; pass an option where the network was trained differently"] if shown else []
     return records.from_json(Contract, content, "contract"), notes
 
 

@@ -28,7 +28,7 @@ class _Mean(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 take
         if value in NORMALISATIONS:
             return value
         if isinstance(value, str) and "," not in value:
-            self.fail(f"{value!r} is none of {', '.join(NORMALISATIONS)}, and no R,G,B", param, ctx)
+            self.fail(f"{value!r} is not one of {', '.join(NORMALISATIONS)}, or R,G,B", param, ctx)
         return COLOURS.convert(value, param, ctx)
 
 
@@ -38,22 +38,24 @@ def _assumed(name: str) -> str:
 
 # In place of a contract.json. `pad` is left out: it needs the multiples of a side, which only the file can say.
 CONTRACT_OPTIONS = (
-    click.option("--network-size", type=SIZE, metavar="HxW", help="The network's input, px.  [default: the file's]"),
+    click.option(
+        "--network-size", type=SIZE, metavar="HxW", help="Size of the network's input, px.  [default: the file's]"
+    ),
     click.option(
         "--resize",
         type=OneOf([name for name in get_args(Resize) if name != "pad"]),
-        help="How frames come to the network's size; needed where the aspects differ.",
+        help="How frames are resized to the network's size; needed if their aspect ratios differ.",
     ),
     click.option(
         "--mean",
         type=_Mean(),
         metavar=f"{'|'.join(NORMALISATIONS)}|R,G,B",
-        help="Mean of colours from 0 to 1; a name gives --std as well. "
+        help="Mean of the colours, from 0 to 1; a name also sets --std. "
         + " ".join(f"{name}: {row.help}." for name, row in NORMALISATIONS.items()),
     ),
-    click.option("--std", type=COLOURS, metavar="R,G,B", help="Standard deviation of colours from 0 to 1."),
-    click.option("--kind", type=OneOf(get_args(Kind)), help="What the map holds."),
-    click.option("--range", "range_m", type=RANGE, metavar="NEAR:FAR", help="Depths to clip to, metres."),
+    click.option("--std", type=COLOURS, metavar="R,G,B", help="Standard deviation of the colours, from 0 to 1."),
+    click.option("--kind", type=OneOf(get_args(Kind)), help="Quantity in the network's output."),
+    click.option("--range", "range_m", type=RANGE, metavar="NEAR:FAR", help="Depth range to clip to, metres."),
     click.option(
         "--colour",
         type=OneOf(get_args(ColourOrder)),
@@ -62,18 +64,17 @@ CONTRACT_OPTIONS = (
     click.option(
         "--interpolation",
         type=OneOf(get_args(Interpolation)),
-        help=f"To the network and back.{_assumed('interpolation')}",
+        help=f"Resampling filter, to the network and back.{_assumed('interpolation')}",
     ),
     click.option(
         "--antialias/--no-antialias",
         default=None,
-        help="Whether resizing averages when it shrinks, as Pillow and torchvision do and OpenCV does not."
-        + _assumed("antialias"),
+        help="Average when shrinking, as Pillow and torchvision do and OpenCV does not." + _assumed("antialias"),
     ),
     click.option(
         "--distance",
         type=OneOf(get_args(Distance)),
-        help=f"Along the optical axis, or along the pixel's ray.{_assumed('distance')}",
+        help=f"Measure depth along the optical axis (z) or along the pixel's ray.{_assumed('distance')}",
     ),
 )
 DESCRIBED = tuple(field.name for field in fields(Described))

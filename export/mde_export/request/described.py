@@ -47,7 +47,7 @@ class Described:
             _refuse_blue_first("--std", self.std)
             return self
         if self.mean not in NORMALISATIONS:
-            raise UsageError(f"--mean {self.mean}: no such normalisation; there are {', '.join(NORMALISATIONS)}")
+            raise UsageError(f"--mean {self.mean}: unknown normalisation; choose from {', '.join(NORMALISATIONS)}")
         named = NORMALISATIONS[self.mean]
         return replace(self, mean=named.mean, std=self.std or named.std)
 
@@ -73,6 +73,6 @@ def _refuse_blue_first(option: str, values: Colours | None) -> None:
             if values and all(abs(a - b) <= SAME * brightest for a, b in zip(values, reversed_, strict=True)):
                 raise UsageError(
                     f"{option} {','.join(f'{value:g}' for value in values)}: these are ImageNet's in the order blue, "
-                    "green, red, and the network is given red first; did you mean --mean imagenet? If it was trained "
-                    "so, write them into a contract.json"
+                    "green, red, and the network is given red first; did you mean --mean imagenet? If the network "
+                    "really was trained this way, write them into a contract.json"
                 )

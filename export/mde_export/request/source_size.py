@@ -20,7 +20,7 @@ def source_size_of(asked: Size | None, frames: Path | None) -> tuple[Size, str]:
     if asked is not None:
         return asked, ""
     if frames is None:
-        return DEFAULT, f"frames are taken to be {DEFAULT[0]}x{DEFAULT[1]} px; --source-size says otherwise"
+        return DEFAULT, f"assumed frames of {DEFAULT[0]}x{DEFAULT[1]} px; pass --source-size for others"
     return _commonest(frames)
 
 
@@ -28,14 +28,14 @@ def source_size_of(asked: Size | None, frames: Path | None) -> tuple[Size, str]:
 def _commonest(folder: Path) -> tuple[Size, str]:
     counts = Counter(_sizes(folder))
     if not counts:
-        raise BadInputError(f"{folder}: holds no picture that can be read; give another folder with --frames")
+        raise BadInputError(f"{folder}: contains no readable picture; pass another folder with --frames")
     size, _ = counts.most_common(1)[0]
     aspect = size[1] / size[0]
     num_others = sum(
         count for (height, width), count in counts.items() if abs(width / height / aspect - 1) > SAME_ASPECT
     )
     others = f"; {num_others} of {counts.total()} have another aspect" if num_others else ""
-    return size, f"frames are {size[0]}x{size[1]} px, the commonest size of {folder.name}{others}"
+    return size, f"frames are {size[0]}x{size[1]} px, the most common size in {folder.name}{others}"
 
 
 def _sizes(folder: Path) -> list[Size]:

@@ -82,7 +82,7 @@ class Source:
     # Why the FP32 graph is another, on a frame, and what to do; None: unknown.
     first_difference: Callable[[Frames], str] | None = None
     publication: Publication | None = None  # of a network that somebody published
-    rendered: bool | None = None  # whether it was trained on rendered scenes alone; None: unknown
+    rendered: bool | None = None  # whether it was trained on rendered scenes only; None: unknown
     notes: tuple[str, ...] = ()  # for a person: what of the contract is assumed
     derived_from: Parity | None = None  # of the first FP32 graph that the reference comes from, to the original model
 
@@ -108,12 +108,12 @@ def open_source(request: Request) -> Source:
         said += [flag for flag in request.described.said if flag not in kind.leaves_open]
         said += ["--set"] if request.settings else []
     if said:
-        raise UsageError(f"{request.model}: {said[0]} is not for this kind of model; leave it out")
+        raise UsageError(f"{request.model}: {said[0]} does not apply to this kind of model; leave it out")
     try:
         module = importlib.import_module(kind.module)
     except ImportError as error:
         raise MachineError(
-            f"{request.model}: a library that reads it is missing ({error}); install it: "
+            f"{request.model}: a library needed to read it is not installed ({error}); install it: "
             f"{installation.adding(kind.extras)}"
         ) from error
     source: Source = module.open_source(request)

@@ -32,7 +32,7 @@ def open_source(request: Request) -> Source:
         asked is None for asked in (request.scale, request.shift, request.measured, request.focal_px)
     ):
         raise UsageError(
-            f"{bundle.path}: nothing to change; say --fp16, --int8, --source-size, --scale, --shift, --measured or "
+            f"{bundle.path}: nothing to change; pass --fp16, --int8, --source-size, --scale, --shift, --measured or "
             "--focal-px"
         )
     return Source(

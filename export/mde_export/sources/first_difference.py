@@ -18,9 +18,9 @@ from mde_train.depth_model import network_input
 TOLERANCE = 1e-3  # of the largest value: a hundred times what the order of additions does in FP32
 
 REMEDIES = {
-    "chance": "look for chance in its forward, or for layers that keep something from frame to frame",
-    "capture": "look there for what acts otherwise in training, or while it is exported",
-    "graph": "write that layer another way, or give an ONNX file of another exporter",
+    "chance": "look for randomness in its forward, or for layers that keep state between frames",
+    "capture": "look there for code that behaves differently in training or during export",
+    "graph": "write that layer another way, or pass an ONNX file from another exporter",
 }
 
 Outputs = dict[str, Tensor]  # by the layer's path, in the order in which the layers end
@@ -33,7 +33,7 @@ def first_difference(network: nn.Module, contract: Contract, frame: Frames) -> s
         x = network_input(torch.from_numpy(frame), contract)
         once, again = _outputs(network, x), _outputs(network, x)
     if found := _first(once, again):
-        return f"the network answers otherwise each time it is asked, first at {found}; {REMEDIES['chance']}"
+        return f"the network gives a different result on each run, first at {found}; {REMEDIES['chance']}"
     with quiet():
         program = program_of(network, contract)
         exported = program.exported_program
@@ -42,10 +42,11 @@ def first_difference(network: nn.Module, contract: Contract, frame: Frames) -> s
             captured = _Recorder(exported.module())
             captured.run(x.clone())
         if found := _first(once, captured.outputs):
-            return f"PyTorch captured something else than the network does, first at {found}; {REMEDIES['capture']}"
+            return f"the graph that PyTorch captured differs from the network, first at {found}; {REMEDIES['capture']}"
         for value in verify_onnx_program(program, (x.clone(),), compare_intermediates=True):
             if min(value.max_abs_diff, value.max_rel_diff) > TOLERANCE:
-                return f"the ONNX graph differs from what PyTorch captured, first at {value.name}; {REMEDIES['graph']}"
+                differs = f"the ONNX graph differs from the graph that PyTorch captured, first at {value.name}"
+                return f"{differs}; {REMEDIES['graph']}"
     return f"layer by layer the graph agrees with the network on this frame; {REMEDIES['chance']}"
 
 

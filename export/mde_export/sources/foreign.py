@@ -158,7 +158,7 @@ def _keep_one_output(model: ir.Model, asked: str | None, where: str) -> int | No
     output, channel = name_and_channel(asked, [str(value.name) for value in outputs])
     listed = ", ".join(f"{index} {value.name} {value.shape or ''}".strip() for index, value in enumerate(outputs))
     if output is None and len(outputs) > 1:
-        raise BadInputError(f"{where}: has the outputs {listed}; say which is depth with --output")
+        raise BadInputError(f"{where}: has the outputs {listed}; choose the depth with --output")
     chosen = [value for value in outputs if output in (None, value.name)]
     if not chosen and str(output).isdecimal():
         chosen = outputs[int(str(output)) :][:1]

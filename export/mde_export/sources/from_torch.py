@@ -97,9 +97,9 @@ def _remedy(error: BaseException, network: nn.Module) -> str:
         which = f"its layer {scripted[0]}" if scripted[0] else "the network"
         return (
             f"{which} is TorchScript, which is not captured: build it from its Python class, or write an ONNX file "
-            "with torch.onnx.export(..., dynamo=False) and give that"
+            "with torch.onnx.export(..., dynamo=False) and pass that"
         )
     for sign, remedy in REMEDIES.items():
         if sign in said:
             return remedy
-    return "rewrite that part of its forward, or write an ONNX file with another exporter and give that"
+    return "rewrite that part of its forward, or write an ONNX file with another exporter and pass that"

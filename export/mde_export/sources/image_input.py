@@ -39,10 +39,10 @@ def image_input_of(model: ir.Model, to_network: ToNetwork, is_batch_open: bool, 
     """The one input. Raises BadInputError where there are more, or it is no image of the contract's size."""
     image = _only_input(model, where)
     if image.dtype not in TYPES or image.shape is None or len(image.shape) != 4:
-        inside = "; its preprocessing is inside" if image.dtype == ir.DataType.UINT8 else ""
+        inside = "; it contains its own preprocessing" if image.dtype == ir.DataType.UINT8 else ""
         raise BadInputError(
             f"{where}: its input {image.name} is {image.dtype} {image.shape}, not FLOAT (N, 3, h, w){inside}; "
-            "export the FP32 network without preprocessing, which the contract says"
+            "export the FP32 network without preprocessing, which the contract describes"
         )
     shape = tuple(image.shape.dims)
     axes = AS_PIXELS if shape[3] == 3 and shape[1] != 3 else AS_PLANES

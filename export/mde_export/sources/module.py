@@ -34,7 +34,7 @@ from mde_train.torchvision_ops import import_torchvision
 def open_source(request: Request) -> Source:
     """Build the network, fill it and find its map. Raises UsageError where weights or contract are not given."""
     if request.weights is None:
-        raise UsageError(f"{request.model}: its weights are not known; give --weights FILE")
+        raise UsageError(f"{request.model}: no weights were given; pass --weights FILE")
     contract, assumed = contract_of(request, None)
     built = _build(request.model).eval().float()  # before the weights come, which keep what half would round
     prefix = load_weights(built, request.weights)
@@ -87,7 +87,7 @@ def _imported(module_name: str, name: str) -> ModuleType:
         missing = error.__cause__
         if isinstance(missing, ModuleNotFoundError) and f"{module_name}.".startswith(f"{missing.name}."):
             raise BadInputError(
-                f"{name}: {missing}; it is written package.module:function, and looked for in the current folder first"
+                f"{name}: {missing}; write package.module:function; the current folder is searched first"
             ) from missing
         raise
 
@@ -95,9 +95,7 @@ def _imported(module_name: str, name: str) -> ModuleType:
 def _function(module: ModuleType, function: str, name: str) -> Callable[[], Any]:  # Any: theirs
     build = getattr(module, function, None)
     if not callable(build):
-        raise BadInputError(
-            f"{name}: {module.__name__} has no function {function!r}; it is written package.module:function"
-        )
+        raise BadInputError(f"{name}: {module.__name__} has no function {function!r}; write package.module:function")
     return build  # type: ignore[no-any-return]  # theirs
 
 

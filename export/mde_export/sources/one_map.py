@@ -91,7 +91,7 @@ def _chosen(found: list[Output], asked: str | None, answer: object, where: str) 
         return named[0]
     maps = [output for output in found if output.is_map]
     if len(found) > 1 and len(maps) != 1:
-        raise BadInputError(f"{where}: its forward gives several outputs: {_listed(found)}; say which with --output")
+        raise BadInputError(f"{where}: its forward gives several outputs: {_listed(found)}; choose one with --output")
     return maps[0] if maps else found[0]
 
 

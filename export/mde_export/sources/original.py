@@ -153,8 +153,8 @@ def _opened(proto: onnx.ModelProto, output: str, where: str) -> tuple[onnx.Model
             return _opened(lowered, output, where)
         opset = next((entry.version for entry in proto.opset_import if not entry.domain), 1)
         raise BadInputError(
-            f"{where}: opset {opset}; onnxruntime {ort.__version__} cannot run it as it is, so there is nothing to "
-            f"judge the export by. It runs opsets {OLDEST_OPSET} to {_newest_opset()}; export the network with one of "
+            f"{where}: opset {opset}; onnxruntime {ort.__version__} cannot run it, so there is no reference to "
+            f"certify against. It runs opsets {OLDEST_OPSET} to {_newest_opset()}; export the network with one of "
             f"them ({reason_of(error.__cause__ or error)})"
         ) from error
 

@@ -10,13 +10,13 @@ MARK = b"mde_checkpoint"  # the key that a checkpoint of ours begins with; pickl
 OLD_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # of torch.save before torch 1.6, a plain pickle
 MAX_BYTES = 1 << 28  # of the listing of a file's tensors
 REMEDIES = {
-    "weights without a network": "give the function that builds it: mde-export package.module:build --weights {name}",
-    "weights in safetensors": "write them with torch.save(safetensors.torch.load_file({name!r}), 'net.pth'), and give "
-    "the function that builds the network: mde-export package.module:build --weights net.pth",
-    "TorchScript": "write an ONNX file of it with torch.onnx.export(..., dynamo=False) and give that, or the function "
-    "that builds the network: mde-export package.module:build --weights FILE",
-    "an exported program of torch.export": "write an ONNX file of it with torch.onnx.export(..., dynamo=True) and give "
-    "that, or the function that builds the network: mde-export package.module:build --weights FILE",
+    "weights without a network": "pass the function that builds it: mde-export package.module:build --weights {name}",
+    "weights in safetensors": "write them with torch.save(safetensors.torch.load_file({name!r}), 'net.pth'), and "
+    "pass the function that builds the network: mde-export package.module:build --weights net.pth",
+    "TorchScript": "write an ONNX file of it with torch.onnx.export(..., dynamo=False) and pass that, or the "
+    "function that builds the network: mde-export package.module:build --weights FILE",
+    "an exported program of torch.export": "write an ONNX file of it with torch.onnx.export(..., dynamo=True) and "
+    "pass that, or the function that builds the network: mde-export package.module:build --weights FILE",
 }
 
 

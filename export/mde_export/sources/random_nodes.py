@@ -21,8 +21,8 @@ def refuse_random(model: ir.Model, where: str) -> None:
                 continue
             if node.op_type in DRAWS:
                 raise BadInputError(
-                    f"{where}: {node.op_type} {node.name or node.outputs[0].name} draws random numbers, so each run "
-                    "gives another depth; export the network without it"
+                    f"{where}: {node.op_type} {node.name or node.outputs[0].name} draws random numbers, so every run "
+                    "gives different depth; export the network without it"
                 )
             if node.op_type == "Dropout" and _drops(node):
                 raise BadInputError(

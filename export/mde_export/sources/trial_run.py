@@ -30,7 +30,7 @@ def answer_of(network: nn.Module, size: Size, name: str) -> object:
                 raise
         raise BadInputError(
             f"{name}: its forward does not take {_shown(size)} and fails{in_words(error, name)}; it takes "
-            f"{' and '.join(map(_shown, taken))}: give such a size with --network-size, or in the contract"
+            f"{' and '.join(map(_shown, taken))}: pass such a size with --network-size, or in the contract"
         ) from error
 
 

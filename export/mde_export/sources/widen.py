@@ -37,8 +37,8 @@ def _refuse_quantised(model: ir.Model, where: str) -> None:
         quantises = node.op_type == "QuantizeLinear" and not _is_constant(node.inputs[0])
         if quantises or node.op_type in QUANTISED or node.op_type.startswith(QUANTISED_PREFIX):
             raise BadInputError(
-                f"{where}: is quantised already ({node.op_type} {node.name or node.outputs[0].name}); export the FP32 "
-                "network that it was made from, with --int8 if you like"
+                f"{where}: is quantised already ({node.op_type} {node.name or node.outputs[0].name}); export the "
+                "FP32 network it was made from, with --int8 if wanted"
             )
 
 

@@ -51,7 +51,7 @@ def picture(points: list[Point]) -> str:
     up = axis_over([point.rmse_m for point in points], BOTTOM, TOP, is_log=False)
     parts = [
         STYLE,
-        x_axis(across, TOP, BOTTOM, "median ms a frame" + (" (logarithmic)" if across.is_log else "")),
+        x_axis(across, TOP, BOTTOM, "median ms per frame" + (" (logarithmic)" if across.is_log else "")),
         y_axis(up, LEFT, RIGHT, "RMSE to the truth, m"),
     ]
     front = pareto_front(points, lambda it: (it.latency_ms, it.rmse_m))

@@ -137,7 +137,9 @@ class Backend:
     variant: str
     device: Literal["cuda", "cpu", "none"]  # none: runs no graph, for tests of the layers above
     library: str = ""  # that it imports; empty: none
-    goal: Literal["latency", "throughput"] = "latency"  # throughput: many frames a second, each later than it could be
+    goal: Literal["latency", "throughput"] = (
+        "latency"  # throughput: many frames per second, each later than it could be
+    )
 
 
 BACKENDS = {  # in the order in which an automatic choice tries them where nothing was measured
@@ -164,9 +166,11 @@ def open_session(backend: str, graph: bytes | Graph, *, num_threads: int | None 
     Raises UsageError for an unknown backend, MachineError where this machine cannot, BadInputError for a bad graph.
     """
     if backend not in BACKENDS:
-        raise UsageError(f"no backend {backend!r}{did_you_mean(backend, LISTED)}; there are {', '.join(LISTED)}")
+        raise UsageError(f"unknown backend {backend!r}{did_you_mean(backend, LISTED)}; choose from {', '.join(LISTED)}")
     if num_threads is not None and num_threads < 1:
-        raise UsageError(f"{num_threads} threads cannot run anything; give 1 or more, or none for the library's choice")
+        raise UsageError(
+            f"{num_threads} is not a number of threads; use 1 or more, or leave it out for the library's default"
+        )
     row = BACKENDS[backend]
     if isinstance(graph, bytes):
         graph = Graph(sha256_of(graph), lambda content=graph: content)  # type: ignore[misc]  # mypy knows no default

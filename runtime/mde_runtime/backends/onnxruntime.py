@@ -21,7 +21,7 @@ try:
     import onnxruntime as ort  # heavy, and fine here: this file loads only when it is chosen
 except ImportError as error:
     raise MachineError(
-        f"onnxruntime does not load here ({error}); {installation.adding('cpu')}, or for CUDA [gpu], never both"
+        f"onnxruntime cannot be loaded ({error}); {installation.adding('cpu')}, or for CUDA [gpu], never both"
     ) from error
 else:
     from mde_runtime.backends.onnxruntime_bound import Binding, can_be_bound
@@ -68,7 +68,7 @@ def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
             raise MachineError(
                 f"onnxruntime {ort.__version__} is too old for this program: {reason}; update onnxruntime-gpu"
             ) from error
-        raise BadInputError(f"onnxruntime {ort.__version__} refuses the graph: {reason}; export it again") from error
+        raise BadInputError(f"onnxruntime {ort.__version__} rejects the graph: {reason}; export it again") from error
     if session.get_providers()[0] != provider:  # it takes the CPU instead, with a line in its log and no error
         raise MachineError(
             f"onnxruntime {ort.__version__} has {provider} but cannot start it here ({_cause_in(said)}); "
@@ -107,11 +107,11 @@ class OrtSession:
         except (*FAILURES, ValueError) as error:  # ValueError: a name that the graph does not have
             if any(words in str(error) for words in OUT_OF_MEMORY):
                 raise MachineError(
-                    f"{self.executor} cannot run the graph: the memory of {self.device} is full; close what else uses "
-                    "it, or take fewer frames at once"
+                    f"{self.executor} cannot run the graph: the memory of {self.device} is full; close other "
+                    "programs that use it, or run fewer frames at once"
                 ) from error
             raise BadInputError(
-                f"{self.executor} cannot run the graph: {reason_of(error)}; feed what it takes"
+                f"{self.executor} cannot run the graph: {reason_of(error)}; check the shape and type of the input"
             ) from error
 
     def close(self) -> None:
@@ -136,8 +136,8 @@ def _cuda_session(graph: bytes, said: list[str]) -> tuple[ort.InferenceSession, 
     try:
         session = _started(graph, {**exact, "enable_cuda_graph": "1"}, said)
         if session.get_providers()[0] != PROVIDERS["cuda"] or can_be_bound(session):
-            return session, "one CUDA graph a frame"
-        reason = "its sizes are open"
+            return session, "one CUDA graph per frame"
+        reason = "its shapes are dynamic"
     except FAILURES as error:
         reason = reason_of(error)
     return _started(graph, exact, said), f"no CUDA graph ({reason})"

@@ -38,14 +38,14 @@ class Binding:
         """Every output of the graph, by name."""
         if set(feeds) != set(self._inputs):
             raise BadInputError(
-                f"cannot run the graph: it takes {', '.join(self._inputs)}, not {', '.join(feeds)}; feed these"
+                f"cannot run the graph: it takes {', '.join(self._inputs)}, not {', '.join(feeds)}; pass these"
             )
         for name, array in feeds.items():
             value = self._inputs[name]
             shape, dtype = tuple(value.shape()), np.dtype(DTYPES[value.data_type()])
             if array.shape != shape or array.dtype != dtype:
                 raise BadInputError(
-                    f"cannot run the graph: {name} is {array.dtype} {array.shape}, not {dtype} {shape}; feed that"
+                    f"cannot run the graph: {name} is {array.dtype} {array.shape}, not {dtype} {shape}; pass that"
                 )
             value.update_inplace(np.ascontiguousarray(array))
         self._session.run_with_iobinding(self._binding)

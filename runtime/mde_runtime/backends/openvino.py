@@ -22,9 +22,9 @@ from mde_runtime.revision import REVISION
 try:
     import openvino as ov  # heavy, and fine here: this file loads only when it is chosen
 except ImportError as error:
-    raise MachineError(f"openvino does not load here ({error}); {installation.adding('openvino')}") from error
+    raise MachineError(f"openvino cannot be loaded ({error}); {installation.adding('openvino')}") from error
 except RuntimeError as error:  # of its telemetry, which looks for a home folder: accounts in containers may have none
-    raise MachineError(f"openvino does not load here ({error}); set HOME to a folder") from error
+    raise MachineError(f"openvino cannot be loaded ({error}); set HOME to a folder") from error
 
 # OpenVINO's names of precisions, and ours.
 NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8"}
@@ -54,7 +54,7 @@ def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
     graph.read_ahead()
     core, how = _core(), VARIANTS[variant]
     if how.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise MachineError(f"{this_machine().cpu} has no bfloat16 arithmetic; take --backend openvino")
+        raise MachineError(f"{this_machine().cpu} has no bfloat16 arithmetic; use --backend openvino")
     config: dict[str, Any] = {"PERFORMANCE_HINT": how.hint, "INFERENCE_PRECISION_HINT": how.precision}
     if num_threads is not None:
         config["INFERENCE_NUM_THREADS"] = num_threads
@@ -63,7 +63,7 @@ def open(graph: Graph, variant: str, num_threads: int | None) -> Session:
         return kind(*_compiled(core, graph, config), how)
     except RuntimeError as error:
         raise BadInputError(
-            f"openvino {ov.__version__} refuses the graph: {_one_line(error)}; export it again"
+            f"openvino {ov.__version__} rejects the graph: {_one_line(error)}; export it again"
         ) from error
 
 
@@ -88,12 +88,12 @@ class OpenVinoSession:
         self._request_into = compiled.create_infer_request()  # keeps the caller's arrays as its outputs after a run
         self._names = [output.get_any_name() for output in self._outputs]
         if not compiled.inputs:
-            raise BadInputError("the graph takes no frame: it has no input; export the model again")
+            raise BadInputError("the graph has no input; export the model again")
         batch = compiled.inputs[0].get_partial_shape()[0]
         self.max_batch = batch.get_length() if batch.is_static else None
         hint = NAMES[compiled.get_property("INFERENCE_PRECISION_HINT").type_name]
         if hint != NAMES[variant.precision]:  # a chip without it takes another one in silence
-            raise MachineError(f"openvino compiled for {hint}, not {NAMES[variant.precision]}; take another backend")
+            raise MachineError(f"openvino compiled for {hint}, not {NAMES[variant.precision]}; use another backend")
         counts = _layers_by_precision(compiled) or Counter({hint: 1})
         ((most, _),) = counts.most_common(1)
         real = most if len(counts) == 1 else f"mostly {most}"
@@ -118,7 +118,7 @@ class OpenVinoSession:
             return dict(out)
         except (RuntimeError, KeyError) as error:
             raise BadInputError(
-                f"{self.executor} cannot run the graph: {_one_line(error)}; feed what it takes"
+                f"{self.executor} cannot run the graph: {_one_line(error)}; check the shape and type of the input"
             ) from error
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class OpenVinoSession:
 
 
 class ThroughputSession(OpenVinoSession):
-    """A model compiled for many frames a second: as many requests at once as OpenVINO finds right for the CPU."""
+    """A model compiled for many frames per second: as many requests at once as OpenVINO finds right for the CPU."""
 
     def __init__(self, compiled: ov.CompiledModel, memory: object, variant: Variant):
         super().__init__(compiled, memory, variant)
@@ -171,7 +171,8 @@ class RequestLane:
             self._request.start_async()
         except RuntimeError as error:
             raise BadInputError(
-                f"openvino {ov.__version__} cannot run the graph: {_one_line(error)}; feed what it takes"
+                f"openvino {ov.__version__} cannot run the graph: {_one_line(error)}; check the shape and type of "
+                "the input"
             ) from error
         self._is_started = True
 

@@ -54,7 +54,7 @@ class EngineSession:
         engine = runtime.deserialize_cuda_engine(content)
         if engine is None:
             raise MachineError(
-                f"{flavour} {library.__version__} refuses the engine ({log.cause()}); build it again here: "
+                f"{flavour} {library.__version__} rejects the engine ({log.cause()}); build it again here: "
                 "mde-bundle engine MODEL"
             )
         kernels = _KernelCache(record, gpu.name) if flavour == "tensorrt-rtx" else None
@@ -138,7 +138,10 @@ class _Maker:
         with self._cuda.current():
             context = kernels.context(engine) if kernels else engine.create_execution_context()
             if context is None:
-                raise MachineError(f"the engine gives no context ({log.cause()}); close what else uses the GPU")
+                raise MachineError(
+                    f"the engine cannot create an execution context ({log.cause()}); close other programs that use "
+                    "the GPU"
+                )
             tensors = _tensors(self._library, engine, context, batch)
             runner = Runner(
                 self._cuda, tensors, context.set_tensor_address, context.execute_async_v3, is_mapped=is_mapped
@@ -240,7 +243,9 @@ class _KernelCache:
                 self._known = kept.tobytes()
                 self.were_kept = bool(self._cache.deserialize(self._known))
         if not config.set_runtime_cache(self._cache):
-            raise MachineError("TensorRT-RTX refuses its own cache of kernels; mde-bundle cache prune, and open again")
+            raise MachineError(
+                "TensorRT-RTX rejects its own kernel cache; run mde-bundle cache prune and open the bundle again"
+            )
         return engine.create_execution_context(config)
 
     def keep(self) -> None:
@@ -282,7 +287,7 @@ def _tensors(library: Any, engine: Any, context: Any, batch: int) -> tuple[Tenso
             if not context.set_input_shape(name, asked):
                 raise MachineError(f"the engine refuses {asked} for {name}, a shape of its own; build it again")
     if missing := context.infer_shapes():
-        raise MachineError(f"the engine leaves the shape of {', '.join(missing)} open; build it again")
+        raise MachineError(f"the engine does not fix the shape of {', '.join(missing)}; build it again")
     return tuple(
         Tensor(
             name,

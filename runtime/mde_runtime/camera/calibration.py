@@ -48,7 +48,7 @@ class Calibration:
     def __post_init__(self) -> None:
         if not (self.gain > 0 and np.isfinite(np.float32(self.gain)) and np.float32(self.gain) > 0):
             raise BadInputError(
-                f"camera.gain: {self.gain:g} is not a gain greater than 0; make it with mde-bundle calibrate"
+                f"camera.gain: {self.gain:g} is not greater than 0; create the file with mde-bundle calibrate"
             )
 
     def check(self, bundle: Bundle, where: str) -> None:
@@ -65,7 +65,7 @@ class Calibration:
                 f"{source.height_px}x{source.width_px} px; calibrate this one"
             )
         if self.gain * bundle.contract.from_network.far_m > MAX_FAR_M:
-            raise BadInputError(f"{where}: a gain of {self.gain:g} leads beyond {MAX_FAR_M:g} m; calibrate again")
+            raise BadInputError(f"{where}: a gain of {self.gain:g} gives depth beyond {MAX_FAR_M:g} m; calibrate again")
 
 
 def read_calibration(path: Path, bundle: Bundle) -> Calibration:

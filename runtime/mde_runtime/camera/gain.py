@@ -37,7 +37,7 @@ def fit_gain(measured: Measured) -> tuple[float, HeldOut]:
     """
     num_points = len(measured.metres)
     if num_points < MIN_POINTS:
-        more = f" ({measured.num_unusable} more lie outside of the depth that it can say)"
+        more = f" ({measured.num_unusable} more are outside its depth range)"
         raise BadInputError(
             f"{num_points} measured distances where the bundle gives depth{more if measured.num_unusable else ''} are "
             f"too few to hold any out; measure {MIN_POINTS} or more"
@@ -59,7 +59,7 @@ def fit_gain(measured: Measured) -> tuple[float, HeldOut]:
         raise VerdictError(
             f"no better than before: held-out points are off by {heldout.abs_log:.2%} after and "
             f"{heldout.abs_log_before:.2%} before (mean |ln(depth / distance)|), {heldout.abs_m:.3f} m after and "
-            f"{heldout.abs_before_m:.3f} m before, which is worse or within chance; measure more points, and farther "
+            f"{heldout.abs_before_m:.3f} m before, which is worse or within noise; measure more points, farther "
             "apart, or use the bundle as it is. Nothing was written"
         )
     return robust_gain(measured.depth_m, measured.metres), heldout

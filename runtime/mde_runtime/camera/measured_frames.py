@@ -60,7 +60,7 @@ def read_points(path: Path) -> dict[str, Floats]:
             for image, point in _rows(file, path):
                 by_image.setdefault(image, []).append(point)
     except OSError as error:
-        raise BadInputError(f"{path}: cannot be read ({error.strerror}); give a CSV or a data set's folder") from error
+        raise BadInputError(f"{path}: cannot be read ({error.strerror}); pass a CSV or a data set's folder") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInputError(f"{path}: not a CSV in UTF-8 ({error}); save it again as one") from error
     if not by_image:
@@ -71,9 +71,7 @@ def read_points(path: Path) -> dict[str, Floats]:
 def _rows(file: TextIO, path: Path) -> Iterator[tuple[str, tuple[float, float, float]]]:
     reader = csv.DictReader(file)
     if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise BadInputError(
-            f"{path}: its columns are {reader.fieldnames}; its first line has to be {','.join(COLUMNS)}"
-        )
+        raise BadInputError(f"{path}: its columns are {reader.fieldnames}; its first line must be {','.join(COLUMNS)}")
     for row in reader:
         try:
             x, y, metres = (float(row[name]) for name in COLUMNS[1:])
@@ -83,7 +81,7 @@ def _rows(file: TextIO, path: Path) -> Iterator[tuple[str, tuple[float, float, f
             ) from error
         if not all(map(math.isfinite, (x, y, metres))):
             raise BadInputError(
-                f"{path}, line {reader.line_num}: {x:g}, {y:g}, {metres:g} are not all finite numbers; correct it"
+                f"{path}, line {reader.line_num}: {x:g}, {y:g}, {metres:g} are not all finite numbers; fix this line"
             )
         yield row["image"], (x, y, metres)
 
@@ -117,7 +115,7 @@ def of_depth_camera(pictures: Sequence[DepthPicture], contract: Contract) -> Ite
         if depth_m.shape != picture.shape[:2]:
             raise BadInputError(
                 f"{shot.picture}: has {picture.shape[0]}x{picture.shape[1]} px, its depth "
-                f"{depth_m.shape[0]}x{depth_m.shape[1]} px; bring the depth to the picture's pixels first"
+                f"{depth_m.shape[0]}x{depth_m.shape[1]} px; align the depth with the picture first"
             )
         rows, columns = np.nonzero(np.isfinite(depth_m) & (depth_m > 0))
         chosen = chance.permutation(len(rows))[:POINTS_PER_FRAME]

@@ -23,11 +23,11 @@ def gain_for(bundle: Bundle, calibration: Calibration | None, focal_px: float | 
     focal_px = known_px if focal_px is None else focal_px
     if focal_px is None:
         raise UsageError(
-            f"{bundle.path}: its depth is metric for a focal length of {canonical_px:.4g} px; give your camera's, at "
-            "the size of the bundle's frame, with --focal-px (focal_px), or a calibration"
+            f"{bundle.path}: its depth is metric for a focal length of {canonical_px:.4g} px; pass your camera's, at "
+            "the bundle's frame size, with --focal-px (focal_px), or a calibration"
         )
     if not (np.isfinite(focal_px) and focal_px > 0):
-        raise UsageError(f"a focal length of {focal_px:g} px is none; give one greater than 0")
+        raise UsageError(f"a focal length of {focal_px:g} px is not valid; pass one greater than 0")
     return focal_px / canonical_px
 
 

@@ -12,12 +12,13 @@ BACKEND = click.option(
     metavar="NAME",
     default=AUTO,
     show_default=True,
-    help=f"auto: the first verified here, in mde-bench's order, else a fixed one. Or one of: {', '.join(LISTED)}.",
+    help=f"auto: the fastest verified backend that mde-bench measured here, else the first in a fixed order. Or one "
+    f"of: {', '.join(LISTED)}.",
 )
 PRECISION = click.option(
     "--precision",
     type=OneOf((AUTO, *PRECISIONS)),
     default=AUTO,
     show_default=True,
-    help="auto: the fastest that was verified here.",
+    help="auto: the fastest one verified here.",
 )

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from mde_runtime.verify import NotHere, Verification
 
 FIGURES = ("RMSE cm", "p99.9 cm", "bias cm", "SSIM")  # of the worst frame, but p99.9 and bias
-JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON, for a program.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(cls=Group)
 def main() -> None:
-    """Look into a bundle, verify it on this machine, and build its engines."""
+    """Inspect a bundle, verify it on this machine, and build its engines."""
 
 
 main.add_command(engine)
@@ -77,21 +77,21 @@ def inspect(bundle: Path, as_json: bool) -> None:
     "--depth",
     type=PATH,
     metavar="DIR",
-    help="Judge this depth of the golden frames instead: golden-0.npy (m) or golden-0.png (16 bits, mm), and so on.",
+    help="Check depth from another engine instead: golden-0.npy (m) or golden-0.png (16-bit, mm), one per frame.",
 )
 @click.option(
     "--precision",
     type=OneOf(PRECISIONS),
     default="fp16",
     show_default=True,
-    help="With --depth: whose limits to judge by. FP32 and FP16 have the same.",
+    help="With --depth: the precision whose limits apply. FP32 and FP16 share theirs.",
 )
 @JSON
 def verify(bundle: Path, depth: Path | None, precision: "Precision", as_json: bool) -> int:
-    """Run the golden frames through every backend and precision of this machine, and keep the records.
+    """Run the golden frames on every backend and precision available here, and remember the results.
 
-    With --depth nothing runs: the depth that another engine gave of the pictures of `mde-bundle golden` is judged.
-    The exit code is 1 when a precision is left with no verified backend, or that depth is off.
+    With --depth nothing runs: the depth that another engine computed from the pictures of `mde-bundle golden` is
+    checked instead. The exit code is 1 if a precision has no verified backend, or if that depth is off.
 
     \b
     mde-bundle verify model.mde
@@ -123,9 +123,9 @@ def verify(bundle: Path, depth: Path | None, precision: "Precision", as_json: bo
 
 @main.command()
 @click.argument("bundle", type=PATH)
-@click.option("-o", "--out", type=PATH, required=True, metavar="DIR", help="Where the pictures go.")
+@click.option("-o", "--out", type=PATH, required=True, metavar="DIR", help="Folder for the pictures.")
 def golden(bundle: Path, out: Path) -> None:
-    """Write the golden frames as PNG, for an engine that you have: feed them to it, then `verify --depth` its depth.
+    """Write the golden frames as PNG. Run another engine on them, then check its depth with `verify --depth`.
 
     \b
     mde-bundle golden model.mde -o frames/

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def cache() -> None:
-    """What this machine keeps: engines, compiled models, verifications, rankings."""
+    """Show and clean this machine's cache: engines, compiled models, verifications, rankings."""
 
 
 @cache.command(name="list")
 def list_() -> None:
-    """List the engines, and how much else is kept."""
+    """List the engines, and the size of everything else."""
     from mde_runtime.cache import cache_dir
     from mde_runtime.engines import store
 
@@ -45,7 +45,7 @@ def list_() -> None:
 @cache.command()
 @click.argument("bundle", type=PATH)
 def why(bundle: Path) -> None:
-    """Say for each graph of BUNDLE whether this machine has an engine, and if not, why not."""
+    """Show whether this machine has an engine for each graph of BUNDLE, and if not, why."""
     from mde_runtime.bundle import read_bundle
     from mde_runtime.engines import store
     from mde_runtime.engines.flavours import MODULES
@@ -64,18 +64,18 @@ def why(bundle: Path) -> None:
 
 
 @cache.command()
-@click.option("--all", "everything", is_flag=True, help="Everything: engines, compiled models, records.")
+@click.option("--all", "everything", is_flag=True, help="Remove everything: engines, compiled models, records.")
 @click.option(
     "--unused-days",
     type=Real(0),
     default=30.0,
     show_default=True,
-    help="Also remove compiled models that nobody has opened for so long.",
+    help="Also remove compiled models unused for this many days.",
 )
 def prune(everything: bool, unused_days: float) -> None:
-    """Remove what is of no use any more: altered engines, those of another library version, interrupted writes.
+    """Remove stale entries: altered engines, engines of other library versions, interrupted writes.
 
-    What is compiled when a bundle is opened is found by its content, so old ones are known by their age alone.
+    Compiled models are keyed by content, so only their age shows that they are stale.
     """
     from mde_runtime.cache import drafts, is_in_use, kept, unused_blobs
     from mde_runtime.engines import store

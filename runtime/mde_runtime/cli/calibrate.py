@@ -19,23 +19,31 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("bundle", type=PATH)
-@click.option("--points", type=PATH, metavar="CSV", help="Measured distances, a line each: image,x,y,metres.")
-@click.option("--frames", type=PATH, metavar="DIR", help="Where the images of CSV lie.  [default: beside it]")
+@click.option("--points", type=PATH, metavar="CSV", help="Measured distances, one per line: image,x,y,metres.")
+@click.option(
+    "--frames", type=PATH, metavar="DIR", help="Folder of the images named in CSV.  [default: the folder of CSV]"
+)
 @click.option(
     "--data",
     type=PATH,
     metavar="DIR",
-    help="In place of both, a depth camera's: pictures in DIR/rgb, depth of the same names in DIR/depth, .npy (m) or "
-    ".png (16 bits, mm).",
+    help="Instead of both, frames of a depth camera: pictures in DIR/rgb, depth under the same names in DIR/depth, "
+    ".npy (m) or .png (16-bit, mm).",
 )
 @click.option(
     "--intrinsics",
     type=INTRINSICS,
     metavar="FX,FY,CX,CY",
-    help="Of the camera, px at the size of the bundle's frame; kept for point clouds, the gain has no use for them.",
+    help="Camera intrinsics in px at the bundle's frame size. Stored for point clouds; the gain does not use them.",
 )
 @click.option(
-    "-o", "--out", type=OUTPUT, default="camera.json", show_default=True, metavar="FILE", help="The calibration."
+    "-o",
+    "--out",
+    type=OUTPUT,
+    default="camera.json",
+    show_default=True,
+    metavar="FILE",
+    help="Calibration file to write.",
 )
 @BACKEND
 @PRECISION
@@ -49,12 +57,12 @@ def calibrate(
     backend: str,
     precision: str,
 ) -> None:
-    """Fit the scale of a bundle's depth to your camera: 8 distances or more, a tape measure is enough.
+    """Fit the scale of a bundle's depth to your camera, from 8 or more distances measured by tape.
 
-    A line of CSV is a distance to what a pixel shows: x counts columns and y rows from the picture's upper left, metres
-    are as the bundle's depth, see `mde-bundle inspect`: along the optical axis (z), or along the pixel's ray. The gain
-    is judged on points that it was fitted without. Where it is no better than before, nothing is written and the exit
-    code is 1. It holds for this bundle and this camera alone.
+    Each line of CSV is the distance to the point seen at one pixel: x is its column and y its row, from the top left.
+    Measure along the optical axis (z) or along the pixel's ray, as `mde-bundle inspect` says of the bundle. The gain
+    is tested on held-out points. If it does not help, nothing is written and the exit code is 1. It is valid for this
+    bundle and this camera only.
 
     \b
     mde-bundle calibrate model.mde --points points.csv -o camera.json

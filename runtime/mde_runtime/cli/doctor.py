@@ -7,11 +7,11 @@ from mde_runtime.command import Command
 
 
 @click.command(cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="Write JSON, for a program.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(as_json: bool) -> None:
     """Show what this machine can run, and the command that closes each gap.
 
-    Backends are tried with a small graph; of TensorRT only the library is loaded.
+    Each backend runs a small graph; for TensorRT only the library is loaded.
 
     \b
     mde-doctor

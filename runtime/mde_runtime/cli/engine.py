@@ -28,38 +28,45 @@ GROUPS = {
 
 @click.command(cls=Command, groups=GROUPS)
 @click.argument("bundle", type=PATH)
-@click.option("--precision", type=OneOf(PRECISIONS), help="Default: fp16 where the bundle has it.")
-@click.option("--flavour", type=OneOf(get_args(Flavour)), help="Default: the first that is installed.")
+@click.option("--precision", type=OneOf(PRECISIONS), help="Default: fp16 if the bundle has it.")
+@click.option("--flavour", type=OneOf(get_args(Flavour)), help="Default: the first one installed.")
 @click.option(
     "--workspace-mib",
     type=Whole(0),
     default=DEFAULTS.workspace_mib,
     show_default=True,
-    help="Scratch memory of a layer.",
+    help="Workspace limit per layer.",
 )
 @click.option(
     "--level",
     type=Whole(0, MAX_LEVEL),
     default=DEFAULTS.optimization_level,
     show_default=True,
-    help="0 to 5: more takes longer.",
+    help="Optimisation level, 0 to 5; higher builds slower and may run faster.",
 )
 @click.option(
     "--max-batch",
     type=Whole(1, MAX_BATCH),
     default=DEFAULTS.batch[2],
     show_default=True,
-    help="Frames a run, where the graph's N is open.",
+    help="Largest batch, if the graph has a dynamic batch.",
 )
-@click.option("--tf32", is_flag=True, help="Let FP32 be rounded to TF32.")
-@click.option("--hardware-compatible", is_flag=True, help="Also for later GPUs; may be slower.")
-@click.option("--version-compatible", is_flag=True, help="Also for later versions of TensorRT; brings code of its own.")
-@click.option("--compute-capability", "capabilities", multiple=True, help="tensorrt-rtx: a GPU to build for, e.g. 8.6.")
+@click.option("--tf32", is_flag=True, help="Allow TF32 in place of FP32.")
+@click.option("--hardware-compatible", is_flag=True, help="Also run on newer GPUs; may be slower.")
 @click.option(
-    "--builds", type=Whole(1), default=1, show_default=True, help="Fresh builds to verify; the worst figure counts."
+    "--version-compatible", is_flag=True, help="Also load in newer TensorRT; the engine embeds executable code."
 )
-@click.option("--save", type=OUTPUT, help="Also write the plain engine to this file, for machines equal to this one.")
-@click.option("--install", type=PATH, help="Do not build: take an engine that --save wrote on an equal machine.")
+@click.option(
+    "--compute-capability",
+    "capabilities",
+    multiple=True,
+    help="tensorrt-rtx only: compute capability to build for, e.g. 8.6.",
+)
+@click.option(
+    "--builds", type=Whole(1), default=1, show_default=True, help="Builds to verify; the worst result counts."
+)
+@click.option("--save", type=OUTPUT, help="Also write the plain engine to this file, for identical machines.")
+@click.option("--install", type=PATH, help="Do not build: install an engine that --save wrote on an identical machine.")
 @click.option("--sha256", help="With --install: the SHA-256 that --save printed.")
 @click.option("--log", type=OUTPUT, help="Write the builder's log to this file.")
 def engine(
@@ -79,9 +86,9 @@ def engine(
     sha256: str | None,
     log: Path | None,
 ) -> int:
-    """Build the engine of a bundle's graph on this machine, keep it in the cache, and verify it.
+    """Build an engine from a bundle on this machine, store it in the cache, and verify it.
 
-    TensorRT-RTX builds without a GPU, too; such an engine is verified where it runs.
+    TensorRT-RTX also builds without a GPU; verify such an engine where it will run.
 
     \b
     mde-bundle engine model.mde
@@ -135,7 +142,7 @@ def engine(
     if fault and not verified.passed:
         say(f"{key.flavour} {key.version} {fault.fault}; {fault.remedy}")
     if not verified.passed:
-        say(f"what runs this bundle here, if anything does: mde-bundle verify {bundle}")
+        say(f"to see which backends run this bundle here: mde-bundle verify {bundle}")
     return 0 if verified.passed else VerdictError.exit_code
 
 

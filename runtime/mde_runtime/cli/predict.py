@@ -40,7 +40,7 @@ class _ColourRange(click.ParamType):  # type: ignore[type-arg]  # click before 8
             return value
         near_m, far_m = self._ends.convert(value, param, ctx)
         if near_m >= far_m:
-            self.fail(f"{value}: near lies beyond far; write the nearer depth first", param, ctx)
+            self.fail(f"{value}: near is beyond far; write the nearer depth first", param, ctx)
         return near_m, far_m
 
 
@@ -57,11 +57,11 @@ GROUPS = {
 @click.command(cls=Command, groups=GROUPS)
 @click.argument("bundle", type=PATH, metavar="BUNDLE", required=False)
 @click.argument("sources", metavar="SOURCE...", nargs=-1)
-@click.option("-o", "--out", type=PATH, required=True, help="Folder for the results; made where it is missing.")
+@click.option("-o", "--out", type=PATH, required=True, help="Folder for the results; created if missing.")
 @click.option(
     "--sample",
     is_flag=True,
-    help="In place of BUNDLE, the one that comes along; without SOURCE, its street. Without --format: side.",
+    help="Use the sample bundle that is installed; without SOURCE, also its sample picture. Default format: side.",
 )
 @click.option(
     "--format",
@@ -78,32 +78,34 @@ GROUPS = {
     type=OneOf(get_args(Direction)),
     default="near-bright",
     show_default=True,
-    help="What colour, side and video draw bright.",
+    help="End of the range drawn bright in colour, side and video.",
 )
 @click.option(
     "--colour-range",
     "ends_m",
     type=COLOUR_RANGE,
     metavar="auto|NEAR:FAR",
-    help="Depths that the colours run over, metres; auto: each picture's own.  [default: the bundle's range]",
+    help="Depth range of the colours, metres; auto: each picture's own.  [default: the bundle's range]",
 )
-@click.option("--calibration", type=PATH, help="Of this camera: camera.json of mde-bundle calibrate.")
+@click.option("--calibration", type=PATH, help="Calibration of your camera: camera.json from mde-bundle calibrate.")
 @click.option(
     "--focal-px",
     type=Real(1, 1e6),
-    help="The camera's focal length at the size of the bundle's frame, px: for ply, and for a bundle that is metric "
-    "for one focal length.",
+    help="Your camera's focal length in px at the bundle's frame size: for ply, and for bundles whose metres depend "
+    "on it.",
 )
 @click.option(
     "--intrinsics",
     type=INTRINSICS,
     metavar="FX,FY,CX,CY",
-    help="The same with the optical axis, where that is not the middle: px, pixel centres at whole numbers.",
+    help="As --focal-px, for an optical axis that is off centre; px, pixel centres at whole numbers.",
 )
-@click.option("--resume", is_flag=True, help="Leave out frames whose results are there already.")
+@click.option("--resume", is_flag=True, help="Skip frames that already have results.")
 @BACKEND
 @PRECISION
-@click.option("-v", "--verbose", is_flag=True, help="Say why this backend, and what is not here.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Explain the choice of backend, and list those that cannot run here."
+)
 def main(
     bundle: Path | None,
     sources: tuple[str, ...],
@@ -120,13 +122,13 @@ def main(
     precision: str,
     verbose: bool,
 ) -> int:
-    """Write the depth in metres of every SOURCE: pictures, folders, patterns, videos, bags or cameras.
+    """Write depth in metres for every SOURCE: pictures, folders, patterns, videos, bags or cameras.
 
-    Cameras are /dev/video0 and the like, and on a Jetson csi:0 and the like. A bag of ROS 2, MCAP or SQLite3, is named
-    with its topic: drive.mcap:/camera/image_raw.
+    Cameras are named /dev/video0 and so on or, on a Jetson, csi:0. Name a ROS 2 bag (MCAP or SQLite3) with its topic:
+    drive.mcap:/camera/image_raw.
 
-    A picture of any size is brought to the size that the bundle takes, and its depth back to the picture's own.
-    A picture that cannot be read is named and left out, and the exit code is 1.
+    Pictures of any size are resized to the bundle's size, and their depth back to the picture's. A picture that cannot
+    be read is named and skipped, and the exit code is 1.
 
     \b
     mde-predict --sample -o depth
@@ -149,7 +151,7 @@ def main(
     if sample:
         bundle, sources, formats = _of_sample(bundle, sources, formats)
     if bundle is None or not sources:
-        raise click.UsageError("give BUNDLE and SOURCE, or --sample to try it")
+        raise click.UsageError("pass BUNDLE and SOURCE, or --sample to try it")
     read = read_bundle(bundle)
     for kind in formats if resume else ():
         check_resumable(kind)
@@ -184,14 +186,14 @@ def main(
         for result in results:
             if isinstance(result, Skipped):
                 num_skipped += 1
-                say(f"left out: {result.reason}")
+                say(f"skipped: {result.reason}")
             elif isinstance(result, Kept):
                 num_kept += 1
             else:
                 num_written += 1
                 teller.tell(result)
-    there = f", {num_kept} were there already" if num_kept else ""
-    left_out = f", {num_skipped} left out" if num_skipped else ""
+    there = f", {num_kept} had results already" if num_kept else ""
+    left_out = f", {num_skipped} skipped" if num_skipped else ""
     say(f"{num_written} {'frame' if num_written == 1 else 'frames'} written to {out}{there}{left_out}")
     return VerdictError.exit_code if num_skipped else 0
 
@@ -218,8 +220,8 @@ def _status(bundle: "Bundle", choice: "Choice", *, is_verbose: bool) -> "Iterato
         yield from map(one_line, choice.ignored)
     if bundle.manifest.provenance.rendered:
         yield (
-            "this network has seen rendered scenes alone: of photographs its metres mean little until it is trained on "
-            "frames of your camera"
+            "this network was trained on rendered scenes only; its metres mean little on photographs until it is "
+            "trained on frames from your camera"
         )
 
 
@@ -239,7 +241,7 @@ class _Teller:
                 "and their depth is resized back"
             )
         if result.num_nonfinite:
-            say(f"{one_line(str(result.files[0]))}: the network gave {result.num_nonfinite} values that are no numbers")
+            say(f"{one_line(str(result.files[0]))}: the network gave {result.num_nonfinite} NaN or infinite values")
         for path in result.files:
             if path != self._last:  # a film is written to again and again
                 click.echo(one_line(str(path)) if sys.stdout.isatty() else os.fsencode(path))
@@ -262,7 +264,7 @@ def _focal_of(contract: "Contract", sources: "list[Source]") -> float | None:
         if camera is not None
     }
     if len(found) > 1:
-        raise UsageError("the bags were taken with different focal lengths; predict one after the other")
+        raise UsageError("the bags have different focal lengths; predict them one at a time")
     return next(iter(found), None)
 
 

@@ -18,9 +18,9 @@ from mde_runtime.errors import MachineError
 DRIVERS = {"cuda-bindings": "mde_runtime.cuda.bindings", "pycuda": "mde_runtime.cuda.pycuda"}
 OLDEST_CUDA = 12000  # of the driver, as CUDA counts: the graph calls are those of 12.0
 
-NO_DRIVER = "there is no NVIDIA driver here (its libcuda is not installed); install NVIDIA's driver"
+NO_DRIVER = "no NVIDIA driver (libcuda is not installed); install NVIDIA's driver"
 TOO_OLD = "the NVIDIA driver is too old"
-NO_DEVICE = "the NVIDIA driver sees no GPU here; look at CUDA_VISIBLE_DEVICES and nvidia-smi"
+NO_DEVICE = "the NVIDIA driver finds no GPU; check CUDA_VISIBLE_DEVICES and nvidia-smi"
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def open_cuda() -> Cuda:
             return cuda
         except MachineError as error:  # noqa: PERF203  two drivers, tried once
             reasons.append(f"{name}: {error}")
-    raise MachineError(f"no CUDA here ({', '.join(reasons)}); look into mde-doctor")
+    raise MachineError(f"CUDA is not available ({', '.join(reasons)}); run mde-doctor")
 
 
 def too_old(driver_version: int, needed: int = OLDEST_CUDA) -> str:

@@ -23,7 +23,7 @@ try:
     from cuda.bindings import driver
 except ImportError as error:
     raise MachineError(
-        f"cuda-bindings does not load here ({error}); {installation.adding('cuda13')}, or [cuda12] for a "
+        f"cuda-bindings cannot be loaded ({error}); {installation.adding('cuda13')}, or [cuda12] for a "
         "driver of CUDA 12"
     ) from error
 
@@ -197,6 +197,6 @@ def _checked(result: tuple[Any, ...], memory: str = "the GPU's memory") -> tuple
     if error == driver.CUresult.CUDA_ERROR_NO_DEVICE:
         raise MachineError(NO_DEVICE)
     if error == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
-        raise MachineError(f"{memory} is full; close what else uses it, or take a smaller batch")
+        raise MachineError(f"{memory} is full; close other programs that use it, or use a smaller batch")
     _, words = driver.cuGetErrorString(error)
-    raise MachineError(f"CUDA: {(words or b'unknown error').decode()} ({error.name}); look into mde-doctor")
+    raise MachineError(f"CUDA: {(words or b'unknown error').decode()} ({error.name}); run mde-doctor")

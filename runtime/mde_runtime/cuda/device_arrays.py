@@ -36,13 +36,13 @@ def pointer_of(array: object, name: str, shape: tuple[int, ...], dtype: str, *, 
     elif hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__"):
         found = _by_dlpack(array.__dlpack__())
     else:
-        raise BadInputError(f"{name} is a {type(array).__name__}; it has to be {expected}, e.g. a torch or cupy array")
+        raise BadInputError(f"{name} is a {type(array).__name__}; it must be {expected}, e.g. a torch or cupy array")
     if found.shape != shape or found.dtype != np.dtype(dtype):
-        raise BadInputError(f"{name} is {found.dtype} {found.shape}; it has to be {expected}")
+        raise BadInputError(f"{name} is {found.dtype} {found.shape}; it must be {expected}")
     if found.strides not in (None, _c_strides(shape, found.dtype.itemsize)):
-        raise BadInputError(f"{name} is not contiguous in memory; it has to be {expected}")
+        raise BadInputError(f"{name} is not contiguous in memory; it must be {expected}")
     if is_written and found.is_read_only:
-        raise BadInputError(f"{name} is read-only; it has to be {expected} that may be written to")
+        raise BadInputError(f"{name} is read-only; it must be {expected} that may be written to")
     return found.pointer
 
 
@@ -52,11 +52,11 @@ def _must_be_on_first_gpu(array: object, name: str, expected: str) -> None:
         return
     kind, index = device_of()
     if kind not in CUDA_DEVICES:
-        raise BadInputError(f"{name} is not on a GPU (DLPack device {int(kind)}); it has to be {expected}")
+        raise BadInputError(f"{name} is not on a GPU (DLPack device {int(kind)}); it must be {expected}")
     if index:
         raise BadInputError(
-            f"{name} is on GPU {index}, and the estimator on GPU 0; it has to be {expected}, or choose another first "
-            "GPU by CUDA_VISIBLE_DEVICES"
+            f"{name} is on GPU {index}, and the estimator on GPU 0; it must be {expected}, or put that GPU first "
+            "with CUDA_VISIBLE_DEVICES"
         )
 
 
@@ -64,7 +64,7 @@ def _interface_of(array: object, name: str) -> Mapping[str, Any] | None:  # Any:
     try:
         return getattr(array, "__cuda_array_interface__", None)
     except RuntimeError as error:  # torch's answer for a tensor that requires its gradient
-        raise BadInputError(f"{name} cannot be read ({error}); hand over its detach()") from error
+        raise BadInputError(f"{name} cannot be read ({error}); pass its detach()") from error
 
 
 def _by_interface(interface: Mapping[str, Any]) -> _Found:  # Any: another library's dict

@@ -25,7 +25,7 @@ except ImportError as error:
     if "libcuda" in str(error):
         raise MachineError(NO_DRIVER) from error
     raise MachineError(
-        f"pycuda does not load here ({error}); {installation.adding('pycuda')} where CUDA's toolkit is"
+        f"pycuda cannot be loaded ({error}); {installation.adding('pycuda')} on a machine with the CUDA toolkit"
     ) from error
 
 DEVICE = 0  # of those that CUDA_VISIBLE_DEVICES leaves
@@ -160,7 +160,7 @@ class PyCuda:
 
     def _ask(self, name: str, *arguments: Any) -> None:  # Any: ctypes' own values
         if error := getattr(self._driver, name)(*arguments):
-            raise MachineError(f"CUDA: {name} fails with error {error}; look into mde-doctor")
+            raise MachineError(f"CUDA: {name} fails with error {error}; run mde-doctor")
 
 
 def _call(function: Any, *arguments: Any, memory: str = "the GPU's memory") -> Any:  # Any: pycuda publishes no types
@@ -168,6 +168,6 @@ def _call(function: Any, *arguments: Any, memory: str = "the GPU's memory") -> A
     try:
         return function(*arguments)
     except driver.MemoryError as error:
-        raise MachineError(f"{memory} is full; close what else uses it, or take a smaller batch") from error
+        raise MachineError(f"{memory} is full; close other programs that use it, or use a smaller batch") from error
     except driver.Error as error:
-        raise MachineError(f"CUDA: {error}; look into mde-doctor") from error
+        raise MachineError(f"CUDA: {error}; run mde-doctor") from error

@@ -20,8 +20,8 @@ from mde_runtime.numbers import shown
 
 # Without a driver the library adds this line to every error, whatever the error was.
 REMEDY = (
-    "where a node is named, export with --engine on a machine that has this library: it keeps the node in FP32; else "
-    "export another precision, or look into what --log FILE wrote"
+    "if a node is named, export with --engine on a machine that has this library, to keep the node in FP32; else "
+    "export another precision, or read the log of --log FILE"
 )
 # Error 10 of the library; fused nodes are joined by ` + `, a compiled region is {ForeignNode[first...last]}.
 WITHOUT_IMPLEMENTATION = re.compile(r"[Cc]ould not find any implementation for node (.+?)(?: due to|\.?\)|\.\s|\.?$)")
@@ -50,12 +50,13 @@ class BuildOptions:
         smallest, usual, largest = self.batch
         if not 1 <= smallest <= usual <= largest <= MAX_BATCH:
             raise UsageError(
-                f"batch {self.batch} is not smallest <= usual <= largest, from 1 to {MAX_BATCH}; give e.g. 1, 4, 16"
+                f"batch {self.batch} is not smallest <= usual <= largest, from 1 to {MAX_BATCH}; use for example 1, "
+                "4, 16"
             )
         if not 0 <= self.optimization_level <= MAX_LEVEL:
             raise UsageError(f"optimization level {self.optimization_level} is not 0 to {MAX_LEVEL}; give one of these")
         if not 0 <= self.workspace_mib < MAX_WORKSPACE_MIB:
-            raise UsageError(f"no layer can have {self.workspace_mib} MiB of scratch memory; give e.g. 1024")
+            raise UsageError(f"{self.workspace_mib} MiB is not a workspace limit; use for example 1024")
 
 
 DEFAULTS = BuildOptions()
@@ -113,7 +114,7 @@ def _build(
     try:
         builder = library.Builder(log.logger)
     except TypeError as error:  # what pybind11 makes of a constructor that gave nothing
-        raise MachineError(f"{name} cannot start a builder ({log.cause(UNRELATED)}); see mde-doctor") from error
+        raise MachineError(f"{name} cannot start a builder ({log.cause(UNRELATED)}); run mde-doctor") from error
     network = builder.create_network(1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = library.OnnxParser(network, log.logger)  # holds the network's weights: it must live until all is built
     _parse(parser, graph, name)
@@ -167,7 +168,7 @@ def _parse(parser: Any, graph: bytes, name: str) -> None:
         lines = [line for line in error.desc().splitlines() if not UNRELATED.search(line)]
         told = error.node_name()
         raise RefusedError(
-            f"{name} cannot take the graph: {f'{node}: ' if node else ''}{' '.join(lines)}; {REMEDY}",
+            f"{name} cannot read the graph: {f'{node}: ' if node else ''}{' '.join(lines)}; {REMEDY}",
             ((told, told),) if told else (),
         )
 
@@ -240,8 +241,8 @@ def _add_profile(builder: Any, network: Any, config: Any, batch: tuple[int, int,
         _, *rest = tensor.shape
         if -1 in rest:
             raise MachineError(
-                f"the graph's input {tensor.name} has shape {tuple(tensor.shape)}: only N may be open; "
-                "export it again with fixed sides"
+                f"the graph's input {tensor.name} has shape {tuple(tensor.shape)}: only N may be dynamic; export it "
+                "again with a fixed height and width"
             )
         profile.set_shape(tensor.name, *((size, *rest) for size in batch))
     if config.add_optimization_profile(profile) < 0:

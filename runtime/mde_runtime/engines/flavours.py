@@ -11,7 +11,7 @@ Flavour = Literal["tensorrt", "tensorrt-rtx"]
 MODULES: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 EXTRAS: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
 WHERE: dict[Flavour, str] = {
-    "tensorrt": "; on Jetson give the environment --system-site-packages instead",
+    "tensorrt": "; on Jetson create the environment with --system-site-packages instead",
     "tensorrt-rtx": " (Linux and Windows)",
 }
 
@@ -21,7 +21,7 @@ def library_of(flavour: Flavour) -> Any:  # Any: neither library publishes types
     try:
         return importlib.import_module(MODULES[flavour])
     except ImportError as error:
-        raise MachineError(f"{flavour} does not load here ({error}); {_remedy(flavour)}") from error
+        raise MachineError(f"{flavour} cannot be loaded ({error}); {_remedy(flavour)}") from error
 
 
 def first_here() -> Flavour:

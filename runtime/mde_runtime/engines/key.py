@@ -34,7 +34,7 @@ class EngineKey:
         """For a message: what the engine was built by, and for which device."""
         capabilities = ", ".join(self.options.compute_capabilities) or self.compute_capability
         device = " of ".join(filter(None, (self.device, capabilities and f"compute capability {capabilities}")))
-        return f"{self.flavour} {self.version} for {device or 'the GPUs that it takes by default'}"
+        return f"{self.flavour} {self.version} for {device or 'its default GPUs'}"
 
     def serves(self, other: "EngineKey") -> bool:
         """Whether its engine runs where `other` is asked for, whatever was asked of the build.

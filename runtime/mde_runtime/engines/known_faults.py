@@ -23,25 +23,25 @@ KNOWN_FAULTS: dict[Flavour, tuple[KnownFault, ...]] = {
     "tensorrt": (
         KnownFault(
             ("10.3", "10.4"),
-            "is reported to compile some transformer depth networks into wrong depth, in FP32 too",
-            "believe no engine that is not verified; use a convolutional network, or JetPack 7, whose TensorRT 10.13 "
+            "is reported to compile some transformer depth networks into wrong depth, even in FP32",
+            "trust only verified engines; use a convolutional network, or JetPack 7, whose TensorRT 10.13 "
             "and later are reported to be right",
         ),
         KnownFault(
             ("10.7",),
             "is reported to compile a transformer depth network (UniDepth) into wrong depth",
-            "believe no engine that is not verified; use TensorRT 10.13, which is reported to be right",
+            "trust only verified engines; use TensorRT 10.13, which is reported to be right",
         ),
         KnownFault(
             ("10.16",),
             "is reported to give NaN from a depth network in FP16",
-            "believe no engine that is not verified; where FP16 fails, take --precision fp32, or TensorRT 10.13",
+            "trust only verified engines; where FP16 fails, use --precision fp32, or TensorRT 10.13",
         ),
         KnownFault(
             ("11.1", "11.2"),
             "is reported to give wrong depth from some transformers in every precision, and to lack grouped "
             "convolution in FP16",
-            "believe no engine that is not verified; use TensorRT 10.13, or export with --target trt11",
+            "trust only verified engines; use TensorRT 10.13, or export with --target trt11",
         ),
     ),
     "tensorrt-rtx": (),

@@ -128,8 +128,8 @@ class Runner:
         for name, pointer in pointers.items():
             if pointer % ALIGNMENT_BYTES:
                 raise BadInputError(
-                    f"{name} is at {pointer:#x}, and the engine takes multiples of {ALIGNMENT_BYTES} bytes; hand over "
-                    "an array with memory of its own, not a part of another: a copy has that"
+                    f"{name} is at {pointer:#x}, and the engine takes multiples of {ALIGNMENT_BYTES} bytes; pass a "
+                    "copy instead of a view into another array"
                 )
         with self._cuda.current():
             try:
@@ -199,12 +199,12 @@ class Runner:
                     found = "nothing" if feed is None else f"{feed.dtype} {feed.shape}"
                     raise BadInputError(
                         f"the engine cannot run the graph: {tensor.name} is {found}, not {tensor.dtype} "
-                        f"{tensor.shape}; feed that"
+                        f"{tensor.shape}; pass that"
                     )
                 num_frames = len(feed)
                 if not 1 <= num_frames <= tensor.shape[0]:
                     raise BadInputError(
-                        f"the engine cannot run {num_frames} frames at once, {tensor.shape[0]} at most; feed fewer"
+                        f"the engine cannot run {num_frames} frames at once, {tensor.shape[0]} at most; pass fewer"
                     )
                 np.copyto(self._buffers[tensor.name].host[:num_frames], feed)
         return num_frames
@@ -219,7 +219,7 @@ class Runner:
         """Give the engine a tensor's address. Where it keeps the one before it would read and write there."""
         if not self._bind(name, pointer):
             raise MachineError(
-                f"the engine refuses the address {pointer:#x} of {name}, which has to be on the GPU and a multiple of "
+                f"the engine rejects the address {pointer:#x} of {name}, which must be on the GPU and a multiple of "
                 f"{ALIGNMENT_BYTES} bytes; open the bundle again, or build the engine again: mde-bundle engine MODEL"
             )
 
@@ -247,11 +247,11 @@ class Runner:
         except MachineError as error:
             return None, f"eager: no graph could be captured ({error})"
         owned.give_back(graphs.free, graph)
-        return graph, "one CUDA graph a frame"
+        return graph, "one CUDA graph per frame"
 
     def _must(self, is_queued: bool) -> None:
         if not is_queued:
-            raise MachineError("the engine refused to run; look into its log with mde-bundle engine --log FILE")
+            raise MachineError("the engine failed to run; get its build log with mde-bundle engine --log FILE")
 
 
 def _refuse(*_: object) -> NoReturn:

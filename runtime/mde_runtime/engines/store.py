@@ -120,7 +120,7 @@ def why_missing(key: EngineKey) -> str:
     of_graph = [entry.record.key for entry in entries() if entry.record]
     there = {other.in_words for other in of_graph if other.graph_sha256 == key.graph_sha256}
     if not there:
-        return f"no engine of this graph was built by {key.flavour} yet"
+        return f"no engine for this graph was built by {key.flavour} yet"
     return f"this machine needs {key.in_words}, the engines of this graph are by {'; '.join(sorted(there))}"
 
 

@@ -37,9 +37,7 @@ class ProtocolRow:
 
 AUTO = "auto"  # the protocol of a data set's layout
 PROTOCOLS = {
-    "plain": ProtocolRow(
-        "mde_runtime.protocols.plain", "your own data: per frame, pixels without a measurement masked"
-    ),
+    "plain": ProtocolRow("mde_runtime.protocols.plain", "your own data: per frame, unmeasured pixels masked"),
     "seed": ProtocolRow("mde_runtime.protocols.seed", "RMSE and SSIM at 224x224 px, depth and truth clipped to 20 m"),
     "seed-raw": ProtocolRow("mde_runtime.protocols.seed", "the same, depth as the model gives it"),
     "nyu": ProtocolRow("mde_runtime.protocols.masked", "NYU Depth V2, to 10 m, per frame, Eigen's crop"),
@@ -54,6 +52,6 @@ def open_protocol(name: str, span_m: float | None = None) -> Accumulator:
     Raises UsageError that lists the names.
     """
     if name not in PROTOCOLS:
-        raise UsageError(f"protocol {name!r}: not known; one of {', '.join(PROTOCOLS)}")
+        raise UsageError(f"protocol {name!r}: unknown; choose from {', '.join(PROTOCOLS)}")
     accumulator: Accumulator = importlib.import_module(PROTOCOLS[name].module).accumulator(name, span_m)
     return accumulator

@@ -34,6 +34,6 @@ class Figures:
 def check_judgeable(where: str, depth_m: npt.NDArray[np.floating]) -> None:
     """Raise BadInputError unless depth_m is an (H, W) map of finite numbers."""
     if depth_m.ndim != 2:
-        raise BadInputError(f"{where}: depth of shape {depth_m.shape}; (H, W) belongs here")
+        raise BadInputError(f"{where}: depth of shape {depth_m.shape}; it must be (H, W)")
     if not np.isfinite(depth_m).all():
-        raise BadInputError(f"{where}: the depth holds NaN or Inf; its error has no number")
+        raise BadInputError(f"{where}: the depth contains NaN or Inf; its error is undefined")

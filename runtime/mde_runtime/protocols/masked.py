@@ -24,7 +24,7 @@ Crop = Callable[[int, int], tuple[slice, slice]]
 def nyu_crop(height_px: int, width_px: int) -> tuple[slice, slice]:
     """Rows 45 to 471 and columns 41 to 601 of a frame of 480x640 px: what Kinect's depth covers."""
     if (height_px, width_px) != NYU_SIZE_PX:
-        raise BadInputError(f"protocol nyu: truth of {height_px}x{width_px} px; its crop is made for 480x640 px")
+        raise BadInputError(f"protocol nyu: ground truth of {height_px}x{width_px} px; its crop is made for 480x640 px")
     return slice(45, 471), slice(41, 601)
 
 
@@ -71,15 +71,15 @@ class Masked:
         check_judgeable(where, depth_m)
         if depth_m.shape != truth_m.shape:
             raise BadInputError(
-                f"{where}: depth of {depth_m.shape} px for a truth of {truth_m.shape} px; "
-                "bring it to the truth's size first"
+                f"{where}: depth of {depth_m.shape} px for ground truth of {truth_m.shape} px; "
+                "resize it to the ground truth first"
             )
         crop = self._crop(*truth_m.shape)
         truth = np.asarray(truth_m[crop], np.float64)
         valid = (truth > NEAR_M) & (truth < self._far_m)
         if not valid.any():
             raise BadInputError(
-                f"{where}: no pixel of the truth is between {NEAR_M} m and {self._far_m} m; is it metres?"
+                f"{where}: no pixel of the ground truth is between {NEAR_M} m and {self._far_m} m; is it in metres?"
             )
         depth = np.clip(np.asarray(depth_m[crop], np.float64), NEAR_M, self._far_m)
         self._frames.append(masked_figures(depth, truth, valid))

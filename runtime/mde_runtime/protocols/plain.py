@@ -35,12 +35,12 @@ class Plain:
         check_judgeable(where, depth_m)
         if depth_m.shape != truth_m.shape:
             raise BadInputError(
-                f"{where}: depth of {depth_m.shape} px for a truth of {truth_m.shape} px; "
-                "bring it to the truth's size first"
+                f"{where}: depth of {depth_m.shape} px for ground truth of {truth_m.shape} px; "
+                "resize it to the ground truth first"
             )
         valid = np.isfinite(truth_m) & (truth_m > 0)
         if not valid.any():
-            raise BadInputError(f"{where}: no pixel of the truth was measured; leave the frame out")
+            raise BadInputError(f"{where}: no pixel of the ground truth was measured; leave the frame out")
         truth = np.where(valid, truth_m, 0).astype(np.float64)
         self._frames.append(masked_figures(np.maximum(np.asarray(depth_m, np.float64), NEAR_M), truth, valid))
         if self._span_m is not None and (whole := whole_windows(valid)).mean() >= LEAST_SSIM_SHARE:

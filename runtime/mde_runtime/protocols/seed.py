@@ -43,8 +43,8 @@ class Seed:
         check_judgeable(where, depth_m)
         if truth_m.min() <= 0:
             raise BadInputError(
-                f"{where}: {np.count_nonzero(truth_m <= 0)} pixels of the truth are no measurement, and this protocol "
-                "masks none; take one that does, such as plain"
+                f"{where}: {np.count_nonzero(truth_m <= 0)} pixels of the ground truth were not measured, and this "
+                "protocol masks none; use one that does, such as plain"
             )
         depth = _at_network_size(np.clip(depth_m, 0, FAR_M) if self._is_clipped else depth_m)
         truth = network_size_truth(truth_m)

@@ -37,7 +37,7 @@ def types() -> Any:  # Any: rosbags' store of types
     try:
         from rosbags.typesys import Stores, get_typestore
     except ImportError as error:
-        raise MachineError(f"bags of ROS 2 need rosbags; {installation.adding('bag')}") from error
+        raise MachineError(f"ROS 2 bags need rosbags; {installation.adding('bag')}") from error
     return get_typestore(Stores.ROS2_HUMBLE)
 
 

@@ -37,10 +37,10 @@ SINKS = {
     "colour": Sink("mde_runtime.sinks.colour", "a picture with a scale in metres", ".colour.png"),
     "side": Sink("mde_runtime.sinks.side", "the picture and its depth side by side", ".side.png"),
     "ply": Sink("mde_runtime.sinks.ply", "a point cloud", ".ply", uses_camera=True),
-    "video": Sink("mde_runtime.sinks.video", "coloured depth as a film", None),
-    "bag": Sink("mde_runtime.sinks.bag", "a bag of ROS 2, 32FC1 metres", None, uses_camera=True, is_resumable=True),
+    "video": Sink("mde_runtime.sinks.video", "coloured depth as a video", None),
+    "bag": Sink("mde_runtime.sinks.bag", "a ROS 2 bag, 32FC1 metres", None, uses_camera=True, is_resumable=True),
     "bag16": Sink(
-        "mde_runtime.sinks.bag16", "a bag of ROS 2, 16UC1 millimetres", None, uses_camera=True, is_resumable=True
+        "mde_runtime.sinks.bag16", "a ROS 2 bag, 16UC1 millimetres", None, uses_camera=True, is_resumable=True
     ),
 }
 
@@ -103,5 +103,5 @@ def file_of(kind: str, out: Path, name: str) -> Path:
 
 def _row(kind: str) -> Sink:
     if kind not in SINKS:
-        raise UsageError(f"no format {kind!r}{did_you_mean(kind, SINKS)}; there are {', '.join(SINKS)}")
+        raise UsageError(f"unknown format {kind!r}{did_you_mean(kind, SINKS)}; choose from {', '.join(SINKS)}")
     return SINKS[kind]

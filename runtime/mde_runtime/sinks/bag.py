@@ -66,7 +66,7 @@ class _Part:
                 image, info = archive.read("image"), archive.read("info")
             found = next(kind for kind in STORAGES if kind == storage)
         except (zipfile.BadZipFile, ValueError, LookupError, StopIteration, OSError) as error:
-            raise BadInputError(f"{path}: a damaged part of a bag ({error}); remove it, and resume again") from error
+            raise BadInputError(f"{path}: a damaged bag part ({error}); remove it and resume again") from error
         return cls(path.stem, found, camera, int(log_ns), image, info)  # type: ignore[arg-type]  # a literal of STORAGES
 
 
@@ -121,7 +121,7 @@ def _begin(out: Path, film: str, *, resume: bool) -> None:
     """Lay the parts of a film: none, or with resume those of the run before and of its bag."""
     bag, parts = _bag(out, film), _parts(out, film)
     if bag.exists() and not (bag / FRAMES).is_file():
-        raise BadInputError(f"{bag}: is there, and no bag of mde-predict; write to another folder, or remove it")
+        raise BadInputError(f"{bag}: exists and is not a bag from mde-predict; write to another folder, or remove it")
     if not resume and parts.is_dir():
         shutil.rmtree(parts)
     parts.mkdir(parents=True, exist_ok=True)

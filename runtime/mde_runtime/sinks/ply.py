@@ -36,8 +36,8 @@ def writer(out: Path, writing: Writing) -> Iterator[Write]:
     def write(prediction: Prediction) -> Path:
         if prediction.camera is None:
             raise UsageError(
-                f"{prediction.name}: a point cloud needs the camera, which neither the bundle nor the picture knows; "
-                "give --focal-px, or --intrinsics"
+                f"{prediction.name}: a point cloud needs the camera's intrinsics, and neither bundle nor picture has "
+                "them; pass --focal-px or --intrinsics"
             )
         points = points_of(prediction.depth_m, prediction.camera, writing.distance)
         is_measured = (prediction.depth_m > 0) & (prediction.depth_m < writing.range_m[1])

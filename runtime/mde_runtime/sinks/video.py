@@ -61,8 +61,8 @@ class _Film:
             self._stream.pix_fmt = "yuv420p"
         if even.shape != self._shape:
             raise BadInputError(
-                f"{name}: {picture.shape[1]}x{picture.shape[0]} px, unlike the video's first picture; "
-                "write --format colour"
+                f"{name}: {picture.shape[1]}x{picture.shape[0]} px, unlike the video's first picture; use --format "
+                "colour"
             )
         self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
 

@@ -79,8 +79,8 @@ def open_sources(sources: Sequence[str]) -> list[Source]:
 def _check_free(name: str, taker: str, takers: Mapping[str, str], frame: str = "") -> None:
     if name in takers:
         raise UsageError(
-            f"{takers[name]} and {taker} would both give {frame or name.rstrip('/')}; rename one, or write them to "
-            "different folders, one after the other"
+            f"{takers[name]} and {taker} would both write {frame or name.rstrip('/')}; rename one, or use different "
+            "output folders, one at a time"
         )
 
 
@@ -93,7 +93,7 @@ def check_films(sources: Sequence[Source]) -> None:
         goes_on = source.film is None and before is not None and before.film is None
         if film in takers and not goes_on:
             raise UsageError(
-                f"{takers[film]} and {source.origin} would both give the film {film}; write them to different folders"
+                f"{takers[film]} and {source.origin} would both write the video {film}; use different output folders"
             )
         takers[film], before = source.origin, source
 
@@ -112,4 +112,4 @@ def _open(source: str) -> Source:
         found: Source | None = importlib.import_module(module).open(source)
         if found is not None:
             return found
-    raise BadInputError(f"{source}: no picture or video, and no folder, pattern or bag that has pictures; name one")
+    raise BadInputError(f"{source}: not a picture or video, nor a folder, pattern or bag with pictures; check the path")

@@ -73,8 +73,8 @@ def _is_bag(path: Path) -> bool:
         return True
     if any(next(path.glob(f"*{suffix}"), None) for suffix in STORAGE_OF):
         raise BadInputError(
-            f"{path}: a bag without {METADATA}: its recording was cut off; make it whole with `ros2 bag reindex`, or "
-            "name the file in it"
+            f"{path}: a bag without {METADATA}: its recording was cut off; repair it with `ros2 bag reindex`, or "
+            "pass the file inside it"
         )
     return False
 
@@ -88,10 +88,10 @@ def _opened(path: Path) -> Iterator[Any]:  # Any: rosbags' reader
         reader = Reader(path)
         reader.open()
     except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such bag; name one that is there") from error
+        raise BadInputError(f"{path}: no such bag; check the path") from error
     except Exception as error:  # rosbags raises whatever its parsing meets: assertions, struct, sqlite3, yaml ...
         raise BadInputError(
-            f"{path}: damaged or cut off, or no bag ({reason_of(error)}); copy it again, or repair it with "
+            f"{path}: damaged, cut off, or not a bag ({reason_of(error)}); copy it again, or repair it with "
             "`mcap recover` or `ros2 bag reindex`"
         ) from error
     try:
@@ -105,10 +105,10 @@ def _topic(path: Path, reader: Any, asked: str | None) -> _Topic:
     pictures = {found.topic: found for found in reader.connections if found.msgtype in DECODED}
     listed = ", ".join(pictures) or "none"
     if asked is None and len(pictures) != 1:
-        raise BadInputError(f"{path}: name one topic of pictures: {path}:/TOPIC; it holds {listed}")
+        raise BadInputError(f"{path}: choose one image topic: {path}:/TOPIC; it holds {listed}")
     name = asked or next(iter(pictures))
     if name not in pictures:
-        raise BadInputError(f"{path}: no topic {name} of pictures; it holds {listed}")
+        raise BadInputError(f"{path}: no topic {name}; its image topics are {listed}")
     found = pictures[name]
     same = [one for one in reader.connections if one.topic == name and one.msgtype == found.msgtype]
     num_messages = sum(one.msgcount for one in same)

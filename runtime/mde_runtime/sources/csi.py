@@ -14,7 +14,9 @@ from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.sources import NamedFrame, Source
 
 PREFIX = "csi:"
-REMEDY = "on Jetson give the environment --system-site-packages, so that JetPack's OpenCV is seen (docs/jetson.md)"
+REMEDY = (
+    "on Jetson create the environment with --system-site-packages, so that JetPack's OpenCV is seen (docs/jetson.md)"
+)
 # The newest frame alone: `drop` lets go of what was not asked for in time, so depth is never of a scene long past.
 PIPELINE = (
     "nvarguscamerasrc sensor-id={sensor} ! nvvidconv ! video/x-raw, format=BGRx ! videoconvert ! "
@@ -28,7 +30,7 @@ def open(source: str) -> Source | None:
         return None
     sensor = source.removeprefix(PREFIX)
     if not sensor.isdigit():
-        raise BadInputError(f"{source}: {sensor!r} is no sensor's number; name one, e.g. {PREFIX}0")
+        raise BadInputError(f"{source}: {sensor!r} is not a sensor number; use for example {PREFIX}0")
     cv2 = _opencv(source)
     name = f"csi{sensor}"
     return Source(source, ((f"{name}/", source),), None, lambda: _frames(cv2, source, int(sensor)), name, is_live=True)
@@ -39,7 +41,7 @@ def _opencv(source: str) -> Any:  # Any: OpenCV publishes no types
         import cv2
     except ImportError as error:
         remedy = _numpy_1() if "multiarray" in str(error) else REMEDY
-        raise MachineError(f"{source}: OpenCV does not load here ({error}); {remedy}") from error
+        raise MachineError(f"{source}: OpenCV cannot be loaded ({error}); {remedy}") from error
     built = {line.split(":")[0].strip(): line.split(":")[-1].strip() for line in cv2.getBuildInformation().splitlines()}
     if not built.get("GStreamer", "").startswith("YES"):
         raise MachineError(f"{source}: OpenCV {cv2.__version__} here was built without GStreamer; {REMEDY}")
@@ -56,9 +58,7 @@ def _frames(cv2: Any, source: str, sensor: int) -> Iterator[NamedFrame]:
     camera = cv2.VideoCapture(PIPELINE.format(sensor=sensor), cv2.CAP_GSTREAMER)
     try:
         if not camera.isOpened():
-            raise MachineError(
-                f"{source}: no camera answers; look at its cable and at `systemctl status nvargus-daemon`"
-            )
+            raise MachineError(f"{source}: no camera responds; check its cable and `systemctl status nvargus-daemon`")
         rate = float(camera.get(cv2.CAP_PROP_FPS)) or None
         index = 0
         while True:

@@ -74,11 +74,11 @@ def open(source: str) -> Source | None:
         return _source(source, {Path(path.name): path})
     matches = sorted(map(Path, glob.glob(source, recursive=True)))  # noqa: PTH207  Path.glob takes no absolute pattern
     if not matches:
-        raise BadInputError(f"{source}: no such file or folder; name one that is there")
+        raise BadInputError(f"{source}: no such file or folder; check the path")
     found = _sorted_out(matches, takes_results=source.endswith(RESULTS))
     counts = Counter(match.name for match in found.pictures)
     if doubled := next((name for name, count in counts.items() if count > 1), None):
-        raise UsageError(f"{source}: more than one {doubled}; give the folder, which keeps its shape")
+        raise UsageError(f"{source}: several inputs give {doubled}; pass their folder, which keeps subfolders apart")
     if not found.pictures:
         return None
     return _source(source, {Path(match.name): match for match in found.pictures}, found=found)
@@ -109,7 +109,7 @@ def _folder(source: str, path: Path) -> Source:
         return len(seen) > before
 
     def note(error: OSError) -> None:
-        problems[Path(error.filename)] = f"a folder that cannot be read ({error.strerror}); open it to this user"
+        problems[Path(error.filename)] = f"a folder that cannot be read ({error.strerror}); give this user access"
 
     is_new(path)
     for folder, below, names in os.walk(path, onerror=note, followlinks=True):
@@ -132,7 +132,7 @@ def _sorted_out(paths: Iterable[Path], *, takes_results: bool = False) -> _Found
         is_result = path.name.endswith(RESULTS) and not takes_results
         is_other = "not read" if suffix in NOT_READ else "other"
         kinds["result" if is_result else "picture" if suffix in SUFFIXES else is_other].append(path)
-    why = f"a picture of a kind that is not read; convert it to one of {', '.join(SUFFIXES)}"
+    why = f"a picture in an unsupported format; convert it to one of {', '.join(SUFFIXES)}"
     return _Found(kinds["picture"], dict.fromkeys(kinds["not read"], why), len(kinds["result"]))
 
 
@@ -153,7 +153,7 @@ def _source(origin: str, paths: Mapping[Path, Path], folder: str | None = None, 
     note = ""
     if found and found.num_results:
         endings = ", ".join(RESULTS)
-        note = f"{origin}: results of earlier runs are no pictures ({found.num_results} of {endings})"
+        note = f"{origin}: results of earlier runs are not taken as pictures ({found.num_results} of {endings})"
     return Source(origin, takes, len(named) + len(problems), frames, folder, note=note)
 
 
@@ -172,7 +172,7 @@ def rgb_of(picture: object) -> npt.NDArray[np.uint8]:
         if picture.ndim == 3 and picture.shape[2] == 3:
             return picture
     found = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
-    raise BadInputError(f"the picture is {found}; give a path, a PIL image, or RGB as uint8 (height, width, 3)")
+    raise BadInputError(f"the picture is {found}; pass a path, a PIL image, or RGB as uint8 (height, width, 3)")
 
 
 def read_picture(path: Path) -> npt.NDArray[np.uint8]:
@@ -187,9 +187,7 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
     except MemoryError as error:
         raise BadInputError(f"{path}: does not fit into this machine's memory; make it smaller") from error
     except DAMAGED_PICTURE as error:
-        raise BadInputError(
-            f"{path}: not a picture that can be read ({error}); copy it again, or save it anew"
-        ) from error
+        raise BadInputError(f"{path}: not a readable picture ({error}); copy it again, or save it again") from error
 
 
 def _rgb(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
@@ -198,7 +196,9 @@ def _rgb(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
             f"{name}: {image.width}x{image.height} px is more than {MAX_SIDE_PX} px a side; make it smaller"
         )
     if image.mode not in EIGHT_BIT_MODES or (isinstance(image, ImageFile.ImageFile) and _has_more_than_8_bits(image)):
-        raise BadInputError(f"{name}: a picture of mode {image.mode} with more than 8 bits a colour; convert it first")
+        raise BadInputError(
+            f"{name}: a picture of mode {image.mode} with more than 8 bits per channel; convert it first"
+        )
     return np.asarray(_upright(image).convert("RGB"))
 
 

@@ -21,7 +21,7 @@ def rgb_of_image(message: Any) -> Bytes:  # Any: rosbags' Image
     height_px, width_px = int(message.height), int(message.width)
     if message.encoding not in ENCODINGS:
         raise BadInputError(
-            f"encoding {message.encoding[:40]!r} is not read; record one of {', '.join(ENCODINGS)}, or "
+            f"encoding {message.encoding[:40]!r} is not supported; record one of {', '.join(ENCODINGS)}, or "
             "a CompressedImage"
         )
     num_bytes, decode = ENCODINGS[message.encoding]
@@ -42,7 +42,7 @@ def rgb_of_image(message: Any) -> Bytes:  # Any: rosbags' Image
 def rgb_of_compressed(message: Any) -> Bytes:  # Any: rosbags' CompressedImage
     """A CompressedImage, JPEG or PNG, as RGB uint8 (H, W, 3). Raises BadInputError for damage, and for depth."""
     if "compressedDepth" in message.format:
-        raise BadInputError("a compressed depth image, no picture; name the topic of the camera's pictures")
+        raise BadInputError("a compressed depth image, not a picture; choose the topic of the camera's pictures")
     try:
         with Image.open(io.BytesIO(bytes(message.data)), formats=("JPEG", "PNG")) as image:
             return rgb_of(image)
@@ -86,7 +86,7 @@ def _yuv422(luma: int) -> Callable[[Bytes], Bytes]:
     def decode(pixels: Bytes) -> Bytes:
         height_px, width_px, _ = pixels.shape
         if width_px % 2:
-            raise BadInputError(f"YUV 4:2:2 of {width_px} columns is none; record an even number")
+            raise BadInputError(f"YUV 4:2:2 of {width_px} columns is not possible; record an even number")
         pairs = pixels[..., 1 - luma].reshape(height_px, width_px // 2, 2).repeat(2, axis=1)
         rgb = np.empty((height_px, width_px, 3), np.uint8)
         rgb_of_yuv(pixels[..., luma], pairs[..., 0], pairs[..., 1], "bt601", rgb)  # as cv_bridge has it

@@ -36,12 +36,12 @@ def open(source: str) -> Source | None:
             check_regular(path)
         with _container(source, is_camera) as container:
             if not container.streams.video:
-                raise BadInputError(f"{source}: has no video in it; name another file")
+                raise BadInputError(f"{source}: contains no video; pass another file")
             num_frames = container.streams.video[0].frames or None
     except FileNotFoundError as error:
-        raise BadInputError(f"{source}: no such file; name one that is there") from error
+        raise BadInputError(f"{source}: no such file; check the path") from error
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise BadInputError(f"{source}: not a video that can be read ({error}); copy it again") from error
+        raise BadInputError(f"{source}: not a readable video ({error}); copy it again") from error
     stem = path.stem
     return Source(
         source, ((f"{stem}/", source),), num_frames, lambda: _frames(source, stem, is_camera), stem, is_camera
@@ -112,7 +112,7 @@ class _Film:
         expected = self._num_frames or round(self._duration_s * self._rate)
         of_how_many = f" of {expected}" if expected > num_read else ""
         if num_read == 0:
-            return f"not one frame{of_how_many} in it can be read; copy it again"
+            return f"no frame{of_how_many} in it can be read; copy it again"
         frame_s = 1 / self._rate if self._rate else 0.0
         if self._duration_s - self._end_s > MISSING_S + 2 * frame_s:
             return f"ends early, at frame {num_read}{of_how_many}; those are done, copy it again for the rest"

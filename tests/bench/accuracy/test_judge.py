@@ -157,4 +157,4 @@ def test_one_thing_is_judged_at_a_time(tiny_bundle, tiny_data, tmp_path, both):
     depth = depth_in_files(tiny_data, tmp_path / "depth")
     result = bench("accuracy", *([tiny_bundle, "--depth", depth] if both else []), "--data", tiny_data)
     assert result.exit_code == 2
-    assert "MODEL, or a folder with --depth" in result.stderr
+    assert "pass either MODEL or --depth DIR" in result.stderr

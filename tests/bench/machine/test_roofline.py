@@ -39,7 +39,7 @@ def test_what_is_promised_is_threads_times_clock_times_lanes():
 def test_what_was_measured_is_the_peak_and_what_is_promised_stands_beside():
     peaks = cpu_peaks(MACHINE, 1, 2e9, (32 * GIGA, 20 * GIGA))
     assert (peaks.source, peaks.macs_per_s["fp32"], peaks.bytes_per_s) == ("measured", 32 * GIGA, 20 * GIGA)
-    assert "(50% of instruction set x clock), 20 GB a second, measured" in peaks.in_words
+    assert "(50% of instruction set x clock), 20 GB per second, measured" in peaks.in_words
 
 
 def test_nothing_is_measured_below_the_larger_of_both_peaks_however_it_came_about():

@@ -1,4 +1,4 @@
-"""Advice of a result: INT8 costs accuracy, so it has to be faster than what does not."""
+"""Advice of a result: INT8 costs accuracy, so it must be faster than what does not."""
 
 import dataclasses
 

@@ -101,7 +101,7 @@ def test_when_time_is_up_what_was_measured_is_kept_and_called_too_little():
     hurried = dataclasses.replace(ROUNDS, max_s=0.01, min_rounds=4)
     window = measure({"a": Scripted("a", steady())}, hurried)
     assert set(window.samples["a"].round) == {0, 1, 2, 3}
-    assert window.unsettled == {"a": "time was up after 4 of 9 rounds"}
+    assert window.unsettled == {"a": "time ran out after 4 of 9 rounds"}
 
 
 def test_what_counts_as_settled_is_the_same_at_every_effort():

@@ -78,7 +78,7 @@ def test_candidates_are_chosen_by_patterns_of_their_names(badly):
 
 
 def test_a_name_that_no_candidate_has_is_refused_with_those_that_there_are(badly):
-    with pytest.raises(UsageError, match="no candidate is named nonsense; there are steady"):
+    with pytest.raises(UsageError, match="no candidate matches nonsense; choose from steady"):
         named([badly("steady")], ("nonsense",))
 
 

@@ -59,7 +59,7 @@ def test_a_scale_alone_is_taken_where_a_shift_does_not_help(contract, noise):
 
 def test_a_fit_that_does_not_help_on_points_held_out_is_refused(contract, noise):
     quantity = noise.uniform(1, 19, 16)
-    with pytest.raises(VerdictError, match="do not help on those held out"):
+    with pytest.raises(VerdictError, match="do not help on held-out ones"):
         fit(seen(quantity, quantity + noise.permuted(np.tile([-0.2, 0.2], 8))), contract().from_network)
 
 
@@ -209,4 +209,4 @@ def test_points_that_the_network_does_not_see_are_left_out_and_counted(cropped):
 def test_points_of_which_the_network_sees_none_are_refused(cropped):
     result = cropped(9, 13)
     assert result.exit_code == 3
-    assert "0 measured distances that the network sees (128 more it does not) are too few" in result.stderr
+    assert "0 measured distances inside the network's view (128 more are outside) are too few" in result.stderr

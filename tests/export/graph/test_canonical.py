@@ -12,5 +12,5 @@ def test_a_graph_whose_weight_lies_in_another_file_is_refused_unread():
     weight = graph.graph.initializer.add(name="w", data_type=onnx.TensorProto.FLOAT, dims=[1])
     weight.data_location = onnx.TensorProto.EXTERNAL
     weight.external_data.add(key="location", value="/etc/hostname")
-    with pytest.raises(BadInputError, match="weight w lies in another file; do not trust this graph"):
+    with pytest.raises(BadInputError, match="weight w is stored in another file; do not trust this graph"):
         from_bytes(graph.SerializeToString())

@@ -98,7 +98,7 @@ def test_stages_first_convolution_and_head_are_kept_by_rule(one_convolution, con
 def test_a_weight_beyond_half_keeps_its_node_float():
     islands = kept_by_rule(graph_of(TWO_LAYERS, "<float w = {70000.0}>"))
     assert [(island.nodes, island.reason) for island in islands] == [
-        (("first", "second"), "a constant is beyond half's largest number")
+        (("first", "second"), "a constant is above FP16's largest number")
     ]
 
 

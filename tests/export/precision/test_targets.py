@@ -91,7 +91,7 @@ def test_what_the_installed_tensorrt_rtx_refuses_beyond_the_table_is_refused_wit
     pytest.importorskip("tensorrt_rtx")
     model = network("[node] q = Cast <to = 4> (x) [back] y = Cast <to = 1> (q)")  # through uint16
     check_target(model, "jetpack6")  # the table knows operators, not types
-    with pytest.raises(BadInputError, match=r"tensorrt-rtx \S+ cannot take the graph: node \(Cast\).*--target rtx"):
+    with pytest.raises(BadInputError, match=r"tensorrt-rtx \S+ cannot read the graph: node \(Cast\).*--target rtx"):
         check_target(model, "rtx")
 
 

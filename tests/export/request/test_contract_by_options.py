@@ -47,7 +47,7 @@ def test_five_options_and_pictures_make_a_contract_and_the_other_six_are_read_or
     assert (contract.from_network.distance, contract.from_network.interpolation) == ("z", "bilinear")
     assert notes == [
         "assumed --colour rgb, --interpolation bilinear, --no-antialias, --distance z; "
-        "say what the network was trained with"
+        "pass an option where the network was trained differently"
     ]
 
 
@@ -93,7 +93,7 @@ def test_a_std_beside_a_name_is_taken_and_a_mean_in_figures_needs_one():
         ({"mean": (103.53, 116.28, 123.675), "std": (1.0, 1.0, 1.0)}, "did you mean --mean imagenet"),
         ({"mean": (0.485, 0.456, 0.406), "std": (0.225, 0.224, 0.229)}, "did you mean --mean imagenet"),
         ({"mean": (123.675, 116.28, 103.53), "std": (1.0, 1.0, 1.0)}, "did you mean 0.485,0.456,0.406"),
-        ({"mean": (0.5, 0.5, 0.5), "std": (0.0, 0.0, 0.0)}, "write 1,1,1 where the training divides by nothing"),
+        ({"mean": (0.5, 0.5, 0.5), "std": (0.0, 0.0, 0.0)}, "write 1,1,1 if training did not divide"),
         ({"range_m": (20.0, 0.5)}, "did you mean 0.5 to 20 m"),
     ],
 )
@@ -119,7 +119,9 @@ def test_a_key_that_is_set_is_neither_asked_for_nor_assumed():
     keys = ("to_network.resize=crop", "from_network.distance=ray", "source.colour=bgr")
     contract, notes = said(*keys, **{**FIVE, "resize": None})
     assert (contract.to_network.resize, contract.from_network.distance) == ("crop", "ray")
-    assert notes == ["assumed --interpolation bilinear, --no-antialias; say what the network was trained with"]
+    assert notes == [
+        "assumed --interpolation bilinear, --no-antialias; pass an option where the network was trained differently"
+    ]
 
 
 def test_a_key_of_one_way_leaves_the_other_assumed():
@@ -141,10 +143,10 @@ def test_one_key_of_a_contract_file_is_changed(tmp_path, contract):
     "setting", ["from_network.nonsense=1", "nonsense.far_m=1", "from_network.far_m", "=", "a.b.c=1"]
 )
 def test_a_key_that_no_contract_has_is_refused_with_those_that_it_has(setting):
-    with pytest.raises(UsageError, match=r"give KEY=VALUE with a KEY out of"):
+    with pytest.raises(UsageError, match=r"pass KEY=VALUE with a KEY from"):
         said(setting, **FIVE)
 
 
 def test_a_value_of_another_kind_is_refused_by_its_path():
-    with pytest.raises(BadInputError, match=r"contract\.from_network\.antialias: true or false belongs here"):
+    with pytest.raises(BadInputError, match=r"contract\.from_network\.antialias: true or false is expected"):
         said("from_network.antialias=maybe", **FIVE)

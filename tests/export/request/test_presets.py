@@ -43,7 +43,7 @@ def test_a_preset_that_gives_no_range_asks_for_one():
 
 
 def test_a_preset_beside_a_contract_is_refused():
-    with pytest.raises(UsageError, match=r"--contract says it all; leave .*--preset out"):
+    with pytest.raises(UsageError, match=r"--contract already covers these; leave .*--preset out"):
         contract_of(by_preset("zipdepth", contract=Path("contract.json"), described=Described()), NETWORK)
 
 

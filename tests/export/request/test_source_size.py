@@ -29,7 +29,7 @@ def test_it_is_the_commonest_size_of_the_frames_and_other_aspects_are_counted(tm
     folder = pictures(tmp_path / "mine", (12, 16), (24, 32), (12, 16), (16, 12), (10, 16))
     size, said = source_size_of(None, folder)
     assert size == (12, 16)
-    assert said == "frames are 12x16 px, the commonest size of mine; 2 of 5 have another aspect"
+    assert said == "frames are 12x16 px, the most common size in mine; 2 of 5 have another aspect"
 
 
 def test_without_frames_it_is_vga_and_that_is_said():

@@ -42,11 +42,11 @@ def explain(contract, noise):
 
 def test_a_layer_that_lies_to_the_exporter_is_named(explain):
     said = explain(Lying())
-    assert said.startswith("PyTorch captured something else than the network does, first at layer 1 (by up to ")
+    assert said.startswith("the graph that PyTorch captured differs from the network, first at layer 1 (by up to ")
 
 
 def test_a_layer_that_answers_by_chance_is_named(explain):
-    assert explain(Random()).startswith("the network answers otherwise each time it is asked, first at layer 1 (by")
+    assert explain(Random()).startswith("the network gives a different result on each run, first at layer 1 (by")
 
 
 def test_an_honest_network_agrees_layer_by_layer(explain):

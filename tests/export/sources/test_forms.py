@@ -125,7 +125,7 @@ def test_a_number_of_frames_that_is_baked_in_is_refused_with_a_remedy(saved, ope
             "uint8[1,8,16,3] image",
             None,
             "x = Cast <to = 1> (image) depth = Identity (x)",
-            "its preprocessing is inside",
+            "it contains its own preprocessing",
         ),
         ("float[1,4,8,16] image", None, "depth = Identity (image)", "takes 3 colours"),
         ("float[1,3,24,32] image", None, "depth = {conv}", "change the contract: --network-size 24x32"),
@@ -163,7 +163,7 @@ def test_a_second_input_can_be_baked_in_as_the_refusal_says(saved, opened, noise
 
 def test_of_several_outputs_one_is_named_by_name_or_index(saved, opened, noise):
     path = saved(f"depth = {CONV} (image, w) far = Neg (depth)", gives="float[1,1,8,16] far, float[1,1,8,16] depth")
-    with pytest.raises(BadInputError, match=r"0 far \[1,1,8,16\], 1 depth \[1,1,8,16\]; say which is depth"):
+    with pytest.raises(BadInputError, match=r"0 far \[1,1,8,16\], 1 depth \[1,1,8,16\]; choose the depth"):
         opened(path)
     for output in ("depth", "1"):
         check_same(*answers(path, opened(path, output=output), noise))
@@ -243,7 +243,7 @@ def test_a_norm_in_training_mode_of_what_the_image_makes_is_refused(saved, opene
     path = saved("""y = Conv <pads = [1,1,1,1]> (image, w)
         one = Constant <value = float[1] {1}> () zero = Constant <value = float[1] {0}> ()
         depth, mean, var = BatchNormalization <training_mode = 1> (y, one, zero, zero, one)""")
-    with pytest.raises(BadInputError, match="the graph trains: BatchNormalization"):
+    with pytest.raises(BadInputError, match="the graph is in training mode: BatchNormalization"):
         opened(path)
 
 
@@ -288,7 +288,7 @@ RANDOM = {
 
 @pytest.mark.parametrize("operator", RANDOM)
 def test_a_file_that_draws_random_numbers_is_refused_by_name(saved, opened, operator):
-    with pytest.raises(BadInputError, match=f"{operator} .* draws random numbers, so each run gives another depth"):
+    with pytest.raises(BadInputError, match=f"{operator} .* draws random numbers, so every run gives different depth"):
         opened(saved(f"y = {CONV} (image, w) {RANDOM[operator]}"))
 
 

@@ -130,7 +130,7 @@ def test_of_several_maps_one_has_to_be_named(opened, output, factor):
         with pytest.raises(BadInputError, match="several outputs") as refused:
             opened(gives)
         shape = (1, 1, *SIZE)
-        assert f"0 near {shape}, 1 far {shape}, 2 maps.0 {shape}; say which with --output" in str(refused.value)
+        assert f"0 near {shape}, 1 far {shape}, 2 maps.0 {shape}; choose one with --output" in str(refused.value)
         return
     chance = [np.random.default_rng(1) for _ in range(2)]
     named = depth_of(opened(gives, output=output), chance[0])
@@ -202,7 +202,7 @@ def test_a_syntax_error_and_a_module_that_theirs_misses_have_a_place(opened):
         opened(source="def build(:\n")
     with pytest.raises(BadInputError, match=r"its import fails at somenet\.py:2 \(ModuleNotFoundError.*'not_there'"):
         opened(source="\nimport not_there\n")
-    with pytest.raises(BadInputError, match=r"No module named 'nobodys'; it is written package\.module:function"):
+    with pytest.raises(BadInputError, match=r"No module named 'nobodys'; write package\.module:function"):
         open_source(Request("nobodys:build", weights=Path("somenet.pth"), contract=Path("contract.json")))
     with pytest.raises(BadInputError, match="somenet has no function 'build'"):
         opened(source="x = 1\n")
@@ -241,7 +241,7 @@ def test_a_size_that_the_network_does_not_take_is_refused_with_the_nearest_that_
         opened(source=UNET.replace("STEP", "7"))
     said = str(refused.value)
     assert said.startswith("somenet:build: its forward does not take 8x16 and fails at somenet.py:11 (RuntimeError")
-    assert "it takes 14x28: give such a size with --network-size" in said
+    assert "it takes 14x28: pass such a size with --network-size" in said
     assert opened(source=UNET.replace("STEP", "8"))
 
 
@@ -268,7 +268,7 @@ class Saved:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("weights", "weights without a network; give the function that builds it: mde-export package.module:build"),
+        ("weights", "weights without a network; pass the function that builds it: mde-export package.module:build"),
         ("old_weights", "weights without a network; .* package.module:build --weights net.pth"),
         ("script", "TorchScript; write an ONNX file"),
         ("program", r"an exported program of torch\.export; write an ONNX file"),

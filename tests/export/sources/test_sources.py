@@ -139,9 +139,9 @@ def test_a_model_without_a_name_is_no_file(model, tmp_path, monkeypatch):
         (
             ["-o", "foreign.onnx"],
             2,
-            "foreign.onnx: would be replaced by what is made of it; name another place with -o",
+            "foreign.onnx: is an input and would be overwritten; choose another place with -o",
         ),
-        (["-o", "foreign.fp32.mde", "--emit", "."], 2, "contract.json: would be replaced"),
+        (["-o", "foreign.fp32.mde", "--emit", "."], 2, "contract.json: is an input"),
         (["-o", "plain/contract.json", "--emit", "plain"], 2, "would be both the bundle and a plain file"),
         (["-o", "."], 2, ".: is a folder; name another place with -o"),
         (["--frames", "nowhere"], 3, "nowhere: no such file or folder"),
@@ -166,7 +166,7 @@ def test_plain_graphs_never_replace_the_graph_that_they_are_made_of(foreign, tmp
     before = model.read_bytes()
     result = mde_export(model, *foreign[1:], *FITTED, "-o", tmp_path / "net.mde", "--emit", tmp_path)
     assert result.exit_code == 2
-    assert "net.fp32.onnx: would be replaced by what is made of it; name another place with --emit" in result.stderr
+    assert "net.fp32.onnx: is an input and would be overwritten; choose another place with --emit" in result.stderr
     assert model.read_bytes() == before
 
 
@@ -213,7 +213,7 @@ def test_a_flag_that_makes_no_sense_is_one_line(foreign, wrong):
 def test_flags_are_not_for_a_model_that_brings_its_contract(make_checkpoint, tmp_path):
     result = mde_export(make_checkpoint(tmp_path / "a.ckpt"), "--mean", "0.5,0.5,0.5")
     assert result.exit_code == 2
-    assert "--mean is not for this kind of model; leave it out" in result.stderr
+    assert "--mean does not apply to this kind of model; leave it out" in result.stderr
 
 
 def test_relative_depth_without_a_scale_is_refused_naming_measured(foreign):
@@ -225,7 +225,7 @@ def test_relative_depth_without_a_scale_is_refused_naming_measured(foreign):
 def test_a_flag_that_a_source_has_no_use_for_is_wrong_usage(foreign):
     result = mde_export(*foreign, "--source-size", "24x40")
     assert result.exit_code == 2
-    assert "--contract says it all; leave --source-size out" in result.stderr
+    assert "--contract already covers these; leave --source-size out" in result.stderr
 
 
 @pytest.mark.parametrize("opset", [17, 21])

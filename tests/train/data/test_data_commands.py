@@ -26,7 +26,7 @@ def test_check_says_what_the_data_set_holds(unreal):
     result = run("check", root)
     assert result.exit_code == 0
     assert "train: 2 frames (2 of 12x16 px)" in result.stdout
-    assert "left out: frame 1, its highest depth is 0.60 m: not a depth map" in result.stdout
+    assert "skipped: frame 1, its largest depth is 0.60 m: not a depth map" in result.stdout
     assert "val: 2 frames (2 of 12x16 px)" in result.stdout
 
 
@@ -74,7 +74,7 @@ def test_check_names_every_damaged_file_and_exits_3(unreal):
     np.save(root / "depth" / "val" / "4.npy", np.full((HEIGHT_PX, WIDTH_PX), np.nan, np.float32))
     result = run("check", root)
     assert result.exit_code == 3
-    assert "1.jpeg: not a picture that can be read" in result.stdout
+    assert "1.jpeg: not a readable picture" in result.stdout
     assert "2.npy: not a readable .npy file" in result.stdout
     assert "4.npy: 192 values are NaN or Inf" in result.stdout
     assert "train: 2 frames" in result.stdout, "the others are counted"
@@ -124,7 +124,7 @@ def test_stats_scores_the_mean_and_the_mean_image_of_the_training_frames_on_val(
 
 def test_stats_says_when_it_judges_on_the_frames_that_the_means_are_of(unreal):
     root = unreal(num_train=3, num_val=0)
-    words = "set has train alone: judged on the frames that the means are of; mde-data split holds some out"
+    words = "set has train only, so the means are judged on their own frames; mde-data split holds some out"
     assert words in run("stats", root).stderr
     assert not run("stats", unreal()).stderr
 

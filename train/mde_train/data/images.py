@@ -37,18 +37,20 @@ def read_depth_npy(path: Path) -> npt.NDArray[np.float32]:
         check_regular(path)
         stored = np.load(path, mmap_mode="r", allow_pickle=False)  # the header alone: shapes are checked before memory
     except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such file; copy the data set anew") from error
+        raise BadInputError(f"{path}: no such file; copy the data set again") from error
     except DAMAGED_HEADER as error:
-        raise BadInputError(f"{path}: not a readable .npy file ({reason_of(error)}); copy or make it anew") from error
+        raise BadInputError(f"{path}: not a readable .npy file ({reason_of(error)}); copy or write it again") from error
     except MemoryError:  # of Python's parser, by nesting: no array was read yet
-        raise BadInputError(f"{path}: not a readable .npy file (its header is nested); copy or make it anew") from None
+        raise BadInputError(
+            f"{path}: not a readable .npy file (its header is nested); copy or write it again"
+        ) from None
     if not isinstance(stored, np.ndarray) or not np.issubdtype(stored.dtype, np.floating):
         raise BadInputError(f"{path}: not an array of floating-point numbers; depth is float32 metres")
     _check_shape(path, stored.shape)
     depth = np.array(stored, np.float32)
     if not np.isfinite(depth).all():
         num_bad = int(np.count_nonzero(~np.isfinite(depth)))
-        raise BadInputError(f"{path}: {num_bad} values are NaN or Inf; give 0 where nothing was measured")
+        raise BadInputError(f"{path}: {num_bad} values are NaN or Inf; write 0 where nothing was measured")
     return depth
 
 
@@ -72,11 +74,11 @@ def read_levels(path: Path) -> Levels:
                 raise BadInputError(f"{path}: a grey PNG of fewer than 8 bits; depth has 8 or 16")
             return Levels(np.asarray(image).astype(np.uint16), BITS_OF_MODE[image.mode])
     except FileNotFoundError as error:
-        raise BadInputError(f"{path}: no such file; copy the data set anew") from error
+        raise BadInputError(f"{path}: no such file; copy the data set again") from error
     except MemoryError as error:
         raise BadInputError(f"{path}: does not fit into this machine's memory; make it smaller") from error
     except DAMAGED_PICTURE as error:
-        raise BadInputError(f"{path}: not a picture that can be read ({reason_of(error)}); copy it anew") from error
+        raise BadInputError(f"{path}: not a readable picture ({reason_of(error)}); copy it again") from error
 
 
 def check_same_size(frame_file: Path, frame: npt.NDArray[np.uint8], depth_file: Path, shape: tuple[int, ...]) -> None:
@@ -92,5 +94,5 @@ def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
     if len(shape) != 2 or not all(1 <= side <= MAX_SIDE_PX for side in shape):
         raise BadInputError(
             f"{path}: shape {'x'.join(map(str, shape)) or 'of a single number'}; "
-            f"height x width belongs here, each 1 to {MAX_SIDE_PX} px"
+            f"it must be height x width, each 1 to {MAX_SIDE_PX} px"
         )

@@ -32,7 +32,7 @@ def check_paired(frame_folder: Path, frames: dict[str, Path], depth_folder: Path
         if lonely:
             raise BadInputError(
                 f"{folder}: {len(lonely)} of {len(these)} files have no {what}, the first is {these[lonely[0]].name}; "
-                "copy the data set anew, or remove them"
+                "copy the data set again, or remove them"
             )
 
 

@@ -111,7 +111,7 @@ def _check_text(root: Path, name: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise BadInputError(f"{root}: the name of frame {name!r} is no UTF-8; rename its files") from error
+        raise BadInputError(f"{root}: the name of frame {name!r} is not UTF-8; rename its files") from error
 
 
 def _then(read: Callable[[], Sample], change: Callable[[Sample], Sample]) -> Callable[[], Sample]:

@@ -45,7 +45,7 @@ class Split:
 
     def __post_init__(self) -> None:
         if self.gap_frames < 0:  # held-out frames would be trained on
-            raise BadInputError(f"{SPLIT_FILE}: gap_frames {self.gap_frames}; give 0 or more")
+            raise BadInputError(f"{SPLIT_FILE}: gap_frames {self.gap_frames}; use 0 or more")
 
     def part(self, samples: FrameSet, split: str) -> FrameSet:
         """The training or the validation part of a training split. Raises BadInputError when a block is not there."""
@@ -82,7 +82,8 @@ def hold_out(root: Path, val_share: float, num_blocks: int | None = None, gap_fr
     splits = layout.splits(root)
     if "val" in splits or splits[:1] != ("train",):
         raise UsageError(
-            f"{root}: its layout holds {', '.join(splits) or 'no split'}; what can be divided is train without val"
+            f"{root}: its layout holds {', '.join(splits) or 'no split'}; only a data set with train and without val "
+            "can be split"
         )
     names = layout.open_split(root, splits[0]).names
     num_blocks = num_blocks or default_blocks(len(names))
@@ -105,7 +106,7 @@ def default_gap(num_frames: int, num_blocks: int) -> int:
 def blocks_of(names: Sequence[str], val_share: float, num_blocks: int, gap_frames: int) -> Split:
     """Blocks of these frames, spread evenly. Raises UsageError when they would not fit."""
     if not 0 < val_share < 1:
-        raise UsageError(f"a share of {val_share} cannot be held out; give more than 0 and less than 1")
+        raise UsageError(f"a share of {val_share} cannot be held out; use more than 0 and less than 1")
     length = round(len(names) * val_share / num_blocks)
     period = len(names) / num_blocks
     if length < 1 or length + 2 * gap_frames >= period:

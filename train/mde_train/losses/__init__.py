@@ -57,7 +57,7 @@ def _term(part: str, text: str) -> tuple[float, Loss]:
         return factor, LOSSES[name]
     except (ValueError, KeyError) as error:
         raise UsageError(
-            f"loss {shown(text)}: {shown(part.strip())} is not a loss with a weight of more than 0 before it, as in "
+            f"loss {shown(text)}: {shown(part.strip())} is not a loss with an optional weight above 0, as in "
             "`rmse + 0.5 l1`; "
             f"the losses are {', '.join(LOSSES)}"
         ) from error

@@ -18,8 +18,8 @@ class Mode:
 
 MODES = {
     "offline": Mode("mde_bench.timing.modes.offline", "batches back to back"),
-    "paced": Mode("mde_bench.timing.modes.paced", "frames that arrive at a steady rate"),
-    "sustained": Mode("mde_bench.timing.modes.sustained", "minutes of load"),
+    "paced": Mode("mde_bench.timing.modes.paced", "frames arriving at a steady rate"),
+    "sustained": Mode("mde_bench.timing.modes.sustained", "minutes under load"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Throughput of batches: how many frames a second, however long one of them waits."""
+"""Throughput of batches: how many frames per second, however long one of them waits."""
 
 from dataclasses import dataclass
 

@@ -13,7 +13,7 @@ from mde_bench.timing.worker import Worker
 LENGTH_S = 5.0
 NUM_STRETCHES = 25  # of time, in place of rounds: the interval resamples them
 SEED = 0
-HEADINGS = ("frames a second", "frames", "late", "dropped", "p50 ms", "p99 ms")
+HEADINGS = ("frames per second", "frames", "late", "dropped", "p50 ms", "p99 ms")
 
 
 @dataclass(frozen=True)

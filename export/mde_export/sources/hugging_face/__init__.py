@@ -71,7 +71,7 @@ def family_of(model_type: str, where: str) -> ModuleType:
     """The family's file. Raises BadInputError for one that is not known."""
     if model_type not in FAMILIES:
         raise BadInputError(
-            f"{where}: its family {model_type!r} is not known here, only {', '.join(FAMILIES)}; export it as "
+            f"{where}: family {model_type!r} is not supported, only {', '.join(FAMILIES)}; export it as "
             "package.module:build with --weights and a --contract that says size, resize, interpolation, antialias, "
             "rounding, padding, mean, std, kind, range and way back (docs/formats.md)"
         )

@@ -24,8 +24,8 @@ def contract_of(request: Request, family: ModuleType, found: Published, source: 
     kind = request.described.kind or way_back.kind
     if kind is None:
         raise UsageError(
-            f"{request.model}: networks of its kind are published with metres and with relative inverse depth, and its "
-            "files do not say which; give --kind metric_depth or --kind relative_inverse_depth"
+            f"{request.model}: networks of its kind are published with metres and with relative inverse depth, and "
+            "its files do not say which; pass --kind metric_depth or --kind relative_inverse_depth"
         )
     _check_scale(request, kind)
     (near_m, far_m), notes = _range_of(request, way_back, kind)
@@ -60,8 +60,9 @@ def _check_scale(request: Request, kind: Kind) -> None:
         return
     if request.scale is None or request.shift is None:
         raise UsageError(
-            f"{request.model}: gives relative inverse depth, which is metres only with a scale and a shift of your "
-            "camera; fit them with --measured FILE, or give both, --scale and --shift: 1 / metres = scale x map + shift"
+            f"{request.model}: gives relative inverse depth, which becomes metres only with a scale and shift for "
+            "your camera; fit them with --measured FILE, or pass both --scale and --shift: 1 / metres = scale x map "
+            "+ shift"
         )
 
 
@@ -73,8 +74,8 @@ def _range_of(request: Request, way_back: FromPublisher, kind: Kind) -> tuple[Ra
         return way_back.range_m, []
     if kind == way_back.kind and way_back.assumed_far_m is not None:
         far_m = way_back.assumed_far_m
-        return (0.0, far_m), [f"range 0 to {far_m:g} m is assumed: the publisher gives none; --range gives another"]
+        return (0.0, far_m), [f"range 0 to {far_m:g} m is assumed: the publisher states none; --range changes it"]
     if kind == "relative_inverse_depth" and request.shift is not None and request.shift > 0:
         far_m = 1 / request.shift
-        return (0.0, far_m), [f"range 0 to {far_m:.4g} m is assumed, 1 / shift; --range gives another"]
-    raise UsageError(f"{request.model}: its files do not say how far its depth goes; give --range NEAR:FAR, in metres")
+        return (0.0, far_m), [f"range 0 to {far_m:.4g} m is assumed, 1 / shift; --range changes it"]
+    raise UsageError(f"{request.model}: its files do not state its depth range; pass --range NEAR:FAR, in metres")

@@ -48,7 +48,7 @@ def out_of(config: Configuration, processor: Processor) -> FromPublisher:
     if not config.use_fov_model:
         raise BadInputError(
             "this Depth Pro has no network for the field of view, so its metres depend on a focal length that no "
-            "contract knows; take one with use_fov_model"
+            "contract can express; use one with use_fov_model"
         )
     return FromPublisher(
         kind="inverse_depth",

@@ -29,7 +29,7 @@ RELATIVE = FromPublisher(kind="relative_inverse_depth", range_m=None, interpolat
 def into(processor: Processor, source: Size) -> ToNetwork:
     """Raises BadInputError where the processor pads or crops."""
     if processor.do_center_crop:
-        raise BadInputError("its processor cuts out the centre, which no contract can say; turn do_center_crop off")
+        raise BadInputError("its processor cuts out the centre, which no contract can express; turn do_center_crop off")
 
     def size_of(frame: Size) -> Size:
         if not processor.do_resize:

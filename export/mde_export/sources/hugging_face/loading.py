@@ -40,7 +40,7 @@ def published(folder: Path, config: Configuration, where: str) -> Published:
     Raises BadInputError where a file is missing or damaged, or the weights are not all there.
     """
     if not (folder / PROCESSOR).is_file():
-        raise BadInputError(f"{where}: holds no {PROCESSOR}, so its pre-processing is not known; copy all of it")
+        raise BadInputError(f"{where}: contains no {PROCESSOR}, so its pre-processing is not known; copy all of it")
     with _reading(where, f"its {PROCESSOR}"):
         processor = transformers.AutoImageProcessor.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False

@@ -63,7 +63,7 @@ def to_network(processor: Processor, size: Size, how: Resizing, multiple_px: int
     """The frame stretched to `size`, normalised as the processor says."""
     height_px, width_px = size
     if min(size) < 1:
-        raise BadInputError(f"its processor makes {height_px}x{width_px} of the frame; give larger frames")
+        raise BadInputError(f"its processor makes {height_px}x{width_px} of the frame; use larger frames")
     is_multiple = multiple_px > 1 and not (height_px % multiple_px or width_px % multiple_px)
     scale, mean, std = _normalisation(processor)
     return ToNetwork(
@@ -101,7 +101,7 @@ def interpolation_of(processor: Processor) -> Interpolation:
     number = int(processor.resample)
     if number not in INTERPOLATIONS:
         raise BadInputError(
-            f"its processor resizes with Pillow's filter {number}; a contract can say 2 (bilinear) and 3 (bicubic)"
+            f"its processor resizes with Pillow's filter {number}; a contract can express 2 (bilinear) and 3 (bicubic)"
         )
     return INTERPOLATIONS[number]
 
@@ -147,7 +147,7 @@ def check_unpadded(processor: Processor, source: Size, size_of: Callable[[Size],
     nearest = min(
         filter(fits, around), key=lambda size: abs(size[0] - source[0]) + abs(size[1] - source[1]), default=None
     )
-    remedy = f"give frames of {nearest[0]}x{nearest[1]} (--source-size)" if nearest else "give other frames"
+    remedy = f"give frames of {nearest[0]}x{nearest[1]} (--source-size)" if nearest else "use other frames"
     raise BadInputError(
         f"its processor pads what comes of {source[0]}x{source[1]} to multiples of {divisor} px and stretches the map "
         f"with the padding; {remedy}"

@@ -49,9 +49,11 @@ def open_repository(model: str) -> Repository:
     if (folder / CONFIG).is_file():
         opened = Repository(folder, Publication(folder.resolve().name, None, _licence(folder)))
     elif folder.exists():
-        raise BadInputError(f"{name}: holds no {CONFIG}, so it is no network's folder; name one, or a hub's ORG/NAME")
+        raise BadInputError(
+            f"{name}: contains no {CONFIG}, so it is not a network's folder; pass one, or ORG/NAME on the hub"
+        )
     elif not HUB_NAME.fullmatch(name):
-        raise UsageError(f"{model}: neither a folder nor a name of the hub; write hf:FOLDER or hf:ORG/NAME[@REVISION]")
+        raise UsageError(f"{model}: neither a folder nor a name on the hub; write hf:FOLDER or hf:ORG/NAME[@REVISION]")
     else:
         opened = _snapshot(*_parted(name))
     if not opened.weights:
@@ -86,8 +88,8 @@ def _snapshot(name: str, revision: str | None) -> Repository:
         ) from error
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
         raise MachineError(
-            f"{name}: not here, and the hub cannot be reached ({reason_of(error)}); copy the repository to a folder "
-            "where there is a network, and name that: hf:FOLDER"
+            f"{name}: not here, and the hub cannot be reached ({reason_of(error)}); download the repository on a "
+            "machine with a network, and pass its folder: hf:FOLDER"
         ) from error
     return Repository(folder, Publication(name, folder.name, _licence(folder)))
 

@@ -43,8 +43,8 @@ def test_a_repository_is_fetched_and_its_commit_is_named(hub, tmp_path):
         ("hf:org/none", {}, 3, "no such repository on the hub"),
         ("hf:org/tiny@v9", {}, 3, "has no revision 'v9'"),
         ("hf:org/tiny", {"HF_HUB_OFFLINE": "1"}, 4, "the hub cannot be reached"),
-        ("hf:org/tiny", {"HF_ENDPOINT": "http://127.0.0.1:9"}, 4, "copy the repository to a folder"),
-        ("hf:three/parts/here", {}, 2, "neither a folder nor a name of the hub"),
+        ("hf:org/tiny", {"HF_ENDPOINT": "http://127.0.0.1:9"}, 4, "download the repository"),
+        ("hf:three/parts/here", {}, 2, "neither a folder nor a name on the hub"),
     ],
 )
 def test_a_repository_that_cannot_be_had_costs_one_line(hub, tmp_path, model, changes, code, complaint):

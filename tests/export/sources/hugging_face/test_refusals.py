@@ -38,7 +38,7 @@ def changed(folder, file, **settings):
 
 @pytest.mark.parametrize("given", [{}, {"scale": 0.1}, {"shift": 0.1}])
 def test_a_relative_network_without_scale_and_shift_is_refused_with_both_ways_to_give_them(relative, given):
-    with pytest.raises(UsageError, match=r"--measured FILE, or give both, --scale and --shift"):
+    with pytest.raises(UsageError, match=r"--measured FILE, or pass both --scale and --shift"):
         open_source(asked(relative, **given))
 
 
@@ -63,7 +63,7 @@ def test_a_metric_network_needs_no_flag_and_its_range_is_not_assumed(metric):
 
 
 def test_a_flag_that_the_publishers_files_answer_is_refused(metric):
-    with pytest.raises(UsageError, match="--interpolation is not for this kind of model"):
+    with pytest.raises(UsageError, match="--interpolation does not apply to this kind of model"):
         open_source(asked(metric, described=Described(interpolation="bilinear")))
 
 
@@ -99,7 +99,7 @@ def test_a_dpt_that_may_be_metric_or_relative_is_asked_which(tmp_path):
 def test_a_family_that_is_not_known_is_refused_with_what_its_contract_would_have_to_say(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(BadInputError, match=r"family 'bert' is not known here.* a --contract that says size"):
+    with pytest.raises(BadInputError, match=r"family 'bert' is not supported.* a --contract that says size"):
         open_source(asked(tmp_path))
 
 
@@ -122,7 +122,7 @@ def test_weights_that_are_not_a_depth_networks_are_refused_and_not_filled_with_c
 
 
 def test_a_folder_without_a_configuration_is_named(tmp_path):
-    with pytest.raises(BadInputError, match=r"holds no config\.json"):
+    with pytest.raises(BadInputError, match=r"contains no config\.json"):
         open_source(asked(tmp_path))
 
 

@@ -35,4 +35,4 @@ def name_of_layout(root: Path) -> str:
     for name, row in LAYOUTS.items():
         if importlib.import_module(row.module).matches(root):
             return name
-    raise BadInputError(f"{root}: none of the layouts that we read ({', '.join(LAYOUTS)}); see mde-data check --help")
+    raise BadInputError(f"{root}: not a supported layout ({', '.join(LAYOUTS)}); see mde-data check --help")

@@ -37,7 +37,7 @@ class Declaration:
     def __post_init__(self) -> None:
         if not 0 < self.metres_per_unit < 1e3:
             raise BadInputError(
-                f"{DECLARATION}: metres_per_unit {self.metres_per_unit} is no scale; 0.001 is millimetres"
+                f"{DECLARATION}: metres_per_unit {self.metres_per_unit} is not a scale; 0.001 is millimetres"
             )
 
 

@@ -57,7 +57,8 @@ def guess(root: Path) -> Declaration | None:
     if others:
         pairs = ", ".join(f"{frames} with {depth}" for frames, depth in (first, *others))
         raise BadInputError(
-            f"{root}: several folders could be the frames and their depth: {pairs}; declare one pair in {DECLARATION}, "
+            f"{root}: several folders could hold the frames and their depth: {pairs}; declare one pair in "
+            f"{DECLARATION}, "
             "see mde-data check --help"
         )
     frames, depth = first

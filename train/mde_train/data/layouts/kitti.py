@@ -68,7 +68,9 @@ def _index(text: str, listed_in: Path, number: int) -> str:
     try:
         return f"{whole(text):010d}"
     except ValueError as error:
-        raise BadInputError(f"{listed_in}, line {number}: {shown(text)} is no frame's number; correct it") from error
+        raise BadInputError(
+            f"{listed_in}, line {number}: {shown(text)} is not a frame number; fix this line"
+        ) from error
 
 
 def _depth(root: Path, name: Path) -> Path | None:

@@ -47,7 +47,7 @@ def matches(root: Path) -> bool:
 def splits(root: Path) -> tuple[str, ...]:
     """Both, once splits.mat is there too."""
     if not (root / SPLITS_FILE).is_file():
-        raise BadInputError(f"{root / SPLITS_FILE}: no such file; it comes from the same page as {FRAMES_FILE}")
+        raise BadInputError(f"{root / SPLITS_FILE}: no such file; download it from the same page as {FRAMES_FILE}")
     return tuple(INDICES)
 
 
@@ -66,7 +66,7 @@ def _read(path: Path, number: int) -> Sample:
         frame = np.ascontiguousarray(file["images"][number - 1].transpose(2, 1, 0))
         depth_m = np.ascontiguousarray(file["rawDepths"][number - 1].T, np.float32)
     if not np.isfinite(depth_m).all():
-        raise BadInputError(f"{path}: rawDepths of frame {number} holds NaN or Inf; copy the file anew")
+        raise BadInputError(f"{path}: rawDepths of frame {number} holds NaN or Inf; copy the file again")
     return sample_of(str(number), frame, depth_m)
 
 
@@ -81,7 +81,7 @@ def _opened(path: Path) -> "Iterator[h5py.File]":
             yield file
     # h5py's words for no such format, cut off, and damaged within: types, sizes, names
     except (OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
-        raise BadInputError(f"{path}: not a whole MATLAB v7.3 file ({reason_of(error)}); copy it anew") from error
+        raise BadInputError(f"{path}: not a whole MATLAB v7.3 file ({reason_of(error)}); copy it again") from error
 
 
 def _checked(path: Path, file: "h5py.File") -> int:
@@ -91,7 +91,7 @@ def _checked(path: Path, file: "h5py.File") -> int:
     for name, dtype in (("images", np.uint8), ("rawDepths", np.float32)):
         _check_own(path, file, name)
         if not isinstance(file.get(name), h5py.Dataset) or file[name].dtype != dtype:
-            raise BadInputError(f"{path}: holds no {np.dtype(dtype)} array {name}; is it {FRAMES_FILE}?")
+            raise BadInputError(f"{path}: contains no {np.dtype(dtype)} array {name}; is it {FRAMES_FILE}?")
     images, depths = file["images"].shape, file["rawDepths"].shape
     if len(images) != 4 or images[1] != 3 or (images[0], *images[2:]) != depths or max(depths[1:]) > MAX_SIDE_PX:
         raise BadInputError(f"{path}: images {images} and rawDepths {depths} are not (N, 3, W, H) and (N, W, H)")
@@ -106,14 +106,14 @@ def _check_own(path: Path, file: "h5py.File", name: str) -> None:
     leads_out = link is not None and not isinstance(link, h5py.HardLink)
     found = None if leads_out else file.get(name)
     if leads_out or (isinstance(found, h5py.Dataset) and (found.external or found.is_virtual)):
-        raise BadInputError(f"{path}: takes {name} from elsewhere, which is never followed; copy the file anew")
+        raise BadInputError(f"{path}: takes {name} from another file, which is never opened; copy the file again")
 
 
 def _numbers(path: Path, key: str, num_frames: int) -> list[int]:
     numbers = _whole_numbers(_listed(path, key))
     if not numbers or min(numbers) < 1 or max(numbers) > num_frames or len(set(numbers)) < len(numbers):
         raise BadInputError(
-            f"{path}: {key} does not number the {num_frames} frames of {FRAMES_FILE} from 1, each once; copy it anew"
+            f"{path}: {key} does not number the {num_frames} frames of {FRAMES_FILE} from 1, each once; copy it again"
         )
     return numbers
 
@@ -127,7 +127,7 @@ def _listed(path: Path, key: str) -> list[float]:
     done = subprocess.run([sys.executable, "-I", "-c", READ_ARRAY, *arguments], capture_output=True, check=False)
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise BadInputError(f"{path}: holds no {key} that can be read ({one_line(last)[:200]}); copy it anew")
+        raise BadInputError(f"{path}: contains no readable {key} ({one_line(last)[:200]}); copy it again")
     values: list[float] = json.loads(done.stdout)
     return values
 

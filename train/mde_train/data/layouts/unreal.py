@@ -54,7 +54,7 @@ def _doubt(depth_file: Path) -> str:
         highest_m = float(read_depth_npy(depth_file).max())
     except BadInputError:  # raised again, by the file's name, when the frame is read: `mde-data check` names them all
         return ""
-    return f"its highest depth is {highest_m:.2f} m: not a depth map" if highest_m < BAD_FRAME_BELOW_M else ""
+    return f"its largest depth is {highest_m:.2f} m: not a depth map" if highest_m < BAD_FRAME_BELOW_M else ""
 
 
 def _read(name: str, frame_file: Path, depth_file: Path) -> Sample:

@@ -68,7 +68,9 @@ def synthesise(
     if num_frames < 1 or seed < 0:
         raise UsageError(f"frames {num_frames}, seed {seed}: at least 1 frame, and a seed of 0 or more")
     if num_frames % drive_frames:
-        raise UsageError(f"{num_frames} frames are no whole drives of {drive_frames}; ask for a multiple of that")
+        raise UsageError(
+            f"{num_frames} frames are not a whole number of drives of {drive_frames}; use a multiple of that"
+        )
     marker = Marker(GENERATOR, seed, num_frames, lens, kind, drive_frames)
     _claim(folder, marker)
     missing = [index for index in range(num_frames) if not marker.files(folder, index)[0].exists()]
@@ -95,15 +97,15 @@ def _claim(folder: Path, marker: Marker) -> None:
         there = _read_marker(path)
         if replace(there, num_frames=marker.num_frames) != marker:
             raise BadInputError(
-                f"{folder}: holds frames of {there.in_words()}, not of {marker.in_words()}; take another folder, or "
+                f"{folder}: holds frames of {there.in_words()}, not of {marker.in_words()}; choose another folder, or "
                 "remove this one"
             )
         if there.num_frames > marker.num_frames:
             raise BadInputError(
-                f"{folder}: holds {there.num_frames} frames, more than {marker.num_frames}; take another folder"
+                f"{folder}: holds {there.num_frames} frames, more than {marker.num_frames}; choose another folder"
             )
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadInputError(f"{folder}: not empty, and not made by mde-data synth; take another folder")
+        raise BadInputError(f"{folder}: not empty, and not made by mde-data synth; choose another folder")
     write_text(path, records.dumps(marker))
 
 

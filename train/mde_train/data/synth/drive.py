@@ -1,4 +1,4 @@
-"""Drives: one scene seen again and again while the camera moves through it, as a film of 30 frames a second."""
+"""Drives: one scene seen again and again while the camera moves through it, as a film of 30 frames per second."""
 
 from dataclasses import replace
 

