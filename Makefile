@@ -4,7 +4,7 @@
 PYTHON ?= python3
 ROOMS := .:runtime:train:export:bench
 
-.PHONY: help demo docs test test-cuda fuzz gpu-check public-networks first-hour setup
+.PHONY: help demo docs test test-cuda pythons fuzz gpu-check public-networks first-hour setup
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,8 @@ help:
 	@echo "make docs        the documentation site in out/docs/site, its links checked; EXTERNAL=1 asks other sites too"
 	@echo "make test-cuda   the CUDA layer over a stand-in of the driver, with cuda-bindings 12.8 to 13 and pycuda, which is"
 	@echo "                 compiled for minutes; ONLY=cuda-bindings==13.5.0 for one"
+	@echo "make pythons     lint and the tests that need no torch on every Python found here, one at a time; ALL=1 for"
+	@echo "                 everything, ONLY=3.12 for one"
 	@echo "make fuzz        mutants of sound files for every reader; MINUTES=10, SEED=0, ONLY=bundle"
 	@echo "make gpu-check   the tests and the bench that need an NVIDIA GPU; ONLY=tests|bench|bundle|train|robustness for a"
 	@echo "                 part, PLAN=1 for what it would do, REHEARSE=1 for the same path on a CPU; see lab/README.md"
@@ -34,6 +36,9 @@ docs: setup
 
 test-cuda: setup
 	@.venv/bin/python scripts/stand_in.py $(ONLY)
+
+pythons:
+	@$(PYTHON) scripts/pythons.py $(if $(ALL),--all) $(ONLY)
 
 fuzz: setup
 	@PYTHONPATH=$(ROOMS) .venv/bin/python -m lab.fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \

@@ -104,7 +104,7 @@ def _gpu() -> Iterator[Finding]:
     graphs = "captures graphs" if cuda.graphs else "no graphs"
     yield Finding("GPU", "yes", f"{gpu.name}, compute capability {gpu.compute_capability}, {memory}")
     yield Finding("CUDA", "yes", f"{cuda.name}, {graphs}", "" if cuda.graphs else installation.adding("cuda12"))
-    if clocks := _gpu_clocks():
+    if clocks := _gpu_clocks(cuda):
         yield Finding("GPU clock", "yes", clocks)
 
 
@@ -113,13 +113,13 @@ def _driver_of(module: str) -> str:
     return cuda.name
 
 
-def _gpu_clocks() -> str:
+def _gpu_clocks(cuda: Cuda) -> str:
     """The GPU's clock now and at most, MHz: of a card by its driver's tool, of a Jetson by its system files."""
     asked = ("--query-gpu=clocks.sm,clocks.max.sm", "--format=csv,noheader")
     if clocks := integrated_gpu_clocks_hz():
         now, most = clocks
         return f"{now / 1e6:.0f} of {most / 1e6:.0f} MHz; sudo jetson_clocks pins it"
-    return _said("nvidia-smi", "--id=0", *asked)
+    return _said("nvidia-smi", f"--id={cuda.pci_bus_id()}", *asked)
 
 
 def _engines() -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """The identity of this machine's CPU in records: figures and verifications hold for one chip and instruction set."""
 
+import ctypes
 import functools
 import os
 import platform
@@ -13,6 +14,8 @@ TELLING_FLAGS = (
     *("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme"),
 )
 
+DRIVER = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"  # CUDA's
+NAME_BYTES = 256
 DEVFREQ = Path("/sys/class/devfreq")  # where a Jetson's system tells the clock of its GPU, 17000000.gpu or the like
 
 
@@ -40,11 +43,25 @@ def this_machine() -> Machine:
 
 
 def gpu_name() -> str:
-    """The first NVIDIA GPU's name without loading CUDA: from its driver, or on Jetson the board's."""
+    """The first GPU that CUDA shows, by name, without a binding; else the first of the system, or a Jetson's board."""
+    if name := _first_of_cuda():
+        return name
     for information in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         if model := _cpuinfo(information).get("Model"):
             return model
     return _board() or "NVIDIA GPU"
+
+
+def _first_of_cuda() -> str:
+    """The name of CUDA's first device by its driver, which counts the fastest first; empty where there is none."""
+    try:
+        driver = ctypes.CDLL(DRIVER)
+    except OSError:
+        return ""
+    name = ctypes.create_string_buffer(NAME_BYTES)
+    if driver.cuInit(0) or driver.cuDeviceGetName(name, NAME_BYTES, 0):
+        return ""
+    return name.value.decode()
 
 
 def integrated_gpu_clocks_hz(devfreq: Path = DEVFREQ) -> tuple[float, float] | None:

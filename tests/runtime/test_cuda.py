@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import re
 import sys
 
 import numpy as np
@@ -48,6 +49,7 @@ class TestContract:
         assert gpu.name
         assert gpu.num_multiprocessors > 0
         assert gpu.memory_bytes > 1 << 30
+        assert re.fullmatch(r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.0", cuda.pci_bus_id())
 
     def test_what_is_uploaded_is_downloaded(self, cuda):
         stream = cuda.new_stream()

@@ -104,6 +104,18 @@ def test_a_thousand_lives_leave_nothing(cuda, stand_in, cuda_mode):
     assert stand_in.left() == left
 
 
+def test_how_a_thread_waits_is_left_to_whoever_chose_it_before():
+    chosen = """
+from cuda.bindings import driver
+driver.cuInit(0)
+driver.cuDevicePrimaryCtxSetFlags(0, driver.CUctx_flags.CU_CTX_SCHED_SPIN)
+from mde_runtime.cuda import open_cuda
+with open_cuda().current():
+    print(driver.cuCtxGetFlags()[1] & 7 == driver.CUctx_flags.CU_CTX_SCHED_SPIN)"""
+    said = subprocess.run([sys.executable, "-c", chosen], capture_output=True, text=True, check=True).stdout
+    assert said == "True\n"
+
+
 REASONS = [
     ({"FAKE_CUDA_DEVICES": "0"}, "finds no GPU"),
     ({"FAKE_CUDA_VERSION": "11040"}, "too old: it supports CUDA 11.4, and 12.0 is needed"),

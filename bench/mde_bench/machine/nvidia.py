@@ -5,12 +5,13 @@ Not run on a GPU by this project yet; the tests give it a stand-in of the driver
 
 import ctypes
 import functools
+import os
 import uuid
 from dataclasses import dataclass
 
 from mde_runtime.errors import MachineError
 
-DRIVER = "libcuda.so.1"
+DRIVER = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
 NAME_BYTES = 256
 UUID_BYTES = 16
 

@@ -64,6 +64,10 @@ class Cuda(Protocol):
         """The GPU."""
         ...
 
+    def pci_bus_id(self) -> str:
+        """Where the GPU sits, as NVIDIA's tools write it: they count GPUs in another order than CUDA."""
+        ...
+
     def current(self) -> AbstractContextManager[None]:
         """The block in which this thread may make the calls below, and others that work on the GPU."""
         ...

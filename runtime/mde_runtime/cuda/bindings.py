@@ -27,6 +27,7 @@ except ImportError as error:
         "driver of CUDA 12"
     ) from error
 
+PCI_BUS_ID_BYTES = 16  # 0000:01:00.0 and its end
 DEVICE = 0  # of those that CUDA_VISIBLE_DEVICES leaves
 
 
@@ -76,6 +77,11 @@ class CudaBindings:
             is_integrated=bool(attribute(kind.CU_DEVICE_ATTRIBUTE_INTEGRATED)),
             driver_version=self._version,
         )
+
+    def pci_bus_id(self) -> str:
+        """Where the GPU sits."""
+        (number,) = _checked(driver.cuDeviceGetPCIBusId(PCI_BUS_ID_BYTES, self._device))
+        return str(number.split(b"\0")[0].decode())
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:

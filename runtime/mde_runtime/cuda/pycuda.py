@@ -71,6 +71,10 @@ class PyCuda:
         """The GPU."""
         return _call(self._described)  # type: ignore[no-any-return]  # pycuda publishes no types
 
+    def pci_bus_id(self) -> str:
+        """Where the GPU sits."""
+        return str(_call(self._device.pci_bus_id))
+
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
         """Push the context and pop it again: pycuda aborts a thread that ends with a context on its stack."""

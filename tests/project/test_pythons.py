@@ -1,0 +1,86 @@
+"""`make pythons`: which Pythons it checks, with what, and how a test says that it needs torch."""
+
+import configparser
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def pythons(root):
+    """scripts/pythons.py as a module."""
+    spec = importlib.util.spec_from_file_location("pythons_of_a_test", root / "scripts" / "pythons.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_python_that_the_package_is_for_is_checked(root, pythons):
+    settings = configparser.ConfigParser()
+    settings.read(root / "setup.cfg")
+    prefix = "Programming Language :: Python :: 3."
+    classified = settings["metadata"]["classifiers"].splitlines()
+    assert tuple(f"3.{line.removeprefix(prefix)}" for line in classified if line.startswith(prefix)) == pythons.VERSIONS
+
+
+def test_a_python_is_found_by_what_it_says_of_itself(pythons, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert pythons.find("3.12") is None
+    for patch, said in (("3.12.9", "3.12"), ("3.12.10", "3.12"), ("3.12.11", "3.9")):
+        python = tmp_path / "versions" / patch / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(f"#!/bin/sh\necho {said}\n")
+        python.chmod(0o755)
+    assert pythons.find("3.12").endswith("3.12.10/bin/python")  # not 3.12.9, and not the one that is another
+
+
+def test_where_no_python_is_found_each_is_named_and_nothing_has_passed(root, tmp_path):
+    command = [sys.executable, root / "scripts" / "pythons.py"]
+    nowhere = {"PATH": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
+    ended = subprocess.run(command, env=nowhere, capture_output=True, text=True, check=False)
+    assert ended.returncode == 4
+    assert ended.stderr.count("not found on the PATH or among pyenv's, so not checked") == 4
+
+
+TESTS = """
+import pytest
+
+def test_by_itself():
+    raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+def test_by_a_part_of_it():
+    try:
+        raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+    except ModuleNotFoundError as error:
+        raise RuntimeError("install it") from error
+
+@pytest.fixture
+def network():
+    raise ModuleNotFoundError("No module named 'lightning'", name="lightning")
+
+def test_by_a_fixture(network):
+    pass
+
+def test_of_another_module():
+    raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
+
+def test_that_fails():
+    assert 1 + 1 == 3
+
+def test_that_passes():
+    pass
+"""
+
+
+def test_what_needs_torch_is_skipped_and_nothing_else(root, tmp_path):
+    (tmp_path / "test_some.py").write_text(TESTS)
+    (tmp_path / "test_whole.py").write_text("import torch_that_is_not_here\n")
+    (tmp_path / "test_file.py").write_text("raise ModuleNotFoundError('no', name='torch')\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "without_torch", "-p", "no:cacheprovider"]
+    command += ["--continue-on-collection-errors", tmp_path]
+    environment = {"PYTHONPATH": str(root / "scripts"), "PATH": ""}
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "2 failed, 1 passed, 4 skipped, 1 error" in ended.stdout
