@@ -1,4 +1,5 @@
 import io
+import re
 import subprocess
 import sys
 import textwrap
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import mde_runtime
-from mde_runtime import BadInputError, DepthEstimator, MachineError, UsageError, VerdictError
+from mde_runtime import BadInputError, DepthEstimator, MachineError, UsageError, VerdictError, installation
 from mde_runtime.bundle import graph_name, read_bundle
 from mde_runtime.cache import RankedCandidate, put_ranking
 
@@ -114,7 +115,7 @@ def test_int8_is_taken_only_when_asked_for(make_bundle, tiny_graph):
 
 
 def test_a_backend_that_is_asked_for_and_not_here_is_an_error_with_the_remedy(tiny_bundle):
-    with pytest.raises(MachineError, match=r"onnxruntime-cuda.*; pip"):
+    with pytest.raises(MachineError, match=re.escape(installation.adding("gpu"))):
         DepthEstimator.open(tiny_bundle, backend="onnxruntime-cuda")
 
 
