@@ -144,7 +144,7 @@ def open_cuda() -> Cuda:
 def too_old(driver_version: int, needed: int = OLDEST_CUDA) -> str:
     """The sentence for a driver that is older than the CUDA that is needed."""
     return (
-        f"{TOO_OLD}: it knows CUDA {version_text(driver_version)}, and {version_text(needed)} is needed; "
+        f"{TOO_OLD}: it supports CUDA {version_text(driver_version)}, and {version_text(needed)} is needed; "
         "update NVIDIA's driver"
     )
 
