@@ -11,6 +11,7 @@ import mde_runtime
 from mde_bench.accuracy.anatomy import Anatomy, anatomy
 from mde_bench.accuracy.judge import accuracy_of
 from mde_bench.machine.conditions import Moment, conditions, moment
+from mde_bench.machine.peaks import Peaks
 from mde_bench.machine.roofline import Physics, Spent, physics
 from mde_bench.plan import Plan
 from mde_bench.result.result import SCHEMA, FrameError, Result, Row, Speed
@@ -102,20 +103,29 @@ class Findings:
             effort=plan.effort.name,
             conditions=under,
             judged=plan.judged,
-            rows=tuple(
-                self._row(candidate, plan) for candidate in plan.candidates if candidate.name not in self.absent
-            ),
+            rows=self._rows(plan),
             absent=self.absent,
             invalid_because=tuple(invalid),
             num_windows_discarded=self.window.num_discarded if self.window else 0,
         )
 
-    def _row(self, candidate: Candidate, plan: Plan) -> Row:
+    def _rows(self, plan: Plan) -> tuple[Row, ...]:
+        present = [candidate for candidate in plan.candidates if candidate.name not in self.absent]
+        speeds = {candidate.name: self._speed(candidate, plan) for candidate in present}
+        peaks = dict(plan.peaks)
+        for candidate in present:
+            speed, work = speeds[candidate.name], plan.work.get(candidate.precision)
+            known = peaks[candidate.device]
+            if speed and work and not isinstance(known, str) and self.opened[candidate.name].arithmetic == "fp32":
+                peaks[candidate.device] = known.with_reached(work.num_macs / speed.backend.p50_s)
+        return tuple(self._row(it, plan, speeds[it.name], peaks[it.device]) for it in present)
+
+    def _row(self, candidate: Candidate, plan: Plan, speed: Speed | None, peaks: Peaks | str) -> Row:
         judged = self.judged.get(candidate.name)
         compared = judged.parity if judged else None
         limits = Limits.of(candidate.precision, plan.judged.contract.from_network)
-        opened, speed = self.opened.get(candidate.name), self._speed(candidate, plan)
-        found = self._physics(candidate, plan, speed)
+        opened = self.opened.get(candidate.name)
+        found = self._physics(candidate, plan, speed, peaks)
         checked, unchecked = (None, found) if isinstance(found, str) else (found, None)
         is_impossible = checked is not None and checked.impossible_because is not None
         return Row(
@@ -135,9 +145,11 @@ class Findings:
             frames=judged.frames if judged else (),
         )
 
-    def _physics(self, candidate: Candidate, plan: Plan, speed: Speed | None) -> Physics | str | None:
+    def _physics(
+        self, candidate: Candidate, plan: Plan, speed: Speed | None, peaks: Peaks | str
+    ) -> Physics | str | None:
         """What a figure means for the hardware, or why that cannot be said; None where there is no figure."""
-        work, peaks = plan.work.get(candidate.precision), plan.peaks[candidate.device]
+        work = plan.work.get(candidate.precision)
         if speed is None:
             return None
         if isinstance(peaks, str):

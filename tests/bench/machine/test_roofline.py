@@ -96,6 +96,26 @@ def test_a_time_that_the_peak_allows_is_possible():
     assert found.share_of_peak == pytest.approx(0.5)
 
 
+def test_what_is_faster_than_a_measured_peak_becomes_the_peak_unless_it_cannot_be():
+    peaks = cpu_peaks(MACHINE, 1, 2e9, (100 * GIGA, 10 * GIGA))
+    assert peaks.with_reached(90 * GIGA) == peaks
+    assert peaks.with_reached(150 * GIGA).macs_per_s == {"fp32": 150 * GIGA}
+    assert peaks.with_reached(150 * GIGA).limits_macs_per_s == peaks.limits_macs_per_s
+    assert peaks.with_reached(1e6 * GIGA) == peaks
+    by_datasheet = cpu_peaks(MACHINE, 1, 2e9, None)
+    assert by_datasheet.with_reached(1.5 * by_datasheet.macs_per_s["fp32"]) == by_datasheet
+
+
+def test_no_candidate_in_fp32_is_above_a_measured_peak(tiny_plan, badly):
+    """Far too little was measured, as with a slow BLAS, and what the clock promises allows more."""
+    slow = cpu_peaks(MACHINE, 1, 2e9, (10**6, GIGA))
+    plan = tiny_plan(badly("steady"))
+    plan = dataclasses.replace(plan, work={"fp32": Work(10**6, 0, 0)}, peaks={**plan.peaks, "cpu": slow})
+    (row,) = carry_out(plan).result.rows
+    assert row.physics.share_of_peak <= 1.0
+    assert row.physics.peaks.macs_per_s["fp32"] > 10**6
+
+
 def test_a_time_below_what_turbo_and_winograd_could_reach_is_impossible():
     assert "at the very least" in judged(0.002).impossible_because
     assert judged(0.002, arithmetic="bf16").impossible_because is None
