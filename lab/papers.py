@@ -46,7 +46,10 @@ HOLES = 0.1  # of the pixels of a truth that has none
 MOST_JUDGED = 200
 HEIGHT = 260.0
 SMOOTHED_STEPS = 20  # a step's loss is a batch's; its mean over so many shows where it goes
-STYLE = "<style>svg{background:#fff}text{font:11px sans-serif;fill:#444}line{stroke:#ddd}polyline{fill:none;stroke-width:1.5}</style>"
+STYLE = (
+    "<style>svg{background:#fff}text{font:11px sans-serif;fill:#444}line{stroke:#ddd}"
+    "polyline{fill:none;stroke-width:1.5}</style>"
+)
 
 
 @dataclass(frozen=True)
