@@ -134,7 +134,7 @@ def test_a_run_without_anything_to_ship_ends_with_1(make_bundle, tiny_graph, tin
 
 
 def test_more_frames_than_memory_is_meant_for_are_refused_with_the_remedy(tiny_contract, tiny_data):
-    with pytest.raises(UsageError, match=r"give 3 or fewer, .* mde-bench accuracy"):
+    with pytest.raises(UsageError, match=r"use 3 or fewer, .* mde-bench accuracy"):
         open_scene(Excerpt(tiny_data, None, 4), tiny_contract.source, max_pixels=3 * 24 * 32)
 
 

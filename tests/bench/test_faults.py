@@ -32,7 +32,7 @@ def test_one_that_behaves_is_measured(tiny_plan, badly):
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ("crash", "ended by SIGSEGV"),
+        ("crash", "killed by SIGSEGV"),
         ("raise", "RuntimeError: the kernel found no"),
         ("nan", "NaN or Inf"),
         ("wrong_shape", "gave float32 (23, 32)"),

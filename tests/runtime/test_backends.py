@@ -126,7 +126,7 @@ def test_a_graph_that_takes_no_frame_is_one_line(backend, tiny_frames):
         pytest.skip("an engine is built from a graph, and of this one none can be")
     text = """<ir_version: 10, opset_import: ["": 20]>
         constant () => (float[1] depth_m) { depth_m = Constant <value_floats = [1.0]> () }"""
-    with pytest.raises(BadInputError, match=r"; (export|feed|make) "):
+    with pytest.raises(BadInputError, match=r"; (export|feed|check) "):
         open_session(backend, onnx.parser.parse_model(text).SerializeToString()).run({"frame": tiny_frames[:1]})
 
 

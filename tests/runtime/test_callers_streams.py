@@ -109,7 +109,7 @@ def test_while_a_run_is_under_way_a_run_on_a_callers_stream_is_refused(cuda, run
 def test_an_address_that_the_engine_cannot_take_is_refused_and_nothing_is_written(cuda, runner, name):
     one = OnDevice(cuda, 40)
     pointers = {**one.pointers, name: one.pointers[name] + 64}
-    with pytest.raises(BadInputError, match=rf"{name} is at 0x\w+, and the engine takes multiples of 256 bytes; hand"):
+    with pytest.raises(BadInputError, match=rf"{name} is at 0x\w+, and the engine takes multiples of 256 bytes; pass"):
         runner.run_on(91, pointers)
     cuda.wait(91)
     assert not one.depth.any()

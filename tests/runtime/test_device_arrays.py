@@ -100,6 +100,8 @@ def test_what_is_no_array_is_refused():
 def test_a_backend_of_the_host_says_that_it_cannot(tiny_bundle, tiny_frames):
     with (
         DepthEstimator.open(tiny_bundle, backend="onnxruntime-cpu") as estimate,
-        pytest.raises(UsageError, match="onnxruntime-cpu cannot run on GPU data; open the bundle with"),
+        pytest.raises(
+            UsageError, match="onnxruntime-cpu cannot run single frames on data of the GPU; open the bundle with"
+        ),
     ):
         estimate.on_device(Shown(tiny_frames[0]), Shown(np.zeros((24, 32), np.float32)), 0)

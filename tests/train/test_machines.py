@@ -17,7 +17,7 @@ def test_as_many_devices_as_this_machine_has_are_taken():
 
 @pytest.mark.parametrize("num_devices", [torch.cuda.device_count() + os.cpu_count() + 1, 2**31 - 1])
 def test_more_devices_than_this_machine_has_are_wrong_usage(num_devices):
-    with pytest.raises(UsageError, match=r"--devices \d+: this machine has \d+ (GPUs|CPU cores); give \d+ or fewer"):
+    with pytest.raises(UsageError, match=r"--devices \d+: this machine has \d+ (GPUs|CPU cores); use \d+ or fewer"):
         check_machines(num_devices, 1, {})
 
 

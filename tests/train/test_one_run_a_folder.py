@@ -52,7 +52,7 @@ def test_a_second_training_in_a_folder_is_refused_until_the_first_has_ended(scen
         for second in (words(scenes, run), ["--resume", "--data", scenes, "--out", run]):
             refused = mde_train(*second)
             assert refused.exit_code == 2
-            assert re.fullmatch(rf".*run: process {first.pid} on \S+ trains there; .*\n", refused.stderr)
+            assert re.fullmatch(rf".*run: process {first.pid} on \S+ is training there; .*\n", refused.stderr)
         assert content(run) == before
     finally:
         first.kill()

@@ -70,7 +70,7 @@ def test_a_bundle_is_judged_under_the_named_protocol(tiny_bundle, tiny_data, tmp
 def test_a_bundle_cannot_be_judged_raw(tiny_bundle, tiny_data):
     result = bench("accuracy", tiny_bundle, "--data", tiny_data, "--protocol", "seed-raw")
     assert result.exit_code == 2
-    assert "take seed" in result.stderr
+    assert "use seed" in result.stderr
 
 
 @pytest.mark.parametrize("option", [("--backend", "onnxruntime-cpu"), ("--precision", "fp16")])

@@ -207,7 +207,7 @@ def test_trtexec_is_given_the_very_engine(program, tmp_path):
 
 def test_a_trtexec_that_fails_is_told_by_its_last_word(program):
     program("trtexec", "echo 'started' >&2; echo 'Error: wrong version' >&2; exit 3")
-    with pytest.raises(MachineError, match="ended with 3: Error: wrong version"):
+    with pytest.raises(MachineError, match="exited with 3: Error: wrong version"):
         time_engine(find_trtexec(), b"an engine")
 
 

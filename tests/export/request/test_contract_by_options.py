@@ -68,7 +68,7 @@ def test_the_size_of_a_file_is_not_asked_for():
 def test_frames_with_the_networks_aspect_need_no_policy_of_resizing(pictures):
     contract, _ = said(frames=pictures, **{**FIVE, "network_size": (24, 40), "resize": None})
     assert contract.to_network.resize == "stretch"
-    with pytest.raises(UsageError, match=r"say --resize stretch\|letterbox\|crop, or all"):
+    with pytest.raises(UsageError, match=r"pass --resize stretch\|letterbox\|crop, or everything"):
         said(frames=pictures, **{**FIVE, "resize": None})
 
 
@@ -82,7 +82,7 @@ def test_a_normalisation_has_a_name(name):
 def test_a_std_beside_a_name_is_taken_and_a_mean_in_figures_needs_one():
     contract, _ = said(**{**FIVE, "mean": "none", "std": (0.5, 0.5, 0.5)})
     assert (contract.to_network.mean, contract.to_network.std) == ((0.0, 0.0, 0.0), (0.5, 0.5, 0.5))
-    with pytest.raises(UsageError, match="say --std R,G,B"):
+    with pytest.raises(UsageError, match="pass --std R,G,B"):
         said(**{**FIVE, "mean": (0.5, 0.5, 0.5)})
 
 

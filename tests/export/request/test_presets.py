@@ -38,7 +38,7 @@ def test_a_flag_says_otherwise_than_the_preset():
 
 
 def test_a_preset_that_gives_no_range_asks_for_one():
-    with pytest.raises(UsageError, match="say --range"):
+    with pytest.raises(UsageError, match="pass --range"):
         contract_of(by_preset("zipdepth", described=Described()), NETWORK)
 
 

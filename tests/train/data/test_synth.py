@@ -280,7 +280,7 @@ def test_a_kind_of_scenes_is_that_kind_alone(kind, has_sky):
 
 def test_a_folder_is_not_filled_with_frames_of_another_lens(tmp_path):
     synthesise(tmp_path / "s", 1, 0)
-    with pytest.raises(BadInputError, match=r"not of .* 32x48 px, focal length 24 px, scenes rooms; take another"):
+    with pytest.raises(BadInputError, match=r"not of .* 32x48 px, focal length 24 px, scenes rooms; choose another"):
         synthesise(tmp_path / "s", 2, 0, Lens(32, 48, 24.0), "rooms")
 
 
