@@ -1,12 +1,14 @@
 """Fixtures of the tests of the whole project: its folder, its settings, its commands."""
 
 import configparser
+import importlib.util
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -29,6 +31,21 @@ def root() -> Path:
 def settings() -> configparser.ConfigParser:
     """setup.cfg."""
     return SETTINGS
+
+
+@pytest.fixture
+def module_at() -> Callable[[Path], ModuleType]:
+    """A function that loads a file that no package has, such as a script, as a module."""
+
+    def load(path: Path) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"{path.stem}_of_a_test", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture(params=COMMANDS)

@@ -1,4 +1,3 @@
-import importlib.util
 import os
 import re
 import shutil
@@ -18,12 +17,9 @@ def tree(root, tmp_path):
 
 
 @pytest.fixture
-def environment(tree):
+def environment(tree, module_at):
     """scripts/environment.py of that folder, as a module."""
-    spec = importlib.util.spec_from_file_location("environment_of_a_test", tree / "scripts" / "environment.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(tree / "scripts" / "environment.py")
 
 
 def install(site, name, files, record):

@@ -1,7 +1,5 @@
 """`make pythons`: which Pythons it checks, with what, and how a test says that it needs torch."""
 
-import configparser
-import importlib.util
 import subprocess
 import sys
 
@@ -9,17 +7,12 @@ import pytest
 
 
 @pytest.fixture
-def pythons(root):
+def pythons(root, module_at):
     """scripts/pythons.py as a module."""
-    spec = importlib.util.spec_from_file_location("pythons_of_a_test", root / "scripts" / "pythons.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(root / "scripts" / "pythons.py")
 
 
-def test_every_python_that_the_package_is_for_is_checked(root, pythons):
-    settings = configparser.ConfigParser()
-    settings.read(root / "setup.cfg")
+def test_every_python_that_the_package_is_for_is_checked(settings, pythons):
     prefix = "Programming Language :: Python :: 3."
     classified = settings["metadata"]["classifiers"].splitlines()
     assert tuple(f"3.{line.removeprefix(prefix)}" for line in classified if line.startswith(prefix)) == pythons.VERSIONS

@@ -2,7 +2,6 @@
 
 import configparser
 import email
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -55,21 +54,15 @@ def about(wheel):
 
 
 @pytest.fixture
-def readme_for_an_index(root):
+def readme_for_an_index(root, module_at):
     """The function of setup.py, which makes the README of the metadata."""
-    spec = importlib.util.spec_from_file_location("setup_of_a_test", root / "setup.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.readme_for_an_index
+    return module_at(root / "setup.py").readme_for_an_index
 
 
 @pytest.fixture
-def release(root):
+def release(root, module_at):
     """scripts/release.py, as a module."""
-    spec = importlib.util.spec_from_file_location("release_of_a_test", root / "scripts" / "release.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(root / "scripts" / "release.py")
 
 
 def test_the_source_archive_holds_the_whole_repository(built, root):

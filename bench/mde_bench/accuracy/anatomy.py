@@ -99,10 +99,11 @@ class Flicker:
         if self._last is not None and self._last[0].shape == error.shape:
             error_before, truth_before_m, valid_before = self._last
             in_both = valid & valid_before
-            if in_both.any() and self._is_one_film(truth_before_m[in_both], truth_m[in_both]):
-                self._changes.append(float(np.abs(error - error_before)[in_both].mean()))
-            else:
-                self._num_cuts += bool(in_both.any())
+            if in_both.any():
+                if self._is_one_film(truth_before_m[in_both], truth_m[in_both]):
+                    self._changes.append(float(np.abs(error - error_before)[in_both].mean()))
+                else:
+                    self._num_cuts += 1
         self._last = (error, truth_m, valid)
 
     def _is_one_film(self, before_m: Maps, after_m: Maps) -> bool:

@@ -188,7 +188,7 @@ def _cured(
             say(f"tried {rung.name}: right, and kept")
             return tried, again
         say(f"tried {rung.name}: {'; '.join(again.breaches) if again else 'it does not run here'}")
-    store.build(key, bundle.graph(found.precision))  # it is there: the one that is found from now on
+    store.build(key, bundle.graph(found.precision))  # already built: this makes it the one in use
     if save is not None:
         files.write_bytes(save, store.find(key)[0])
     return key, found
