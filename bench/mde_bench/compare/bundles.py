@@ -68,15 +68,20 @@ class Comparison:
 
     @property
     def smallest_seen(self) -> float:
-        """The smallest change that this comparison could have seen, as a share of the old time."""
-        return self.ratio.interval.high / self.ratio.value - 1
+        """The smallest share s for which 1 + s and 1 / (1 + s) times the old time would both have been seen.
+
+        An interval moves with its centre: a slower one leaves 1 by its lower arm, a faster one by its upper arm, so the
+        longer arm decides.
+        """
+        low, high = self.ratio.interval.low, self.ratio.interval.high
+        return max(self.ratio.value / low, high / self.ratio.value) - 1
 
     def __str__(self) -> str:
         low, high = self.ratio.interval.low, self.ratio.interval.high
         return (
             f"{self.name}: {self.verdict}; {self.ratio.value:.3f} times the time ({low:.3f} to {high:.3f}), "
             f"{self.new_p50_s * 1e3:.4g} ms against {self.old_p50_s * 1e3:.4g} ms; "
-            f"a change of {self.smallest_seen:.1%} would have shown"
+            f"a change of {self.smallest_seen:.1%} in either direction would have shown"
         )
 
 

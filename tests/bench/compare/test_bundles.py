@@ -117,8 +117,30 @@ def test_a_slower_bundle_is_named_and_ends_with_1(slow_bundle, tiny_bundle):
     assert "slow.mde is slower on onnxruntime-cpu fp32" in ended.stderr
 
 
-def test_the_smallest_change_that_could_be_seen_is_half_the_interval():
-    assert of_ratio(1.0, 1 / 1.03, 1.03).smallest_seen == pytest.approx(0.03)
+@pytest.mark.parametrize(
+    ("value", "low", "high", "smallest"),
+    [
+        (1.0, 1 / 1.03, 1.03, 0.03),
+        (1.0, 1 / 1.08, 1.02, 0.08),  # 1.05 times the time would have given 0.972 to 1.071: not seen
+        (1.0, 1 / 1.02, 1.08, 0.08),  # nor would 1 / 1.05 times: 0.934 to 1.029
+        (2.0, 2 / 1.08, 2.0 * 1.02, 0.08),  # the arms count, not where the interval lies
+    ],
+)
+def test_the_smallest_change_that_would_be_seen_either_way_is_the_longer_arm_of_the_interval(
+    value, low, high, smallest
+):
+    assert of_ratio(value, low, high).smallest_seen == pytest.approx(smallest)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1 / 1.08, 1.02), (1 / 1.02, 1.08), (0.95, 1.05)])
+def test_a_change_just_above_the_smallest_is_seen_both_ways_and_one_just_below_is_not(low, high):
+    smallest = of_ratio(1.0, low, high).smallest_seen
+
+    def verdicts_at(change):
+        return {of_ratio(ratio, low * ratio, high * ratio).verdict for ratio in (1 + change, 1 / (1 + change))}
+
+    assert verdicts_at(smallest * 1.01) == {"slower", "faster"}
+    assert "no difference seen" in verdicts_at(smallest * 0.99)
 
 
 def test_a_side_that_fails_is_named(badly):
