@@ -1,4 +1,4 @@
-"""Depth that came from anywhere, as files: for each frame one .npy in metres or one 16-bit PNG in millimetres."""
+"""Depth that came from anywhere, as files: for each frame one .npy in metres, or one 16-bit PNG, in mm unless said."""
 
 from pathlib import Path
 
@@ -15,11 +15,15 @@ from mde_runtime.sources.pictures import DAMAGED_PICTURE
 Depth = npt.NDArray[np.float32]
 
 SUFFIXES = (".npy", ".png", ".depth.png")  # the last is what mde-predict calls its own
+MILLIMETRES = 1000.0  # levels per metre
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I")  # Pillow 10 gave 16-bit grey as I
 
 
-def depth_of_frame(folder: Path, name: str) -> Depth:
-    """The depth of the frame `name`, (H, W) metres. Raises BadInputError for none, two, or what is no depth."""
+def depth_of_frame(folder: Path, name: str, levels_per_metre: float = MILLIMETRES) -> Depth:
+    """The depth of the frame `name`, (H, W) metres. levels_per_metre: of a PNG.
+
+    Raises BadInputError for none, two, or what is no depth.
+    """
     found = [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").exists()]
     if len(found) != 1:
         problem = f"both {found[0].name} and {found[1].name}" if found else "no depth"
@@ -28,7 +32,7 @@ def depth_of_frame(folder: Path, name: str) -> Depth:
         )
     path = found[0]
     check_regular(path)
-    return _from_npy(path) if path.suffix == ".npy" else _from_png(path)
+    return _from_npy(path) if path.suffix == ".npy" else _from_png(path, levels_per_metre)
 
 
 def _check_map(path: Path, shape: tuple[int, ...]) -> None:
@@ -53,8 +57,8 @@ def _from_npy(path: Path) -> Depth:
     return np.array(values, np.float32).reshape(sides)
 
 
-def _from_png(path: Path) -> Depth:
-    """Millimetres to metres."""
+def _from_png(path: Path, levels_per_metre: float) -> Depth:
+    """Levels to metres."""
     try:
         with Image.open(path, formats=("PNG",)) as image:
             if image.mode not in SIXTEEN_BIT_MODES:
@@ -63,8 +67,8 @@ def _from_png(path: Path) -> Depth:
                     "or npy"
                 )
             _check_map(path, (image.height, image.width))
-            millimetres = np.asarray(image)
+            levels = np.asarray(image)
     except DAMAGED_PICTURE as error:
         raise BadInputError(f"{path}: not a readable PNG ({error}); write it again") from error
-    depth_m: Depth = millimetres.astype(np.float32) / np.float32(1000)
+    depth_m: Depth = levels.astype(np.float32) / np.float32(levels_per_metre)
     return depth_m

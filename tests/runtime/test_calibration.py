@@ -2,15 +2,18 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mde_runtime import DepthEstimator, records
 from mde_runtime.bundle import read_bundle
 from mde_runtime.camera.calibration import read_calibration
+from mde_runtime.camera.depth_folders import depth_pictures
 from mde_runtime.camera.gain import Measured, fit_gain, robust_gain
 from mde_runtime.cli.bundle import main
 from mde_runtime.cli.predict import main as predict_main
@@ -131,31 +134,122 @@ def test_intrinsics_are_kept_and_change_nothing_in_the_gain(command, tiny_bundle
     assert found == replace(plain, intrinsics=Intrinsics(fx_px=30, fy_px=31, cx_px=15, cy_px=11))
 
 
-@pytest.mark.parametrize("kind", ["npy", "png"])
-def test_a_depth_camera_takes_the_place_of_the_tape(
-    command, tiny_bundle, tiny_frames, tiny_depth, save_picture, tmp_path, kind
-):
-    from PIL import Image
+@pytest.fixture
+def recorded(tiny_frames, tiny_depth, save_picture):
+    """A function that records the frames as a depth camera whose metres are 0.8 of the bundle's."""
 
-    for index, frame in enumerate(tiny_frames):
-        save_picture(tmp_path / "data" / "rgb" / "val" / f"{index}.png", frame)
-        depth_m = 0.8 * tiny_depth(frame)
-        depth_m[:5] = 0  # where such a camera saw nothing
-        folder = tmp_path / "data" / "depth" / "val"
-        folder.mkdir(parents=True, exist_ok=True)
-        if kind == "npy":
-            np.save(folder / f"{index}.npy", depth_m)
-        else:
-            Image.fromarray((depth_m * 1000).round().astype(np.uint16)).save(folder / f"{index}.png")
-    ended = command(main, "calibrate", tiny_bundle, "--data", tmp_path / "data", "-o", tmp_path / "camera.json")
-    assert ended.exit_code == 0, ended.stderr
-    found = read_calibration(tmp_path / "camera.json", read_bundle(tiny_bundle))
-    assert found.gain == pytest.approx(0.8, rel=1e-3)  # whole millimetres of metres
+    def record(frame_files, depth_files, levels_per_metre=1000):
+        for frame, frame_file, depth_file in zip(tiny_frames, frame_files, depth_files, strict=True):
+            save_picture(frame_file, frame)
+            depth_m = 0.8 * tiny_depth(frame)
+            depth_m[:5] = 0  # where such a camera saw nothing
+            depth_file.parent.mkdir(parents=True, exist_ok=True)
+            if depth_file.suffix == ".npy":
+                np.save(depth_file, depth_m)
+            else:
+                Image.fromarray((depth_m * levels_per_metre).round().astype(np.uint16)).save(depth_file)
+
+    return record
+
+
+@pytest.fixture
+def gain_of(command, tiny_bundle, tmp_path):
+    """A function that calibrates by a depth camera's folder and gives the gain."""
+
+    def gain(data, *more):
+        ended = command(main, "calibrate", tiny_bundle, "--data", data, *more, "-o", tmp_path / "camera.json")
+        assert ended.exit_code == 0, ended.stderr
+        return read_calibration(tmp_path / "camera.json", read_bundle(tiny_bundle)).gain
+
+    return gain
+
+
+@pytest.mark.parametrize(
+    ("pictures", "depth"), [("rgb/val", "npy"), ("rgb/val", "png"), ("color", "png"), ("colour", "npy")]
+)
+def test_a_depth_camera_takes_the_place_of_the_tape(recorded, gain_of, tiny_frames, tmp_path, pictures, depth):
+    below = "/".join(pictures.split("/")[1:])
+    numbers = range(len(tiny_frames))
+    recorded(
+        [tmp_path / "data" / pictures / f"{index}.png" for index in numbers],
+        [tmp_path / "data" / "depth" / below / f"{index}.{depth}" for index in numbers],
+    )
+    assert gain_of(tmp_path / "data") == pytest.approx(0.8, rel=1e-3)  # whole millimetres of metres
+
+
+def test_levels_of_depth_are_those_that_are_said(recorded, gain_of, tiny_frames, tmp_path):
+    names = [f"{index}.png" for index in range(len(tiny_frames))]
+    recorded([tmp_path / "color" / name for name in names], [tmp_path / "depth" / name for name in names], 2500)
+    assert gain_of(tmp_path, "--depth-scale", 2500) == pytest.approx(0.8, rel=1e-3)
+    assert gain_of(tmp_path) == pytest.approx(0.8 * 2.5, rel=1e-3)  # taken as millimetres
+
+
+@pytest.fixture
+def tum(recorded, tiny_frames, tmp_path):
+    """A recording with lists: depth 10 ms after each picture, whose names do not match."""
+    times_s = [1305031102.0 + index / 30 for index in range(len(tiny_frames))]
+    frames = [f"rgb/{time_s:.6f}.png" for time_s in times_s]
+    depths = [f"depth/{time_s + 0.01:.6f}.png" for time_s in times_s]
+    recorded([tmp_path / name for name in frames], [tmp_path / name for name in depths], 5000)
+    for listing, names, later_s in (("rgb.txt", frames, 0), ("depth.txt", depths, 0.01)):
+        lines = [f"{time_s + later_s:.6f} {name}" for time_s, name in zip(times_s, names, strict=True)]
+        (tmp_path / listing).write_text("\n".join(["# timestamp filename", *lines, ""]))
+    return tmp_path
+
+
+def test_lists_pair_pictures_with_the_depth_nearest_in_time_of_5000_levels_per_metre(tum, gain_of):
+    assert gain_of(tum) == pytest.approx(0.8, rel=1e-3)
+
+
+def test_a_picture_without_depth_near_in_time_is_left_out(tum, tiny_frames):
+    (tum / "depth.txt").write_text("\n".join((tum / "depth.txt").read_text().splitlines()[:-2]))  # 33 ms between frames
+    assert len(depth_pictures(tum)) == len(tiny_frames) - 2
+
+
+@pytest.mark.parametrize(
+    ("listing", "text", "complaint"),
+    [
+        ("depth.txt", "99 depth/a.png", "no picture of rgb.txt has depth in depth.txt within 20 ms; record both"),
+        ("depth.txt", "1 ../../secret.png", "depth.txt, line 1: '../../secret.png' is not a path inside"),
+        ("rgb.txt", "# a comment\nnan rgb/a.png", "rgb.txt, line 2: 'nan' is not a finite number"),
+        ("rgb.txt", "1305031102.1", "rgb.txt, line 1: '' is not a file name"),
+        ("rgb.txt", "# a comment", "rgb.txt: lists no frames"),
+    ],
+)
+def test_a_list_that_is_wrong_is_named(tum, listing, text, complaint):
+    (tum / listing).write_text(text)
+    with pytest.raises(BadInputError, match=re.escape(complaint)):
+        depth_pictures(tum)
+
+
+@pytest.mark.parametrize(
+    ("folders", "complaint"),
+    [
+        (("rgb",), "not a depth camera's folder; give pictures in one of rgb/ and color/ with depth/ beside it"),
+        (("depth",), "not a depth camera's folder"),
+        (("rgb", "color", "depth"), "both rgb/ and color/; give pictures in one"),
+        (("rgb", "depth"), "no pictures; record them there"),
+    ],
+)
+def test_a_folder_of_no_known_form_is_refused_with_the_forms(tmp_path, folders, complaint):
+    for name in folders:
+        (tmp_path / name).mkdir()
+    with pytest.raises(BadInputError, match=complaint):
+        depth_pictures(tmp_path)
+
+
+@pytest.mark.parametrize("scale", ["0", "-5", "nan", "1e9"])
+def test_a_scale_that_no_depth_has_is_wrong_usage(command, tiny_bundle, scale):
+    assert command(main, "calibrate", tiny_bundle, "--data", "d", "--depth-scale", scale).exit_code == 2
 
 
 @pytest.mark.parametrize(
     ("asked", "complaint"),
-    [((), "measured distances come from one place"), (("--data", "d", "--frames", "f"), "leave --frames out")],
+    [
+        ((), "measured distances come from one place"),
+        (("--data", "d", "--frames", "f"), "leave --frames out"),
+        (("--points", "p", "--depth-scale", "5000"), "--depth-scale is for --data DIR"),
+    ],
 )
 def test_distances_come_from_one_place(command, tiny_bundle, asked, complaint):
     ended = command(main, "calibrate", tiny_bundle, *asked)

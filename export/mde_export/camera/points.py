@@ -15,13 +15,8 @@ from mde_export.judge.execute import Executor
 from mde_export.request.request import Request
 from mde_export.sources import Source
 from mde_export.steps import Step
-from mde_runtime.camera.measured_frames import (
-    NUM_FRAMES,
-    POINTS_PER_FRAME,
-    MeasuredFrame,
-    of_tape,
-    read_points,
-)
+from mde_runtime.camera.depth_folders import NUM_FRAMES
+from mde_runtime.camera.measured_frames import POINTS_PER_FRAME, MeasuredFrame, of_tape, read_points
 from mde_runtime.contract import Contract
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.evenly_spaced import evenly_spaced

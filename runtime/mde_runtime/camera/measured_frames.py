@@ -10,17 +10,15 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
+from mde_runtime.camera.depth_folders import DepthPicture
 from mde_runtime.contract import Contract
-from mde_runtime.depth_files import depth_of_frame
 from mde_runtime.errors import BadInputError
-from mde_runtime.evenly_spaced import evenly_spaced
 from mde_runtime.files import check_regular
 from mde_runtime.picture_placement import frame_of, placement_of
-from mde_runtime.sources.pictures import SUFFIXES, read_picture
+from mde_runtime.sources.pictures import read_picture
 
 COLUMNS = ("image", "x", "y", "metres")
-NUM_FRAMES, POINTS_PER_FRAME = 64, 500  # of a depth camera: neighbours tell the same
-FRAMES, DEPTH = "rgb", "depth"  # of its folder
+POINTS_PER_FRAME = 500  # of a depth camera: neighbouring pixels add nothing
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,19 +31,6 @@ class MeasuredFrame:
     rows: npt.NDArray[np.int64]
     columns: npt.NDArray[np.int64]
     metres: Floats
-
-
-@dataclass(frozen=True)
-class DepthPicture:
-    """A picture of a depth camera, and the folder and name of its depth."""
-
-    picture: Path
-    depth_folder: Path
-
-    @property
-    def depth_m(self) -> npt.NDArray[np.float32]:
-        """Its depth, (H, W) metres."""
-        return depth_of_frame(self.depth_folder, self.picture.stem)
 
 
 def read_points(path: Path) -> dict[str, Floats]:
@@ -90,21 +75,6 @@ def of_tape(points: Mapping[str, Floats], folder: Path, contract: Contract) -> I
     """The frames of a CSV's pictures, which lie in `folder`, picture by picture as they are read."""
     for image, measured in points.items():
         yield _on_frame(folder / image, read_picture(folder / image), measured, contract)
-
-
-def depth_pictures(folder: Path) -> Sequence[DepthPicture]:
-    """A depth camera's pictures below DIR/rgb, each with its depth at the same place below DIR/depth.
-
-    At most 64, evenly spaced. Raises BadInputError where there are none.
-    """
-    pictures = sorted(path for path in (folder / FRAMES).rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not pictures:
-        raise BadInputError(
-            f"{folder}: no picture below {folder / FRAMES}; a depth camera's pictures lie in {FRAMES}/, and the depth "
-            f"of each under the same name in {DEPTH}/, as .npy (metres) or .png (16 bits, mm)"
-        )
-    chosen = [pictures[index] for index in evenly_spaced(len(pictures), NUM_FRAMES)]
-    return [DepthPicture(path, folder / DEPTH / path.parent.relative_to(folder / FRAMES)) for path in chosen]
 
 
 def of_depth_camera(pictures: Sequence[DepthPicture], contract: Contract) -> Iterator[MeasuredFrame]:

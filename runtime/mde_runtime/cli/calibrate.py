@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mde_runtime.cli.backend_options import BACKEND, PRECISION
-from mde_runtime.command import INTRINSICS, OUTPUT, PATH, say
+from mde_runtime.command import INTRINSICS, OUTPUT, PATH, Real, say
 from mde_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,8 +27,14 @@ if TYPE_CHECKING:
     "--data",
     type=PATH,
     metavar="DIR",
-    help="Instead of both, frames of a depth camera: pictures in DIR/rgb, depth under the same names in DIR/depth, "
-    ".npy (m) or .png (16-bit, mm).",
+    help="Instead of both, frames of a depth camera: pictures in DIR/rgb or DIR/color, depth under the same names in "
+    "DIR/depth, .npy (m) or .png (16-bit); or TUM's lists DIR/rgb.txt and DIR/depth.txt.",
+)
+@click.option(
+    "--depth-scale",
+    type=Real(1, 1e6),
+    metavar="LEVELS",
+    help="Levels per metre of depth in PNG files.  [default: 1000 (mm); 5000 for TUM's lists]",
 )
 @click.option(
     "--intrinsics",
@@ -52,6 +58,7 @@ def calibrate(
     points: Path | None,
     frames: Path | None,
     data: Path | None,
+    depth_scale: float | None,
     intrinsics: "Intrinsics | None",
     out: Path,
     backend: str,
@@ -75,7 +82,7 @@ def calibrate(
     from mde_runtime.progress import progress
 
     opened = read_bundle(bundle)
-    count, measured = _measured(points, frames, data, opened.contract)
+    count, measured = _measured(points, frames, data, depth_scale, opened.contract)
     canonical_px = opened.contract.from_network.canonical_focal_px  # the map as it is: the gain holds the focal length
     with (
         DepthEstimator.open(bundle, backend, precision, focal_px=canonical_px) as estimate,
@@ -89,20 +96,36 @@ def calibrate(
 
 
 def _measured(
-    points: Path | None, frames: Path | None, data: Path | None, contract: "Contract"
+    points: Path | None, frames: Path | None, data: Path | None, depth_scale: float | None, contract: "Contract"
 ) -> "tuple[int, Iterator[MeasuredFrame]]":
     """How many frames have measured distances, and those frames."""
-    from mde_runtime.camera.measured_frames import depth_pictures, of_depth_camera, of_tape, read_points
-
     if (points is None) == (data is None):
         raise UsageError("measured distances come from one place; give --points CSV, or --data DIR of a depth camera")
     if points is not None:
-        by_image = read_points(points)
-        return len(by_image), of_tape(by_image, frames or points.parent, contract)
+        if depth_scale is not None:
+            raise UsageError("--depth-scale is for --data DIR; distances in a CSV are metres")
+        return _of_tape(points, frames, contract)
     assert data is not None
     if frames is not None:
         raise UsageError("--data DIR has its own pictures; leave --frames out")
-    pictures = depth_pictures(data)
+    return _of_depth_camera(data, depth_scale, contract)
+
+
+def _of_tape(points: Path, frames: Path | None, contract: "Contract") -> "tuple[int, Iterator[MeasuredFrame]]":
+    from mde_runtime.camera.measured_frames import of_tape, read_points
+
+    by_image = read_points(points)
+    return len(by_image), of_tape(by_image, frames or points.parent, contract)
+
+
+def _of_depth_camera(
+    data: Path, depth_scale: float | None, contract: "Contract"
+) -> "tuple[int, Iterator[MeasuredFrame]]":
+    from mde_runtime.camera.depth_folders import depth_pictures
+    from mde_runtime.camera.measured_frames import of_depth_camera
+
+    pictures = depth_pictures(data, depth_scale)
+    say(f"{data}: {len(pictures)} frames with depth; {pictures[0].levels_per_metre:g} levels per metre in PNG files")
     return len(pictures), of_depth_camera(pictures, contract)
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 from scipy.io import savemat
 
 from mde_runtime.errors import BadInputError
+from mde_runtime.frame_lists import read_lines
 from mde_train.data import open_split
 from mde_train.data.images import read_depth_npy
-from mde_train.data.lists import read_lines
 
 NUM_FRAMES, HEIGHT_PX, WIDTH_PX = 3, 4, 6
 

@@ -16,8 +16,8 @@ import numpy as np
 from mde_runtime import records
 from mde_runtime.errors import BadInputError
 from mde_runtime.files import read_small
+from mde_runtime.frame_lists import inside
 from mde_train.data.images import check_same_size, read_depth_npy, read_frame, read_levels
-from mde_train.data.lists import inside
 from mde_train.data.paired_files import by_name, check_paired, in_order
 from mde_train.data.samples import FrameSet, Sample, Source, sample_of
 

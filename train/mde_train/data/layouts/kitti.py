@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from mde_runtime.errors import BadInputError
+from mde_runtime.frame_lists import file_inside, read_lines
 from mde_runtime.numbers import shown, whole
 from mde_train.data.images import check_same_size, read_frame, read_levels
-from mde_train.data.lists import file_inside, read_lines
 from mde_train.data.samples import FrameSet, Sample, Skipped, Source, sample_of
 
 SPLITS = ("train", "val", "test")

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.errors import BadInputError
+from mde_runtime.frame_lists import file_inside, read_lines
 from mde_train.data.images import check_same_size, read_frame, read_levels
-from mde_train.data.lists import file_inside, read_lines
 from mde_train.data.samples import FrameSet, Sample, Source, sample_of
 
 SPLITS = ("train", "test")

@@ -1,4 +1,4 @@
-"""Text files that list the frames of a split."""
+"""Text files that list frames, one per line: of a split, or of a recording."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,5 +34,5 @@ def inside(folder: Path, name: str, listed_in: Path, number: int) -> Path:
     """The file that a line names, in the folder. Raises BadInputError when it leads out of it: a list is only data."""
     relative = Path(name)
     if not name or relative.is_absolute() or ".." in relative.parts:
-        raise BadInputError(f"{listed_in}, line {number}: {shown(name)} is not a path inside {folder}")
+        raise BadInputError(f"{listed_in}, line {number}: {shown(name)} is not a path inside {folder}; fix this line")
     return folder / relative
