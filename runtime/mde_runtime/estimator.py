@@ -20,7 +20,7 @@ from mde_runtime.camera.scale import gain_for, range_of
 from mde_runtime.choice import Choice, choose
 from mde_runtime.colour_orders import convert, one_spelling
 from mde_runtime.contract import Contract
-from mde_runtime.cuda.device_arrays import pointer_of
+from mde_runtime.cuda.device_arrays import device_array
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.forks import Home, Turn
 from mde_runtime.pipeline import overlapped
@@ -238,8 +238,9 @@ class DepthEstimator:
 
         frame, out: uint8 (H, W, 3) and float32 (H, W) of any library that shows `__cuda_array_interface__` or DLPack.
         stream: the CUDA stream on which the frame is being made, e.g. `torch.cuda.current_stream().cuda_stream`; what
-        is queued there afterwards sees the depth. Raises UsageError where the backend is not on a GPU, and where the
-        depth has a gain, which is the host's to apply.
+        is queued there afterwards sees the depth. Where an array names a stream of its own, the run waits on the GPU
+        for what is queued there. Raises UsageError where the backend is not on a GPU, and where the depth has a gain,
+        which is the host's to apply.
         """
         with self._turn:
             self._free_session()
@@ -254,11 +255,13 @@ class DepthEstimator:
                     "bundle without calibration and focal_px, and multiply by it on the GPU"
                 )
             height_px, width_px, _ = self._shape
-            pointers = {
-                "frame": pointer_of(frame, "the frame", self._shape, "uint8"),
-                "depth_m": pointer_of(out, "out", (height_px, width_px), "float32", is_written=True),
+            arrays = {
+                "frame": device_array(frame, "the frame", self._shape, "uint8", stream),
+                "depth_m": device_array(out, "out", (height_px, width_px), "float32", stream, is_written=True),
             }
-            self._on_device.run_on(stream, pointers)
+            pointers = {name: array.pointer for name, array in arrays.items()}
+            streams = {array.stream for array in arrays.values() if array.stream is not None}
+            self._on_device.run_on(stream, pointers, after=streams)
 
     def close(self) -> None:
         """Give back the device's memory, once the call that another thread makes is done. Closing twice is harmless.

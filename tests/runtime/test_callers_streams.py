@@ -87,6 +87,37 @@ def test_the_host_waits_for_nothing(cuda, runner):
     assert cuda.num_waits == before
 
 
+PRODUCER, LONG = 93, 20  # turns of the stand-in that the frame takes to be made
+
+
+def queue_frame(cuda, one, value):
+    """Make a frame on a stream of its own, late."""
+    with cuda.current():
+        for _ in range(LONG):
+            cuda.queue(PRODUCER, lambda: None)
+        cuda.queue(PRODUCER, lambda: one.frame.fill(value))
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize(("after", "depth"), [((PRODUCER,), 40), ((), 20)], ids=["told", "not told"])
+def test_a_run_waits_for_the_streams_that_it_is_told_of_and_no_other(cuda, runner, stream, after, depth):
+    one, before = OnDevice(cuda, 40), cuda.num_waits
+    queue_frame(cuda, one, 80)
+    runner.run_on(stream, one.pointers, after=after)
+    assert cuda.num_waits == before
+    cuda.wait(stream)
+    np.testing.assert_array_equal(one.depth, depth)
+    cuda.wait(PRODUCER)
+
+
+def test_a_run_on_the_very_stream_that_makes_its_frame_comes_after_it(cuda, runner):
+    one = OnDevice(cuda, 40)
+    queue_frame(cuda, one, 80)
+    runner.run_on(PRODUCER, one.pointers, after=(PRODUCER,))
+    cuda.wait(PRODUCER)
+    np.testing.assert_array_equal(one.depth, 40)
+
+
 def test_what_is_queued_on_a_callers_stream_is_done_before_the_memory_goes(cuda, runner):
     one = OnDevice(cuda, 40)
     runner.run_on(91, one.pointers)

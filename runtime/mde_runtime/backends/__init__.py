@@ -78,8 +78,11 @@ class DeviceSession(Session, Protocol):
 
     device_batch: int  # frames of one such run
 
-    def run_on(self, stream: int, pointers: Mapping[str, int]) -> None:
-        """Queue one run on the caller's stream, from and to device memory by tensor name. Waits for nothing."""
+    def run_on(self, stream: int, pointers: Mapping[str, int], after: Collection[int] = ()) -> None:
+        """Queue one run on the caller's stream, from and to device memory by tensor name. Waits for nothing.
+
+        after: further streams; on the device the run waits for what is queued there.
+        """
         ...
 
 

@@ -104,9 +104,9 @@ class EngineSession:
         """The share of the multiply-adds that are done in an arithmetic, but for the nodes `without`."""
         return share_of(self._inspected, arithmetic, without)
 
-    def run_on(self, stream: int, pointers: Mapping[str, int]) -> None:
+    def run_on(self, stream: int, pointers: Mapping[str, int], after: Collection[int] = ()) -> None:
         """Queue one run on the caller's CUDA stream, from and to device memory by tensor name. Waits for nothing."""
-        self._opened().run_on(stream, pointers)
+        self._opened().run_on(stream, pointers, after)
 
     def close(self) -> None:
         """Give the device's memory back, whatever of it fails. Closing twice is harmless."""
@@ -184,10 +184,10 @@ class _EngineLane:
         self._must_be_free()
         return self._runner_for(feeds).run(feeds, out)
 
-    def run_on(self, stream: int, pointers: Mapping[str, int]) -> None:
+    def run_on(self, stream: int, pointers: Mapping[str, int], after: Collection[int]) -> None:
         """Queue one run of the smallest batch on the caller's stream."""
         self._must_be_free()
-        self._runners[self._smallest].run_on(stream, pointers)
+        self._runners[self._smallest].run_on(stream, pointers, after)
 
     def start(self, feeds: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take the inputs and queue the run. Waits for nothing."""

@@ -1,7 +1,8 @@
 """Arrays of other libraries (torch, cupy, numba) that lie on the GPU: where they are, checked, and never copied.
 
 Read through `__cuda_array_interface__`, else through DLPack. Sources: numba's CUDA Array Interface (version 3) and
-dlpack.h (version 0.8, whose layout later versions still hand out to who does not ask for more).
+dlpack.h (version 0.8, whose layout later versions still hand out to who does not ask for more). In both, work that is
+still queued on the array comes first: the interface names its stream, and with DLPack the array's library is told ours.
 """
 
 import ctypes
@@ -14,6 +15,14 @@ from mde_runtime.errors import BadInputError
 
 CUDA_DEVICES = (2, 13)  # kDLCUDA, kDLCUDAManaged
 KINDS = {0: "i", 1: "u", 2: "f"}  # DLPack's type codes, and numpy's letters
+LEGACY_STREAM = 1  # cuda.h, CU_STREAM_LEGACY: the default stream, as both protocols write it
+
+
+class DeviceArray(NamedTuple):
+    """An array on the GPU."""
+
+    pointer: int
+    stream: int | None  # on which work on it may still be queued; None: there is none to wait for
 
 
 class _Found(NamedTuple):
@@ -22,19 +31,23 @@ class _Found(NamedTuple):
     dtype: np.dtype[Any]  # Any: whatever the other library has
     strides: tuple[int, ...] | None  # in bytes; None: C order
     is_read_only: bool = False  # DLPack does not say before its version 1
+    stream: int | None = None  # DLPack's producers see to that themselves
 
 
-def pointer_of(array: object, name: str, shape: tuple[int, ...], dtype: str, *, is_written: bool = False) -> int:
-    """The device address of an array that must have this shape and dtype, in C order without gaps.
+def device_array(
+    array: object, name: str, shape: tuple[int, ...], dtype: str, stream: int, *, is_written: bool = False
+) -> DeviceArray:
+    """Where an array is that must have this shape and dtype, in C order without gaps.
 
-    is_written: the engine writes to it. Raises BadInputError that names the array and what is wrong with it.
+    stream: the CUDA stream of the run that uses it. is_written: the run writes to it. Raises BadInputError that names
+    the array and what is wrong with it.
     """
     expected = f"{dtype} {shape} on the GPU"
     _must_be_on_first_gpu(array, name, expected)
     if (interface := _interface_of(array, name)) is not None:
-        found = _by_interface(interface)
+        found = _by_interface(interface, name)
     elif hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__"):
-        found = _by_dlpack(array.__dlpack__())
+        found = _by_dlpack(array.__dlpack__(stream=stream or LEGACY_STREAM))
     else:
         raise BadInputError(f"{name} is a {type(array).__name__}; it must be {expected}, e.g. a torch or cupy array")
     if found.shape != shape or found.dtype != np.dtype(dtype):
@@ -43,7 +56,7 @@ def pointer_of(array: object, name: str, shape: tuple[int, ...], dtype: str, *, 
         raise BadInputError(f"{name} is not contiguous in memory; it must be {expected}")
     if is_written and found.is_read_only:
         raise BadInputError(f"{name} is read-only; it must be {expected} that may be written to")
-    return found.pointer
+    return DeviceArray(found.pointer, found.stream)
 
 
 def _must_be_on_first_gpu(array: object, name: str, expected: str) -> None:
@@ -67,10 +80,17 @@ def _interface_of(array: object, name: str) -> Mapping[str, Any] | None:  # Any:
         raise BadInputError(f"{name} cannot be read ({error}); pass its detach()") from error
 
 
-def _by_interface(interface: Mapping[str, Any]) -> _Found:  # Any: another library's dict
+def _by_interface(interface: Mapping[str, Any], name: str) -> _Found:  # Any: another library's dict
     pointer, is_read_only = interface["data"]
     dtype = np.dtype(interface["typestr"])
-    return _Found(pointer, tuple(interface["shape"]), dtype, interface.get("strides"), bool(is_read_only))
+    stream = interface.get("stream")
+    if stream is not None and (not isinstance(stream, int) or stream < LEGACY_STREAM):
+        raise BadInputError(
+            f"{name} names {stream!r:.20} as its stream, which the CUDA Array Interface does not allow; its library "
+            "must give 1 for the default stream, a stream's own number, or None"
+        )
+    strides = interface.get("strides")
+    return _Found(pointer, tuple(interface["shape"]), dtype, strides, bool(is_read_only), stream)
 
 
 class _DLTensor(ctypes.Structure):

@@ -4,7 +4,7 @@ Knows no TensorRT: what computes is a function that queues work on a stream. So 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -118,11 +118,12 @@ class Runner:
             with self._cuda.current():
                 self._cuda.wait(self._stream)
 
-    def run_on(self, stream: int, pointers: Mapping[str, int]) -> None:
+    def run_on(self, stream: int, pointers: Mapping[str, int], after: Collection[int] = ()) -> None:
         """Queue one run on the caller's stream, from and to the caller's device memory. Waits for nothing.
 
         All runs share the engine's scratch memory, so the device takes them in the order of their calls, whichever
-        streams they are on: this one waits there for all before it, and all after it wait for this one.
+        streams they are on: this one waits there for all before it, and all after it wait for this one. It also waits
+        there for what is queued on the streams `after`, which may still be at work on that memory.
         """
         self.must_be_free()
         for name, pointer in pointers.items():
@@ -135,7 +136,9 @@ class Runner:
             try:
                 for name, pointer in pointers.items():
                     self._point(name, pointer)
-                self._order(stream, after=self._stream)
+                for other in (self._stream, *after):
+                    if other != stream:
+                        self._order(stream, after=other)
                 try:
                     self._must(self._enqueue(stream))
                 finally:
