@@ -11,6 +11,7 @@ from mde_export.request.contract_options import DESCRIBED, SIZE, contract_option
 from mde_export.request.presets import PRESETS
 from mde_runtime.command import PATH, Command, OneOf, Real, Several, Whole, say
 from mde_runtime.engines.build import MAX_BATCH
+from mde_runtime.errors import VerdictError
 
 if TYPE_CHECKING:
     from mde_export.camera.fit import Fit
@@ -154,7 +155,7 @@ def main(
     explain: bool,
     dry_run: bool,
     **asked: Any,  # every other option is the request's field of its name
-) -> None:
+) -> int:
     """Export MODEL to a bundle: graphs from camera frame to metres, each with a certificate.
 
     MODEL is a checkpoint of mde-train; hf:ORG/NAME or hf:FOLDER, a network from Hugging Face; an ONNX file; a bundle,
@@ -196,7 +197,7 @@ def main(
         from mde_export.dry_run import plan
 
         click.echo(plan(request))
-        return
+        return 0
     with steps(say) as step:
         exported = export(request, step)
     if explain:
@@ -209,6 +210,7 @@ def main(
     if request.target and TARGETS[request.target].warning:
         say(TARGETS[request.target].in_words)
     _say_about_the_engine(exported, engine)
+    return VerdictError.exit_code if exported.is_engine_wrong and engine != "auto" else 0
 
 
 def _as_text(exported: "Exported") -> str:
@@ -260,10 +262,14 @@ def _accuracy(certificate: "Certificate") -> str:
 
 
 def _say_about_the_engine(exported: "Exported", choice: EngineChoice) -> None:
+    device = f"mde-bundle engine {exported.bundle.name}"
     if exported.engine is not None:
-        say(
-            f"The {exported.engine.flavour} {exported.engine.version} engine is unverified: it has not run. "
-            f"Where it is to run, build and verify it: mde-bundle engine {exported.bundle.name}"
-        )
+        name = f"The {exported.engine.flavour} {exported.engine.version} engine"
+        if exported.engine.is_verified:
+            say(f"{name} gives right depth here. Each other machine builds and verifies its own: {device}")
+        else:
+            say(f"{name} is unverified: it has not run. Where it is to run, build and verify it: {device}")
+    elif exported.is_engine_wrong:
+        say(f"The bundle was written without an engine. With another version of the library: {device}")
     elif choice == "auto":
-        say(f"No TensorRT with a GPU here. On the device: mde-bundle engine {exported.bundle.name}")
+        say(f"No TensorRT with a GPU here. On the device: {device}")

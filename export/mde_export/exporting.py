@@ -13,7 +13,7 @@ from mde_export.camera.fit import Fit
 from mde_export.camera.focal_length import for_camera
 from mde_export.camera.points import calibrated
 from mde_export.core import core_contents
-from mde_export.engine import BuiltEngine, build_for
+from mde_export.engine.build import BuiltEngine, build_for
 from mde_export.explain import GraphFigures, figures_of
 from mde_export.failure import keep_rejected, verdict
 from mde_export.frames import golden_of, pictures_of
@@ -46,14 +46,19 @@ class Exported:
     bundle: Path
     certificates: tuple[Certificate, ...]
     engine: BuiltEngine | None
+    is_engine_wrong: bool  # one was built, and neither it nor any of its cures gives right depth here
     emitted: tuple[Path, ...]
     fit: Fit | None  # of scale and shift to measured distances
     figures: tuple[GraphFigures, ...]  # of the network and of every graph
-    warnings: tuple[str, ...]  # of what was assumed, and of what passed here and may fail verification elsewhere
+    # Of what was assumed, of what passed here and may fail verification elsewhere, and of each engine that was tried.
+    warnings: tuple[str, ...]
 
 
 def export(request: Request, step: Step) -> Exported:
-    """Export a model. Raises VerdictError where a certificate fails, MachineError where a named engine cannot be."""
+    """Export a model. Raises VerdictError where a certificate fails, MachineError where a named engine cannot be.
+
+    An engine with wrong depth is left out, and costs nothing else: the graphs are certified without it.
+    """
     with step("read the model"):
         source = open_source(request)
     check_written(request, precisions_of(source, request))
@@ -61,14 +66,15 @@ def export(request: Request, step: Step) -> Exported:
     source = for_camera(source, request)
     evidence = _evidence(source, request, step)
     model, trials = _trials(source, evidence, request, step)
-    engine, trials = build_for(request.engine, trials, model, evidence, request.batch or (1, 1, 1), step)
+    built = build_for(request.engine, trials, model, evidence, request.batch or (1, 1, 1), step)
+    trials = list(built.trials)
     for trial in trials:
         _pass(trial, model, evidence, request, source)
     _check_batch(trials, evidence, request, step)
     trials = [with_half_sums(trial, evidence, step) for trial in trials]
     certificates = tuple(certificate_of(trial, evidence, source.derived_from) for trial in trials)
     golden = golden_of(source, trials, evidence, request, step)
-    plain = _plain(request, source.contract, trials, engine)
+    plain = _plain(request, source.contract, trials, built.engine)
     network, core = ungraft(stripped(from_bytes(trials[0].graph))), core_files(request) or ()
     with step("write the bundle"), contextlib.ExitStack() as drafts:
         write_bundle(
@@ -84,8 +90,9 @@ def export(request: Request, step: Step) -> Exported:
         for path, write in zip(core, core_contents(network, evidence), strict=bool(core)):
             write(drafts.enter_context(files.replacing(path)))
     figures = figures_of(network, trials)
-    warnings = (*source.notes, *_warnings(trials, certificates, request.target))
-    return Exported(request.bundle, certificates, engine, (*plain, *core), fit, figures, warnings)
+    warnings = (*source.notes, *_warnings(trials, certificates, request.target), *built.tried)
+    emitted_files = (*plain, *core)
+    return Exported(request.bundle, certificates, built.engine, built.is_wrong, emitted_files, fit, figures, warnings)
 
 
 def _evidence(source: Source, request: Request, step: Step) -> Evidence:

@@ -1,14 +1,15 @@
 """Verification on the device: the golden frames through a backend, judged by the limits of `mde_runtime.parity`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mde_runtime import parity, records
 from mde_runtime.backends import LISTED, Arrays, BuiltSession, CachedSession, Session, open_session
-from mde_runtime.bundle import Bundle
+from mde_runtime.bundle import Bundle, Golden
 from mde_runtime.cache import get_record, put_record
+from mde_runtime.contract import Contract
 from mde_runtime.engines.inspector import REAL_SHARE
 from mde_runtime.errors import BadInputError, MachineError
 from mde_runtime.files import sha256_of
@@ -72,11 +73,8 @@ def described(precision: Precision, arithmetic: str) -> str:
 
 def verify(bundle: Bundle, backend: str, precision: Precision, session: Session) -> Verification:
     """Run the golden frames through an open session, judge its depth, and keep the record in the cache."""
-    from_network = bundle.contract.from_network
-    limits = Limits.of(precision, from_network)
-    sizes = {1, session.max_batch or 1}  # an engine may compute a batch otherwise than one frame: the worse counts
-    found = [_measured(bundle, precision, session, size) for size in sorted(sizes)]
-    measured = max(found, key=lambda one: (len(one.breaches(limits)), one.rmse_worst_m))
+    kept = [name for island in bundle.certificate(precision).kept_fp32 for name in island.nodes]
+    measured, breaches = judge(session, precision, bundle.golden(), bundle.contract, kept, str(bundle.path))
     verification = Verification(
         backend=backend,
         precision=precision,
@@ -87,17 +85,32 @@ def verify(bundle: Bundle, backend: str, precision: Precision, session: Session)
         arithmetic=session.arithmetic[precision],
         device=session.device,
         instruction_set=this_machine().instruction_set,
-        limits=limits,
+        limits=Limits.of(precision, bundle.contract.from_network),
         parity=measured,
-        breaches=(*measured.breaches(limits), *_not_real(bundle, precision, session)),
+        breaches=breaches,
     )
     keep(bundle, verification)
     return verification
 
 
-def _measured(bundle: Bundle, precision: Precision, session: Session, size: int) -> Parity:
+def judge(
+    session: Session, precision: Precision, golden: Golden, contract: Contract, kept: Collection[str], origin: str
+) -> tuple[Parity, tuple[str, ...]]:
+    """How far a session's depth of the golden frames is off, and the limits that it misses.
+
+    kept: the nodes that its graph keeps in FP32. origin: what a message about the graph names.
+    """
+    limits = Limits.of(precision, contract.from_network)
+    sizes = {1, session.max_batch or 1}  # an engine may compute a batch otherwise than one frame: the worse counts
+    found = [_measured(session, precision, golden, contract, size, origin) for size in sorted(sizes)]
+    measured = max(found, key=lambda one: (len(one.breaches(limits)), one.rmse_worst_m))
+    return measured, (*measured.breaches(limits), *_not_real(session, precision, kept))
+
+
+def _measured(
+    session: Session, precision: Precision, golden: Golden, contract: Contract, size: int, origin: str
+) -> Parity:
     """How far a session's depth of the golden frames is off, so many of them a run."""
-    golden = bundle.golden()
     depth_m = np.empty_like(golden.depth_m)
     num_nonfinite = 0
     for start in range(0, len(golden.frames), size):
@@ -106,14 +119,14 @@ def _measured(bundle: Bundle, precision: Precision, session: Session, size: int)
         expected = f"depth_m float32 {frames.shape[:3]}, num_nonfinite int32 {frames.shape[:1]}"
         if (found := _described(answer)) != expected:
             raise BadInputError(
-                f"{bundle.path}: the {precision} graph gives {found}, not {expected}; export the model again"
+                f"{origin}: the {precision} graph gives {found}, not {expected}; export the model again"
             )
         depth_m[start : start + size] = answer["depth_m"]
         num_nonfinite += int(answer["num_nonfinite"].sum())
     is_number = np.isfinite(depth_m)
     depth_m[~is_number] = 0  # so that every figure is a number and can be kept; what is none breaches by its count
     num_nonfinite = max(num_nonfinite, int(np.count_nonzero(~is_number)))
-    return parity.measure(depth_m, golden.depth_m, num_nonfinite, bundle.contract)
+    return parity.measure(depth_m, golden.depth_m, num_nonfinite, contract)
 
 
 def keep(bundle: Bundle, verification: Verification) -> None:
@@ -197,11 +210,10 @@ def _engine_of(session: Session) -> str | None:
     return session.engine_sha256 if isinstance(session, BuiltSession) else None
 
 
-def _not_real(bundle: Bundle, precision: Precision, session: Session) -> list[str]:
+def _not_real(session: Session, precision: Precision, kept: Collection[str]) -> list[str]:
     """What is wrong where an FP16 engine does not compute in half; a CPU's graphs are named by their arithmetic."""
     if precision != "fp16" or not isinstance(session, BuiltSession):
         return []
-    kept = [name for island in bundle.certificate(precision).kept_fp32 for name in island.nodes]
     share = session.share_in("fp16", kept)
     if share is None or share >= REAL_SHARE:  # None: the engine does not tell, and is called `unstated`
         return []

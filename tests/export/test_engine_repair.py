@@ -12,7 +12,7 @@ import types
 import onnx
 import pytest
 
-from mde_export.engine import build_for
+from mde_export.engine.build import build_for
 from mde_export.precision.islands import names_in, was_repaired
 from mde_export.precision.lower import lowered_to_fp16
 from mde_runtime.engines.build import RefusedError, regions_of
@@ -100,8 +100,10 @@ def built(world):
     model, evidence = world(BODY, one=1.0)
     before = lowered_to_fp16(model, evidence, silent)
     assert before.breaches == ()
-    engine, (after,) = build_for("tensorrt", [before], model, evidence, (1, 1, 1), silent)
-    assert engine is not None
+    result = build_for("tensorrt", [before], model, evidence, (1, 1, 1), silent)
+    assert result.engine is not None
+    assert not result.engine.is_verified, "no GPU here"
+    (after,) = result.trials
     return before, after
 
 

@@ -6,7 +6,8 @@ answers for what goes wrong are TensorRT's: None, False, and a line in the log.
 
 FAKE_TRT_REFUSE: names of calls that give None or False, as `create_execution_context`; `name:2` only the second time.
 FAKE_TRT_OFF_M: an engine's depth is off by so many metres, unless it was built in one of the ways of FAKE_TRT_CURES
-(`marked`, `level<2`, or a hash's beginning of a graph). FAKE_TRT_DEVICE: whose kernel timings are taken.
+(`marked`, `level<2`, `float:a+b`: these nodes are not half, or a hash's beginning of a graph). FAKE_TRT_DEVICE: whose
+kernel timings are taken.
 """
 
 # ruff: noqa: ARG002  the library's own names and signatures
@@ -298,8 +299,14 @@ class Builder:
             "marked": [(tensor.name, name, tensor.shape, tensor.dtype.value) for tensor, name in network._marked],
             "shapes": config._profiles[0]._shapes if config._profiles else {},
             "graph": hashlib.sha256(content).hexdigest(),
+            "half": _half_nodes(network._model.graph),
         }
         return IHostMemory(MAGIC + json.dumps(head).encode() + b"\n" + content)
+
+
+def _half_nodes(graph):
+    kinds = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.output)}
+    return [node.name for node in graph.node if kinds.get(node.output[0]) == onnx.TensorProto.FLOAT16]
 
 
 class Runtime:
@@ -448,9 +455,15 @@ class IExecutionContext:
 
 def _off_m(head):
     """How far this engine's depth is off."""
-    off_m = float(os.environ.get("FAKE_TRT_OFF_M", "0"))
-    cures = os.environ.get("FAKE_TRT_CURES", "").split(",")
-    is_cured = ("marked" in cures and head["marked"]) or any(
-        cure.startswith("level<") and head["level"] < int(cure[6:]) for cure in cures
-    )
-    return 0.0 if is_cured or any(cure and head["graph"].startswith(cure) for cure in cures) else off_m
+    cures = filter(None, os.environ.get("FAKE_TRT_CURES", "").split(","))
+    return 0.0 if any(_is_cured(cure, head) for cure in cures) else float(os.environ.get("FAKE_TRT_OFF_M", "0"))
+
+
+def _is_cured(cure, head):
+    if cure == "marked":
+        return bool(head["marked"])
+    if cure.startswith("level<"):
+        return head["level"] < int(cure.removeprefix("level<"))
+    if cure.startswith("float:"):
+        return not set(cure.removeprefix("float:").split("+")) & set(head["half"])
+    return head["graph"].startswith(cure)

@@ -71,6 +71,13 @@ def test_where_no_way_is_right_the_engine_that_was_asked_for_is_left_and_advice_
     assert (tmp_path / "x.engine").read_bytes() == asked.path.read_bytes()
 
 
+@pytest.mark.parametrize(("precision", "is_said"), [("fp16", True), ("fp32", False)])
+def test_where_no_way_is_right_a_half_engine_names_the_export_that_keeps_nodes_in_float(engine, precision, is_said):
+    ended = engine("--precision", precision)
+    assert ended.exit_code == 1
+    assert ("mde-export MODEL --fp16 --engine tensorrt" in ended.stderr) == is_said
+
+
 def test_a_way_that_cannot_be_built_is_said_and_the_next_is_tried(engine, refuse):
     refuse("build_serialized_network:2")
     ended = engine(cures="level<2")

@@ -28,6 +28,7 @@ PASSES_SMALLNESS_ON = frozenset(
 )
 
 MEASURED = "measured: a limit is missed otherwise"
+CURED = "measured: the engine of {} gives wrong depth otherwise"
 REFUSED = "refused: {} has no implementation of it in this precision"
 
 

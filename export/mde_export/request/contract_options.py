@@ -80,11 +80,11 @@ CONTRACT_OPTIONS = (
 DESCRIBED = tuple(field.name for field in fields(Described))
 
 
-def contract_options(run: Callable[..., None]) -> Callable[..., None]:
+def contract_options(run: Callable[..., int]) -> Callable[..., int]:
     """Give a command the options that say a contract, as one argument: `described`, by name."""
 
     @functools.wraps(run)
-    def gathered(**given: object) -> None:
-        run(described={name: given.pop(name) for name in DESCRIBED}, **given)
+    def gathered(**given: object) -> int:
+        return run(described={name: given.pop(name) for name in DESCRIBED}, **given)
 
     return functools.reduce(lambda command, option: option(command), reversed(CONTRACT_OPTIONS), gathered)

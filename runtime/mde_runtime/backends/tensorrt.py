@@ -37,10 +37,15 @@ MOST_LOGGED = 100  # entries of a session's log: a service lives for months, and
 def open(graph: Graph, variant: Flavour, num_threads: int | None) -> Session:  # noqa: ARG001  the GPU has its own
     """Open the engine that this machine has of an ONNX graph; see `mde_runtime.backends.open_session`."""
     key = key_for(graph.sha256, variant, DEFAULTS)
+    open_cuda()  # without a GPU that is what is missing, whatever the store holds
+    return open_engine(*store.find(key))
+
+
+def open_engine(engine: bytes, record: EngineRecord) -> "EngineSession":
+    """Open an engine that was just built, or whose hash was just checked."""
     cuda = open_cuda()
-    engine, record = store.find(key)
     with cuda.current():
-        return EngineSession(cuda, library_of(variant), engine, record)
+        return EngineSession(cuda, library_of(record.key.flavour), engine, record)
 
 
 class EngineSession:

@@ -141,6 +141,11 @@ def engine(
     fault = known_fault(key.flavour, key.version)
     if fault and not verified.passed:
         say(f"{key.flavour} {key.version} {fault.fault}; {fault.remedy}")
+    if not verified.passed and chosen != "fp32":
+        say(
+            f"to keep nodes in FP32 that make it right, export on this machine: mde-export MODEL --{chosen} --engine "
+            f"{key.flavour}"
+        )
     if not verified.passed:
         say(f"to see which backends run this bundle here: mde-bundle verify {bundle}")
     return 0 if verified.passed else VerdictError.exit_code

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from mde_export.engine.attempts import Attempt, judged_here
+from mde_export.engine.cures import cured
 from mde_export.graph.stages import is_stage
 from mde_export.judge.certify import Trial
 from mde_export.judge.evidence import Evidence
@@ -16,6 +18,7 @@ from mde_export.steps import Step
 from mde_runtime.certificate import Island
 from mde_runtime.engines.build import BuildOptions, RefusedError, build_engine
 from mde_runtime.engines.flavours import Flavour, version_of
+from mde_runtime.engines.known_faults import known_fault
 from mde_runtime.errors import MachineError
 from mde_runtime.precision import Precision
 
@@ -30,11 +33,26 @@ class BuiltEngine:
     version: str
     precision: Precision
     content: bytes
+    is_verified: bool  # it ran here, and its depth was right
 
     @property
     def suffix(self) -> str:
         """What its file's name ends in."""
         return SUFFIXES[self.flavour]
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """What came of an engine that was asked for."""
+
+    engine: BuiltEngine | None  # None: none was asked for, or each that was built gives wrong depth
+    trials: tuple[Trial, ...]  # of the export, with what the engine needs in FP32
+    tried: tuple[str, ...] = ()  # a line for every build of which verification said no, and for what came after
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether an engine was built, and none of its cures gave right depth."""
+        return self.engine is None and bool(self.tried)
 
 
 def build_for(
@@ -44,47 +62,59 @@ def build_for(
     evidence: Evidence,
     batch: tuple[int, int, int],
     step: Step,
-) -> tuple[BuiltEngine | None, list[Trial]]:
-    """Build what was asked for. auto: TensorRT where it and a GPU are, else None. none: None.
+) -> EngineResult:
+    """Build what was asked for. auto: TensorRT where it and a GPU are, else none.
 
     Of the FP16 graph where there is one, else of the last: INT8 is slower than FP16 on some GPUs. Nodes that the
-    builder has no implementation for are kept in FP32; the trials given back are with what came of that.
+    builder has no implementation for are kept in FP32. An engine that runs here is judged, and one whose depth is wrong
+    is built in other ways; the trials given back are with what came of both.
     model: the FP32 graph with its stages. batch: the fewest, usual and most frames at once.
     Raises MachineError when a named engine cannot be built here.
     """
     flavour = flavour_of(choice)
     if flavour is None:
-        return None, list(trials)
+        return EngineResult(None, tuple(trials))
     chosen = next((trial for trial in trials if trial.precision == "fp16"), trials[-1])
     name = f"{flavour} {version_of(flavour)}"
-    with step(f"engine: {chosen.precision}, {name}") as advance:
 
-        def build(graph: bytes) -> bytes:
-            return build_engine(graph, flavour, BuildOptions(batch=batch), advance=advance)
+    def attempt(way: str, options: BuildOptions, islands: tuple[Island, ...]) -> Attempt:
+        """Build the chosen graph with these islands, and judge it where it runs here."""
+        with step(f"engine: {chosen.precision}, {way}") as advance:
+            graph, islands, engine = _buildable(
+                chosen, islands, model, name, lambda graph: build_engine(graph, flavour, options, advance=advance)
+            )
+            breaches = judged_here(engine, graph, flavour, options, chosen, islands, evidence)
+            return Attempt(options, islands, engine, breaches)
 
-        content, islands = _buildable(chosen, model, REFUSED.format(name), build)
+    first = attempt(name, BuildOptions(batch=batch), chosen.kept_fp32)
+    found, tried = cured(first, attempt, model, chosen, name) if first.breaches else (first, ())
+    needed = (found or first).islands
     built = chosen
-    if islands != chosen.kept_fp32 and chosen.lowering is not None:
+    if needed != chosen.kept_fp32 and chosen.lowering is not None:
         with step(f"{chosen.precision}: certificate with what {name} needs") as advance:
-            built = chosen.lowering(islands, evidence, advance)
-    engine = BuiltEngine(flavour, version_of(flavour), chosen.precision, content)
-    return engine, [built if trial is chosen else trial for trial in trials]
+            built = chosen.lowering(needed, evidence, advance)
+    in_use = tuple(built if trial is chosen else trial for trial in trials)
+    if found is None:
+        fault = known_fault(flavour, version_of(flavour))
+        return EngineResult(None, in_use, (*tried, *([f"{name} {fault.fault}; {fault.remedy}"] if fault else [])))
+    engine = BuiltEngine(flavour, version_of(flavour), chosen.precision, found.engine, found.breaches is not None)
+    return EngineResult(engine, in_use, tried)
 
 
 def _buildable(
-    trial: Trial, model: ir.Model, reason: str, build: Callable[[bytes], bytes]
-) -> tuple[bytes, tuple[Island, ...]]:
-    """The engine, and what its graph keeps in FP32: what the trial keeps, and each node that the builder refuses."""
-    graph, islands = trial.graph, trial.kept_fp32
+    trial: Trial, islands: tuple[Island, ...], model: ir.Model, name: str, build: Callable[[bytes], bytes]
+) -> tuple[bytes, tuple[Island, ...], bytes]:
+    """A graph, what it keeps in FP32, and its engine: with each node that the builder refuses kept as well."""
+    graph = trial.graph if islands == trial.kept_fp32 or trial.lowering is None else trial.lowering.graph(islands)
     while True:
         try:
-            return build(graph), islands
+            return graph, islands, build(graph)
         except RefusedError as refused:  # noqa: PERF203  seconds a turn
             nodes = _nodes_in(model, refused.regions) - names_in(islands)
             if trial.lowering is None or not nodes:
                 raise
             in_order = tuple(node.name for node in model.graph if node.name in nodes)
-            islands = (*islands, Island(in_order, reason, None))
+            islands = (*islands, Island(in_order, REFUSED.format(name), None))
             graph = trial.lowering.graph(islands)
 
 
