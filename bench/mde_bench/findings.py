@@ -91,7 +91,7 @@ class Findings:
     def result(self, plan: Plan, *, is_complete: bool) -> Result:
         """The result as far as it is known."""
         under = conditions(plan.num_threads, self.before, self.after or moment())
-        invalid = [f"{name}: {problem}" for name, problem in self.window.unsettled.items()] if self.window else []
+        invalid = list(self.window.reasons) if self.window else []
         if under.has_throttled:
             invalid.append("the machine throttled (cool it, or measure its sustained speed with --mode sustained)")
         return Result(

@@ -80,9 +80,8 @@ def _measure(
         window = measure_in_turns(workers, rounds, np.random.default_rng(SEED), advance)
     if window.failures:
         raise VerdictError("; ".join(f"{name}: {reason}" for name, reason in window.failures.items()))
-    if window.unsettled:
-        said = "; ".join(f"{name}: {problem}" for name, problem in window.unsettled.items())
-        raise MeasurementError(f"not valid: {said}; close other programs and measure again")
+    if window.reasons:
+        raise MeasurementError(f"not valid: {'; '.join(window.reasons)}; close other programs and measure again")
     rng = np.random.default_rng(SEED)
     found = {name: latency(samples.wall_ns, samples.round, rng) for name, samples in window.samples.items()}
     return found, left_out

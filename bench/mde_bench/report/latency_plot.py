@@ -27,7 +27,7 @@ def _distribution(row: Row, speed: Speed, axis: Axis, base: float) -> str:
     times = speed.end_to_end
     p50, p90, p99 = (axis.at(value * 1e3) for value in (times.p50_s, times.p90_s, times.p99_s))
     low, high = (axis.at(value * 1e3) for value in (times.p50_interval_s.low, times.p50_interval_s.high))
-    said = f"p50 {times.p50_s * 1e3:.4g} · p99 {times.p99_s * 1e3:.4g} · max {times.max_s * 1e3:.4g}"
+    said = f"p50 {times.p50_s * 1e3:.4g} · p99 {times.p99_s * 1e3:.4g}"
     return "".join(
         (
             text(LEFT, base - BUMP_HEIGHT - 14, row.name),

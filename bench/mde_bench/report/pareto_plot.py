@@ -7,7 +7,7 @@ from mde_bench.report.svg import WIDTH, Axis, Mark, axis_over, line, marks, plot
 from mde_bench.result.result import Row, Speed
 from mde_runtime.parity import TOLERANCE_SHARE, Parity
 
-TOP, BOTTOM, LEFT, RIGHT = 50, 250, 44, WIDTH - 14
+TOP, BOTTOM, LEFT, RIGHT = 54, 254, 54, WIDTH - 14
 Point = tuple[Row, Speed, Parity]
 Item = TypeVar("Item")
 
@@ -30,8 +30,8 @@ def pareto_plot(points: list[Point], reference: Speed | None, range_m: float) ->
     if reference:
         x = across.at(reference.end_to_end.p50_s * 1e3)
         is_left = x < (LEFT + RIGHT) / 2
-        said = text(x + 5 if is_left else x - 5, TOP - 4, "the reference", "start" if is_left else "end", "soft")
-        parts += [line(x, TOP - 12, x, BOTTOM, "limit"), said]
+        said = text(x + 5 if is_left else x - 5, TOP - 18, "the reference", "start" if is_left else "end", "soft")
+        parts += [line(x, TOP - 28, x, BOTTOM, "limit"), said]
     parts += [_front(points, across, up), *_marks(points, across, up)]
     return plot("pareto", BOTTOM + 40, "Speed against parity", "".join(parts))
 

@@ -14,7 +14,7 @@ STYLE = """
 }
 * { box-sizing: border-box; }
 body {
-  margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 70rem; background: var(--paper); color: var(--ink);
+  margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 76rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
 }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0; }
@@ -71,7 +71,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
   .strip, .scales { grid-template-columns: 1fr 1fr; }
   .scales { grid-template-columns: 1fr; }
   th { min-width: 5rem; }
-  #latency { font-size: 13px; }
+  svg { font-size: 15px; }
   td:first-child { white-space: normal; min-width: 8rem; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .5rem; }
@@ -83,7 +83,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
   h2, h3, .scales { break-after: avoid; }
   .plots { grid-template-columns: 1fr 1fr; }
   tr, .scales, .verdict { break-inside: avoid; }
-  #latency { font-size: 13px; }
+  svg { font-size: 15px; }
   .wide { overflow: visible; }
   table { font-size: 7.5pt; } th, td { padding: .2rem .3rem; white-space: normal; min-width: 0; }
 }

@@ -51,6 +51,14 @@ class Window:
     unsettled: dict[str, str]  # candidate to what is wrong with its figures; empty: the measurement is valid
     num_discarded: int  # windows that were measured before this one and thrown away
 
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is not valid, candidates with the same problem together; empty where it is valid."""
+        by_problem: dict[str, list[str]] = {}
+        for name, problem in self.unsettled.items():
+            by_problem.setdefault(problem, []).append(name)
+        return tuple(f"{', '.join(names)}: {problem}" for problem, names in by_problem.items())
+
 
 def measure_in_turns(
     candidates: Mapping[str, Measurable],

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mde_bench.timing.effort import EFFORTS, Rounds
-from mde_bench.timing.interleave import measure_in_turns, unsettled_because
+from mde_bench.timing.interleave import Window, measure_in_turns, unsettled_because
 from mde_bench.timing.samples import Call, Samples
 from mde_bench.timing.worker import CandidateError
 
@@ -121,3 +121,9 @@ def test_steady_samples_are_a_measurement(num_rounds):
 
 def steady_for(num_blocks):
     return [10.0] * num_blocks
+
+
+def test_candidates_with_the_same_problem_are_named_together():
+    problems = {"a": "time ran out", "b": "its median moved by 15%", "c": "time ran out"}
+    assert Window({}, {}, problems, 0).reasons == ("a, c: time ran out", "b: its median moved by 15%")
+    assert Window({}, {}, {}, 0).reasons == ()
