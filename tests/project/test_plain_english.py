@@ -64,8 +64,8 @@ def found_in(text: str, banned: Sequence[str] = (*TRANSLATED, *CURT)) -> list[st
 
 
 def pages(root: Path) -> list[Path]:
-    """The pages of the documentation, the archive of old measurements left out."""
-    return [*(root / name for name in PAGES), *sorted((root / "docs").glob("*.md"))]
+    """The pages of the documentation, the archive of measurements among them."""
+    return [*(root / name for name in PAGES), *sorted((root / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("room", ROOMS)
