@@ -3,7 +3,7 @@
     python -m lab.public_shapes vit_s vit_s.pth
     mde-export lab.public_shapes:vit_s --weights vit_s.pth ...
 
-`mobile_unet` is the other. The last layer is scaled so that depth
+`vit_s_518` is the same at Depth Anything's own size, `mobile_unet` the U-Net. The last layer is scaled so that depth
 varies as in a scene; without that a certificate would have nothing to tell from a constant.
 """
 
@@ -21,7 +21,7 @@ from mde_train.torchvision_ops import import_torchvision
 SEED = 0
 NUM_SETTLING = 12  # rendered pictures
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-VIT_SIZE, UNET_SIZE = (252, 336), (192, 256)  # the networks' inputs, height and width
+VIT_SIZE, LARGE_VIT_SIZE, UNET_SIZE = (252, 336), (518, 686), (192, 256)  # the networks' inputs, height and width
 MIDDLE_M, VARIATION_M = 8.0, 1.5  # of the depth over the settling pictures
 PATCH_PX, DIM, NUM_HEADS, NUM_BLOCKS = 14, 384, 6, 12  # ViT-S/14
 TAPS = (2, 5, 8, 11)  # the blocks that the DPT head reads
@@ -155,6 +155,12 @@ def vit_s() -> nn.Module:
     return _settled(VitWithDpt(*VIT_SIZE), VIT_SIZE)
 
 
+def vit_s_518() -> nn.Module:
+    """Depth Anything V2 Small's shape at LARGE_VIT_SIZE."""
+    torch.manual_seed(SEED)
+    return _settled(VitWithDpt(*LARGE_VIT_SIZE), LARGE_VIT_SIZE)
+
+
 def mobile_unet() -> nn.Module:
     """A U-Net on MobileNetV3 Small at UNET_SIZE."""
     torch.manual_seed(SEED)
@@ -182,4 +188,5 @@ def _settled(network: VitWithDpt | MobileUnet, size: tuple[int, int]) -> nn.Modu
 
 if __name__ == "__main__":
     name, path = sys.argv[1:] if len(sys.argv) == 3 else sys.exit(__doc__)
-    torch.save({"vit_s": vit_s, "mobile_unet": mobile_unet}[name]().state_dict(), path)
+    shapes = {"vit_s": vit_s, "vit_s_518": vit_s_518, "mobile_unet": mobile_unet}
+    torch.save(shapes[name]().state_dict(), path)

@@ -69,6 +69,7 @@ class Executor:
     def __init__(self, graph: bytes, *, literal: bool, outputs: Sequence[str] | None = None):
         options = ort.SessionOptions()
         options.log_severity_level = 4  # its errors are exceptions, and in our message
+        options.execution_order = ort.ExecutionOrder.PRIORITY_BASED  # the graph's, so that a tensor is freed soonest
         options.inter_op_num_threads = options.intra_op_num_threads = 1  # frames run side by side instead
         if literal:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

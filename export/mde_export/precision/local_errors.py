@@ -18,6 +18,7 @@ from onnx_ir.passes import common
 from mde_export.graph.canonical import stripped, to_bytes
 from mde_export.graph.ops import Ops
 from mde_export.graph.stages import FRAME
+from mde_export.graph.watching import insert_soonest
 from mde_export.judge.evidence import ManyFrames
 from mde_export.judge.execute import Executor
 from mde_export.precision.half import FLOAT
@@ -115,7 +116,6 @@ def _joined(model: ir.Model, lowered: ir.Model, cut: Cut) -> tuple[ir.Model, dic
     copy.graph.remove(nodes)
     for node in nodes:
         node.name = f"{COPY}{node.name}"
-    graph.extend(nodes)
     ops, names = Ops("error"), {}
     graph.outputs.clear()
     for name, value in lowered_outputs.items():
@@ -128,7 +128,7 @@ def _joined(model: ir.Model, lowered: ir.Model, cut: Cut) -> tuple[ir.Model, dic
             graph.outputs.append(output)
         names[name] = (str(error.name), str(square.name))
     ops.register_initializers(graph)
-    graph.extend(ops.nodes)
+    insert_soonest(graph, [*nodes, *ops.nodes])
     joined.opset_imports.update(copy.opset_imports)
     return joined, names
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from mde_export.graph.canonical import to_bytes
 from mde_export.graph.ops import Ops
 from mde_export.graph.stages import FRAME, is_stage
+from mde_export.graph.watching import insert_soonest
 from mde_export.judge.evidence import ManyFrames
 from mde_export.judge.execute import Executor, side_by_side
 from mde_export.precision.half import FLOAT, LARGEST_HALF, SMALLEST_NORMAL_HALF
@@ -63,7 +64,7 @@ def ranges(
     for output in outputs.values():
         output.type, output.shape = ir.TensorType(FLOAT), ir.Shape([])
     watching.register_initializers(watched.graph)
-    watched.graph.extend(watching.nodes)
+    insert_soonest(watched.graph, watching.nodes)
     watched.graph.outputs.extend(outputs.values())
     session = Executor(to_bytes(watched), literal=True)
     found = dict.fromkeys((str(value.name) for value in values), Range(0.0, np.inf))
