@@ -177,7 +177,7 @@ def make_checkpoint(tiny_model: str) -> Callable[..., Path]:
 def world(contract, noise) -> Callable[..., tuple[ir.Model, Evidence]]:
     """A network of three convolutions with `body` from `b` to `c` before the last; its evidence, its contract."""
 
-    def make(body: str, **numbers: float | list[float]):
+    def make(body: str, far_m: float = 20.0, **numbers: float | list[float]):
         numbers |= {"gain": 12.0}
         weights = {"w1": np.eye(3), "w2": np.eye(3), "w3": np.array([[0.5, 0.3, 0.1]]), "w4": np.eye(3)}
         constants = {name: np.reshape(number, (1, -1)) for name, number in numbers.items()} | weights
@@ -194,7 +194,7 @@ def world(contract, noise) -> Callable[..., tuple[ir.Model, Evidence]]:
             onnx.numpy_helper.from_array(array.reshape(*array.shape, 1, 1).astype(np.float32), name)
             for name, array in constants.items()
         )
-        expected = contract()
+        expected = contract(far_m=far_m)
         model = stripped(graft(from_bytes(network.SerializeToString()), expected))
         frames = noise.integers(0, 256, (64, 12, 20, 3), np.uint8)
         depth_m, _ = Executor(to_bytes(model), literal=False).depth(frames)

@@ -14,8 +14,10 @@ from mde_runtime.errors import BadInputError, VerdictError
 from mde_runtime.evenly_spaced import evenly_spaced
 from mde_runtime.parity import tolerance, variation_within
 
-# Within frames, in T. Depth that varies by less lies within the limits' reach of a constant: it would prove nothing.
+# Within frames, the standard deviation at which depth tells a graph from a constant: in T, or, where the range is wide
+# and the scene near, as a share of the mean depth. There R² alone judges, as a constant lies within the other limits.
 MIN_VARIATION_T = 3.0
+MIN_VARIATION_SHARE = 0.01
 Frames = npt.NDArray[np.uint8]
 Depth = npt.NDArray[np.float32]
 ManyFrames = Frames | Stored[np.uint8]  # (N, H, W, 3)
@@ -73,16 +75,24 @@ def evidence_of(
             f"{reference} itself gives {num_nonfinite} values that are NaN or Inf on the {pictures.in_words}; "
             "train it again from an earlier checkpoint"
         )
-    variation, num_pixels = 0.0, 0
-    for frame_m in depth_m:
-        variation += variation_within(frame_m[contract.seen])
-        num_pixels += frame_m[contract.seen].size
-    std_m = math.sqrt(variation / num_pixels)
-    least_m = MIN_VARIATION_T * tolerance(contract.from_network)
-    if not std_m >= least_m:
+    std_m, mean_m = _within_frames(depth_m, contract)
+    least_m = min(MIN_VARIATION_T * tolerance(contract.from_network), MIN_VARIATION_SHARE * mean_m)
+    if not std_m >= least_m or not std_m:
         raise VerdictError(
             f"the depth of {reference} varies by {std_m:.3g} m within a frame (standard deviation, over the "
-            f"{pictures.in_words}): under {least_m:.3g} m, {MIN_VARIATION_T:g} times the tolerance of its range, it "
-            "is as good as constant; train longer, pass more varied frames with --frames DIR, or set a range that fits"
+            f"{pictures.in_words}): under {MIN_VARIATION_T:g} times the tolerance of its range and under "
+            f"{MIN_VARIATION_SHARE:.0%} of its mean, here {least_m:.3g} m, it is as good as constant; train longer, "
+            "pass more varied frames with --frames DIR, or set a range that fits"
         )
     return Evidence(pictures, depth_m, reference, contract)
+
+
+def _within_frames(depth_m: ManyMaps, contract: Contract) -> tuple[float, float]:
+    """The standard deviation about each frame's own mean, and the mean of all, metres, where the network sees."""
+    variation, total_m, num_pixels = 0.0, 0.0, 0
+    for frame_m in depth_m:
+        seen_m = frame_m[contract.seen]
+        variation += variation_within(seen_m)
+        total_m += float(seen_m.sum(dtype=np.float64))
+        num_pixels += seen_m.size
+    return math.sqrt(variation / num_pixels), total_m / num_pixels

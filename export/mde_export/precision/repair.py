@@ -5,6 +5,7 @@ most are kept, as many as it takes; then those that are not needed go again, the
 down to a single node. Every step is measured on the worst frames, and what is found on all of them.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -45,7 +46,7 @@ def repaired(lowering: Lowering, model: ir.Model, failed: Trial, evidence: Evide
         worst = worst_frames(failed, evidence)
         errors = lowering.local_errors(failed.kept_fp32, layers, evidence.subset(worst).pictures.frames)
         ranked = sorted(layers, key=lambda layer: -errors[layer])
-        runs = Runs(lowering, failed, evidence, worst, AIM, work_in(model), num_runs_for(model))
+        runs = runs_on(worst, AIM, lowering, model, failed, evidence)
         if runs.num_left == MOST_RUNS:  # a small network
             ranked = by_what_each_saves(ranked, runs.error_m, MOST_RUNS // 2)
         if (found := _searched(ranked, runs)) is not None:
@@ -55,7 +56,7 @@ def repaired(lowering: Lowering, model: ir.Model, failed: Trial, evidence: Evide
     if not failed.breaches or not layers:
         return failed
     worst = worst_frames(failed, evidence)
-    runs = Runs(lowering, failed, evidence, worst, 1.0, work_in(model), num_runs_for(model))
+    runs = runs_on(worst, 1.0, lowering, model, failed, evidence)
     return _searched(ranked, runs) or failed
 
 
@@ -77,6 +78,7 @@ class Runs:
     evidence: Evidence  # of all frames
     worst: list[int]  # which of them
     share: float  # of the limits
+    limit_m: float  # RMSE of the worst frame at that share
     work: Mapping[str, int]  # multiply-adds of each node
     num_left: int
     known: dict[frozenset[Block], float] = field(default_factory=dict)
@@ -100,10 +102,9 @@ class Runs:
         return sum(self.work[name] for name in block)
 
     def passes(self, kept: Sequence[Block]) -> bool:
-        """Whether it keeps to the share of the RMSE's limit; False where no run is left to tell."""
+        """Whether it keeps to the limit; False where no run is left to tell."""
         error_m = self.error_m(kept)
-        limits = Limits.of(self.failed.precision, self.evidence.contract.from_network)
-        return error_m is not None and error_m <= self.share * limits.rmse_worst_m
+        return error_m is not None and error_m <= self.limit_m
 
     def judged(self, kept: Sequence[Block]) -> Trial:
         """The trial on all frames."""
@@ -121,6 +122,29 @@ class Runs:
     def keeps_to_share(self, trial: Trial) -> bool:
         """Whether a trial on all frames keeps to the share of every limit."""
         return not (trial.beyond_aim if self.share == AIM else trial.breaches)
+
+
+def runs_on(
+    worst: list[int], share: float, lowering: Lowering, model: ir.Model, failed: Trial, evidence: Evidence
+) -> Runs:
+    """As many runs as the network's size allows, on these frames, to this share of the limits."""
+    limit_m = limit_of_worst_m(failed, Limits.of(failed.precision, evidence.contract.from_network).at_share(share))
+    return Runs(lowering, failed, evidence, worst, share, limit_m, work_in(model), num_runs_for(model))
+
+
+def limit_of_worst_m(failed: Trial, limits: Limits) -> float:
+    """The RMSE of the worst frame at which its own limit and that of R² hold, metres.
+
+    R² is of all frames and a search runs on the worst. If the error keeps its spread over frames, 1 - R² falls with the
+    square of the RMSE:  rmse <= rmse of the failed trial * sqrt((1 - limit) / (1 - its R²)).
+    """
+    forms = filter(None, (failed.parity, failed.unsigned, failed.half_accumulation))
+    by_r2 = [
+        form.rmse_worst_m * math.sqrt((1 - limits.r2) / (1 - form.r2))
+        for form in forms
+        if limits.r2 is not None and form.r2 is not None and form.r2 < 1  # False of NaN, which tells nothing
+    ]
+    return min([limits.rmse_worst_m, *by_r2])
 
 
 def _searched(ranked: Sequence[Block], runs: Runs) -> Trial | None:

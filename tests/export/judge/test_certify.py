@@ -9,6 +9,7 @@ from mde_export.judge.certify import attempt
 from mde_export.judge.evidence import MIN_FRAMES, Evidence, Pictures, evidence_of
 from mde_export.judge.execute import Executor
 from mde_runtime.errors import BadInputError, VerdictError
+from mde_runtime.parity import Limits, measure
 
 
 @pytest.fixture
@@ -58,16 +59,47 @@ def test_a_reference_that_hardly_varies_or_is_not_finite_proves_nothing(noise, c
     assert evidence_of(pictures, varied, 0, "the original", contract()).depth_m is varied
 
 
-@pytest.mark.parametrize(("near_m", "far_m", "distance_m"), [(0.0, 20.0, 8.0), (0.1, 1.0, 0.5), (0.02, 150.0, 3.0)])
-def test_how_much_depth_has_to_vary_goes_with_the_range(contract, noise, near_m, far_m, distance_m):
-    ranged = contract(near_m=near_m, far_m=far_m)
+@pytest.fixture
+def bumpy(noise, contract):
+    """Whether depth about a distance, with bumps of a standard deviation, is evidence: `bumpy(0, 20, 8.0, 0.05)`."""
     pictures = Pictures(np.zeros((64, 2, 2, 3), np.uint8), None, "frames")
-    tolerance_m = 5e-4 * (far_m - near_m)
     bumps = noise.uniform(-1, 1, (64, 12, 20)) * np.sqrt(3)  # standard deviation 1
-    enough = (distance_m + 5 * tolerance_m * bumps).astype(np.float32)
-    assert evidence_of(pictures, enough, 0, "the original", ranged).depth_m is enough
+
+    def evidence(near_m, far_m, distance_m, std_m):
+        depth_m = (distance_m + std_m * bumps).astype(np.float32)
+        return evidence_of(pictures, depth_m, 0, "the original", contract(near_m=near_m, far_m=far_m))
+
+    return evidence
+
+
+# In a wide range 3 T is more than a hundredth of a near scene's distance; in a narrow one it is less.
+@pytest.mark.parametrize(
+    ("near_m", "far_m", "distance_m", "enough_m", "too_little_m"),
+    [(0.0, 20.0, 8.0, 0.05, 0.02), (0.1, 1.0, 0.5, 0.002, 0.0005), (0.02, 150.0, 3.0, 0.04, 0.02)],
+)
+def test_depth_has_to_vary_by_3_t_or_by_a_hundredth_of_its_mean(
+    bumpy, near_m, far_m, distance_m, enough_m, too_little_m
+):
+    assert bumpy(near_m, far_m, distance_m, enough_m).depth_m.shape == (64, 12, 20)
     with pytest.raises(VerdictError, match="as good as constant"):
-        evidence_of(pictures, (distance_m + tolerance_m * bumps).astype(np.float32), 0, "the original", ranged)
+        bumpy(near_m, far_m, distance_m, too_little_m)
+
+
+def test_depth_of_0_m_everywhere_is_constant_too(bumpy):
+    with pytest.raises(VerdictError, match=r"varies by 0 m .* as good as constant"):
+        bumpy(0.0, 20.0, 0.0, 0.0)
+
+
+def test_a_near_scene_of_a_wide_range_is_judged_by_r2_and_a_constant_graph_fails_there(bumpy):
+    evidence = bumpy(0.02, 150.0, 3.0, 0.06)  # T is 7.5 cm: a constant at 3 m keeps to every limit in metres
+    limits = Limits.of("fp16", evidence.contract.from_network)
+
+    def breaches(depth_m):
+        return measure(depth_m.astype(np.float32), evidence.depth_m, 0, evidence.contract).breaches(limits)
+
+    (breach,) = breaches(np.full(evidence.depth_m.shape, 3.0))
+    assert breach.startswith("R² within frames is")
+    assert breaches(evidence.depth_m + 0.001) == []
 
 
 def test_zeros_where_the_network_does_not_see_are_no_variation(contract):
