@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
+from mde_export.graph.jumps import first_jump
 from mde_export.judge.certify import Trial
 from mde_export.judge.evidence import Evidence, Frames
 from mde_export.precision.ranges import largest_magnitudes
@@ -88,6 +89,11 @@ def verdict(
         why = first_difference(worst)
     else:
         why = f"suspicious nodes: {', '.join(_suspects(model, worst))}; {REMEDIES[trial.precision]}"
+    if jump := first_jump(model):
+        why = (
+            f"{jump} jumps: where its inputs are all but equal, rounding moves depth by a whole step; train a head "
+            f"without it, such as the mean of the bins weighted by their softmax, or find the cause elsewhere: {why}"
+        )
     return VerdictError(
         f"{trial.precision} certificate failed on the {evidence.pictures.in_words}, worst frame "
         f"{trial.parity.worst_frame}: {'; '.join(trial.breaches)}; {why}. "
