@@ -1,6 +1,7 @@
 """A folder's network, configuration and processor, read by transformers: safetensors alone, and none of its code."""
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import transformers
 from torch import nn
 
 from mde_export.sources.hugging_face.pipeline import Configuration, Processor
+from mde_export.sources.hugging_face.repository import CONFIG
 from mde_runtime.errors import BadInputError, reason_of
 
 PROCESSOR = "preprocessor_config.json"
@@ -30,8 +32,29 @@ class Published:
 
 def config_of(folder: Path, where: str) -> Configuration:
     """The configuration. Raises BadInputError for one that transformers cannot read."""
-    with _reading(where, "its config.json"):
+    with _reading(where, f"its {CONFIG}"):
+        content = json.loads((folder / CONFIG).read_bytes())
+    if not isinstance(content, dict) or "model_type" not in content:
+        raise BadInputError(f"{where}: {_not_of_transformers(content)}")
+    with _reading(where, f"its {CONFIG}"):
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _not_of_transformers(content: object) -> str:
+    """Why a configuration without model_type is refused, and what to do."""
+    name = str(content.get("model_name", "")) if isinstance(content, dict) else ""
+    if not name.startswith("da3"):
+        return (
+            f"its {CONFIG} names no model_type, so it is no network of transformers, and no code of a repository runs; "
+            "export it as package.module:build with --weights"
+        )
+    export = "write an ONNX file of one view with that package (docs/public-networks.md shows how), then run mde-export"
+    preset = "FILE.onnx --preset depth-anything-3-metric --focal-px PX --range NEAR:FAR"
+    others = "FILE.onnx with a --contract: only the metric network of one view, da3metric-large, has a preset"
+    return (
+        f"{name} is of Depth Anything 3, whose network is in its publisher's package and not in transformers; {export} "
+        f"{preset if 'metric' in name else others}"
+    )
 
 
 def published(folder: Path, config: Configuration, where: str) -> Published:

@@ -1,6 +1,7 @@
 """Refusals of published networks: questions for what their files do not say, and for what no contract can."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,10 @@ pytest.importorskip("transformers")
 
 from lab.public_networks.small import save_small
 from mde_export.request.described import Described
+from mde_export.request.presets import PRESETS
 from mde_export.request.request import Request
 from mde_export.sources import open_source
+from mde_export.sources.hugging_face import FAMILIES, REFUSED
 from mde_export.sources.hugging_face.pipeline import fitted_size
 from mde_runtime.errors import BadInputError, UsageError
 
@@ -101,6 +104,53 @@ def test_a_family_that_is_not_known_is_refused_with_what_its_contract_would_have
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(BadInputError, match=r"family 'bert' is not supported.* a --contract that says size"):
         open_source(asked(tmp_path))
+
+
+def folder_of(path, **configuration):
+    """A folder as a hub has it for a network that transformers does not hold: no processor's configuration."""
+    (path / "config.json").write_text(json.dumps(configuration))
+    (path / "model.safetensors").write_bytes(b"")
+    return path
+
+
+def test_every_depth_network_that_transformers_maps_is_a_family_or_refused_by_name(tmp_path):
+    from transformers.models.auto import modeling_auto
+
+    assert set(modeling_auto.MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES) == {*FAMILIES, *REFUSED}
+    for family in REFUSED:
+        with pytest.raises(BadInputError, match=rf"family '{family}' is not supported: .*; "):
+            open_source(asked(folder_of(tmp_path, model_type=family)))
+
+
+def test_a_network_that_takes_a_lidars_map_names_one_that_needs_none(tmp_path):
+    with pytest.raises(BadInputError, match=r"the depth map of a LiDAR beside the picture.*; export a network that"):
+        open_source(asked(folder_of(tmp_path, model_type="prompt_depth_anything")))
+
+
+def test_the_metric_network_of_depth_anything_3_is_answered_by_its_preset(tmp_path):
+    network = {"net": {"name": "vitl"}, "head": {"dim_in": 1024, "output_dim": 1}}
+    with pytest.raises(BadInputError) as refused:
+        open_source(asked(folder_of(tmp_path, model_name="da3metric-large", config=network)))
+    assert "not in transformers" in str(refused.value)
+    (preset,) = re.findall(r"mde-export FILE\.onnx --preset (\S+) --focal-px PX --range NEAR:FAR", str(refused.value))
+    assert preset in PRESETS
+
+
+def test_another_network_of_depth_anything_3_has_no_preset(tmp_path):
+    with pytest.raises(BadInputError, match="only the metric network of one view, da3metric-large, has a preset"):
+        open_source(asked(folder_of(tmp_path, model_name="da3-base", config={})))
+
+
+def test_a_configuration_without_a_family_is_not_blamed_on_the_download(tmp_path):
+    with pytest.raises(BadInputError, match=r"names no model_type, .*; export it as package\.module:build"):
+        open_source(asked(folder_of(tmp_path, hidden_size=8)))
+
+
+def test_a_configuration_that_is_no_json_is_refused_in_one_line(tmp_path):
+    folder = folder_of(tmp_path)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(BadInputError, match=r"its config\.json cannot be read .*; download it again"):
+        open_source(asked(folder))
 
 
 def test_pickled_weights_are_not_opened(tmp_path):
