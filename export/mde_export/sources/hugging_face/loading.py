@@ -45,7 +45,7 @@ def _not_of_transformers(content: object) -> str:
     name = str(content.get("model_name", "")) if isinstance(content, dict) else ""
     if not name.startswith("da3"):
         return (
-            f"its {CONFIG} names no model_type, so it is no network of transformers, and no code of a repository runs; "
+            f"its {CONFIG} names no model_type, so transformers cannot build it, and no code of a repository runs; "
             "export it as package.module:build with --weights"
         )
     export = "write an ONNX file of one view with that package (docs/public-networks.md shows how), then run mde-export"
