@@ -33,11 +33,14 @@ FAMILIES = {  # by a configuration's model_type
     "tipsv2_dpt": "mde_export.sources.hugging_face.tipsv2_dpt",
     "zoedepth": "mde_export.sources.hugging_face.zoedepth",
 }
-REFUSED = {  # the others that transformers maps to depth estimation, each with the reason and the way out
-    "prompt_depth_anything": "it takes the depth map of a LiDAR beside the picture, for which no contract has a place, "
-    "and gives no metres without; export a network that needs the picture alone, such as "
-    "hf:depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf, or bake one map in: a package.module:build whose "
-    "forward calls it with that prompt_depth, with --weights",
+REFUSED = {  # the others that transformers maps to depth estimation: the reason, and the way out
+    "prompt_depth_anything": (
+        "it takes the depth map of a LiDAR beside the picture, for which no contract has a place, and gives no metres "
+        "without",
+        "export a network that needs the picture alone, such as "
+        "hf:depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf, or bake one map in: a package.module:build whose "
+        "forward calls it with that prompt_depth, with --weights",
+    ),
 }
 TOOLS = ("torch", "torchvision", "onnxscript", "transformers", "huggingface_hub", "safetensors")
 
@@ -76,7 +79,8 @@ def open_source(request: Request) -> Source:
 def family_of(model_type: str, where: str) -> ModuleType:
     """The family's file. Raises BadInputError for one that is not known."""
     if model_type in REFUSED:
-        raise BadInputError(f"{where}: family {model_type!r} is not supported: {REFUSED[model_type]}")
+        reason, way_out = REFUSED[model_type]
+        raise BadInputError(f"{where}: family {model_type!r} is not supported: {reason}; {way_out}")
     if model_type not in FAMILIES:
         raise BadInputError(
             f"{where}: family {model_type!r} is not supported, only {', '.join(FAMILIES)}; export it as "

@@ -35,25 +35,25 @@ def config_of(folder: Path, where: str) -> Configuration:
     with _reading(where, f"its {CONFIG}"):
         content = json.loads((folder / CONFIG).read_bytes())
     if not isinstance(content, dict) or "model_type" not in content:
-        raise BadInputError(f"{where}: {_not_of_transformers(content)}")
+        raise _not_of_transformers(content, where)
     with _reading(where, f"its {CONFIG}"):
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def _not_of_transformers(content: object) -> str:
-    """Why a configuration without model_type is refused, and what to do."""
+def _not_of_transformers(content: object, where: str) -> BadInputError:
+    """The error of a configuration without model_type: why, and what to do."""
     name = str(content.get("model_name", "")) if isinstance(content, dict) else ""
     if not name.startswith("da3"):
-        return (
-            f"its {CONFIG} names no model_type, so transformers cannot build it, and no code of a repository runs; "
-            "export it as package.module:build with --weights"
+        return BadInputError(
+            f"{where}: its {CONFIG} names no model_type, so transformers cannot build it, and no code of a repository "
+            "runs; export it as package.module:build with --weights"
         )
-    export = "write an ONNX file of one view with that package (docs/public-networks.md shows how), then run mde-export"
-    preset = "FILE.onnx --preset depth-anything-3-metric --focal-px PX --range NEAR:FAR"
-    others = "FILE.onnx with a --contract: only the metric network of one view, da3metric-large, has a preset"
-    return (
-        f"{name} is of Depth Anything 3, whose network is in its publisher's package and not in transformers; {export} "
-        f"{preset if 'metric' in name else others}"
+    preset = "--preset depth-anything-3-metric --focal-px PX --range NEAR:FAR"
+    contract = "with a --contract: only the metric network of one view, da3metric-large, has a preset"
+    return BadInputError(
+        f"{where}: {name} is of Depth Anything 3, whose network is in its publisher's package and not in transformers; "
+        "write an ONNX file of one view with that package (docs/public-networks.md shows how), then run mde-export "
+        f"FILE.onnx {preset if 'metric' in name else contract}"
     )
 
 
