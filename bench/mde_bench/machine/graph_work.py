@@ -26,6 +26,7 @@ class Work:
 class Layer:
     """A convolution or matrix product, for one frame."""
 
+    name: str  # of its node
     num_macs: int
     weight_bytes: int
     frame_bytes: int  # of what it reads and writes beside its weights
@@ -56,7 +57,7 @@ def layers_of(graph: bytes) -> tuple[Layer, ...]:
             tensors = (*node.input, *node.output)
             weight_bytes = sum(sizes.get(name, 0) for name in tensors if name in weights)
             frame_bytes = sum(sizes.get(name, 0) for name in tensors if name not in weights)
-            layers.append(Layer(_macs(node, shapes), weight_bytes, frame_bytes))
+            layers.append(Layer(node.name, _macs(node, shapes), weight_bytes, frame_bytes))
     return tuple(layers)
 
 
