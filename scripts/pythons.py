@@ -8,6 +8,7 @@ build for a CPU not every machine has for every Python: tests that need it are s
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,8 @@ def main() -> int:
     parser.add_argument("only", nargs="*", metavar="VERSION", default=list(VERSIONS), help=", ".join(VERSIONS))
     parser.add_argument("--all", action="store_true", help="with torch, and every test")
     arguments = parser.parse_args()
+    # What runs in the background has Ctrl-C switched off, and so have its children; there are tests that press it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     codes = {}
     for version in arguments.only:
         python = find(version)
@@ -77,7 +80,7 @@ def check(version: str, python: str, *, has_everything: bool) -> int:
         if not types:
             say(f"Python {version}: types are checked with everything installed and on Python {newest}")
         skipping = () if has_everything else ("-p", "without_torch", *TESTS)
-        tests = ("pytest", "-q", "-r", "fE", "-m", "not gpu", "-n", "2", "--dist", "loadfile", *skipping)
+        tests = ("pytest", "-q", "-r", "fEs", "-m", "not gpu", "-n", "2", "--dist", "loadfile", *skipping)
         stages = [("ruff", "check", "--quiet", "."), ("lint-imports",), *types, tests]
         return next(filter(None, (run(environment / "bin" / name, *rest) for name, *rest in stages)), 0)
     finally:

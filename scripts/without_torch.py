@@ -1,13 +1,23 @@
 """A pytest plugin for environments without torch: a test that wants it, or what builds on it, is skipped and says so.
 
-Loaded by `-p without_torch`. Any other missing module stays an error.
+Loaded by `-p without_torch`. A test whose command would answer a missing module with an exit code names it:
+`@pytest.mark.needs("torch")`. Any other missing module stays an error.
 """
 
+import importlib.util
 from collections.abc import Generator
 
 import pytest
 
 LEFT_OUT = ("torch", "torchvision", "lightning", "tensorboard", "h5py", "scipy", "transformers", "safetensors")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that names a module which is not here is skipped."""
+    for item in items:
+        named = [str(name) for marker in item.iter_markers("needs") for name in marker.args]
+        if missing := [name for name in named if importlib.util.find_spec(name) is None]:
+            item.add_marker(pytest.mark.skip(reason=f"without {', '.join(missing)}"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,5 +1,6 @@
 """Fixtures of every room: a cache of their own, and a bundle small enough to be made for each test."""
 
+import contextlib
 import dataclasses
 import json
 import zipfile
@@ -19,6 +20,15 @@ from mde_runtime.parity import Limits
 from mde_runtime.precision import Precision
 
 HEIGHT_PX, WIDTH_PX = 24, 32
+
+with contextlib.suppress(ImportError):  # a robot's tests need none of it
+    import hypothesis
+
+    # A machine that is busy is no fault of the code.
+    hypothesis.settings.register_profile(
+        "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,8 @@ CALLS = {  # {} is what is no file; {NAME} a data set in which a file of that na
     "KITTI's list": ("mde_train.cli.data", "check {train_files.txt}"),
     "a split": ("mde_train.cli.data", "check {split.json}"),
 }
+NEEDS = {"an engine": "tensorrt_rtx", "weights to start from": "torch"}  # before the file is looked at
+CASES = [pytest.param(what, marks=pytest.mark.needs(NEEDS[what]) if what in NEEDS else ()) for what in CALLS]
 REFUSALS = ("which is not read", "not a supported layout", "no such file; name a checkpoint")
 
 
@@ -40,7 +42,7 @@ def impatient():
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no such devices")
 @pytest.mark.parametrize("kind", ["FIFO", "device"])
-@pytest.mark.parametrize("what", CALLS)
+@pytest.mark.parametrize("what", CASES)
 def test_what_is_no_file_is_refused_wherever_a_file_is_read(what, kind, root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module, text = CALLS[what]

@@ -38,6 +38,12 @@ def test_where_no_python_is_found_each_is_named_and_nothing_has_passed(root, tmp
     assert ended.stderr.count("not found on the PATH or among pyenv's, so not checked") == 4
 
 
+MARKED = """
+@pytest.mark.needs("torch_that_is_not_here")
+def test_that_says_so():
+    assert 1 + 1 == 3
+"""
+
 TESTS = """
 import pytest
 
@@ -57,6 +63,10 @@ def network():
 def test_by_a_fixture(network):
     pass
 
+@pytest.mark.needs("json")
+def test_that_says_what_is_here():
+    pass
+
 def test_of_another_module():
     raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
 
@@ -69,11 +79,31 @@ def test_that_passes():
 
 
 def test_what_needs_torch_is_skipped_and_nothing_else(root, tmp_path):
-    (tmp_path / "test_some.py").write_text(TESTS)
+    (tmp_path / "test_some.py").write_text(TESTS + MARKED)
     (tmp_path / "test_whole.py").write_text("import torch_that_is_not_here\n")
     (tmp_path / "test_file.py").write_text("raise ModuleNotFoundError('no', name='torch')\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "without_torch", "-p", "no:cacheprovider"]
+    command += ["-W", "ignore::pytest.PytestUnknownMarkWarning"]  # it has no settings there
     command += ["--continue-on-collection-errors", tmp_path]
     environment = {"PYTHONPATH": str(root / "scripts"), "PATH": ""}
     ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "2 failed, 1 passed, 4 skipped, 1 error" in ended.stdout
+    assert "2 failed, 2 passed, 5 skipped, 1 error" in ended.stdout
+
+
+def test_only_the_plugin_skips_a_test_that_says_what_it_needs(tmp_path):
+    (tmp_path / "test_some.py").write_text(f"import pytest\n{MARKED}")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path]
+    ended = subprocess.run(command, env={"PATH": ""}, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "1 failed" in ended.stdout
+
+
+def test_a_signal_can_end_what_was_started_in_the_background(root, tmp_path):
+    python = tmp_path / "versions" / "3.12.9" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    ignored = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    python.write_text(f"#!/bin/sh\n[ $1 = -c ] && echo 3.12 && exit\n{sys.executable} -c '{ignored}'; exit 1\n")
+    python.chmod(0o755)
+    command = f"trap '' INT; exec {sys.executable} {root}/scripts/pythons.py 3.12"
+    nowhere = {"PATH": "", "PYENV_ROOT": str(tmp_path)}
+    ended = subprocess.run(["/bin/sh", "-c", command], env=nowhere, capture_output=True, text=True, check=False)
+    assert ended.stdout == "False\n"
