@@ -80,7 +80,7 @@ class Findings:
     predictions: dict[str, Predictions] = field(default_factory=dict)
     judged: dict[str, Judgement] = field(default_factory=dict)
     window: Window | None = None
-    peak_memory_bytes: dict[str, int] = field(default_factory=dict)
+    peak_memory_bytes: dict[str, int | None] = field(default_factory=dict)
     on_gpu: dict[str, OnGpu] = field(default_factory=dict)
     modes: dict[str, ModeFigures] = field(default_factory=dict)
     after: Moment | None = None  # when the single stream was measured; None: not yet
@@ -168,8 +168,8 @@ class Findings:
 
     def _speed(self, candidate: Candidate, plan: Plan) -> Speed | None:
         samples = self.window.samples.get(candidate.name) if self.window else None
-        peak_memory_bytes = self.peak_memory_bytes.get(candidate.name)  # None: it died right after its window
-        if self.window is None or samples is None or peak_memory_bytes is None:
+        died_right_after = candidate.name not in self.peak_memory_bytes
+        if self.window is None or samples is None or died_right_after:
             return None
         rng = np.random.default_rng(SEED)
         reference = self.window.samples.get(plan.candidates[0].name)
@@ -179,8 +179,8 @@ class Findings:
             backend=latency(samples.backend_ns, samples.round, rng),
             host=latency(samples.host_ns, samples.round, rng),
             cpu_s=percentile(samples.cpu_ns, 0.5) / 1e9,
-            preempted_share=float(np.mean(np.asarray(samples.num_preemptions) > 0)),
-            peak_memory_bytes=peak_memory_bytes,
+            preempted_share=samples.preempted_share,
+            peak_memory_bytes=self.peak_memory_bytes[candidate.name],
             device=self.on_gpu.get(candidate.name),
             ratio=None
             if reference is None or is_reference

@@ -91,7 +91,7 @@ def _measure(plan: Plan, running: dict[str, Worker], findings: Findings) -> None
     findings.window = window
     for name in window.samples:
         peak_bytes = attempt(name, running, findings.failures, Worker.peak_memory_bytes)
-        if peak_bytes is not None:
+        if name in running:  # it has not failed meanwhile
             findings.peak_memory_bytes[name] = peak_bytes
     for name in tuple(findings.peak_memory_bytes):
         if running[name].candidate.device == "cuda":

@@ -1,3 +1,4 @@
+import ast
 import re
 import subprocess
 from collections import Counter
@@ -84,3 +85,39 @@ def test_one_module_alone_says_how_we_are_installed(texts):
     assert {name for name, text in sources.items() if "mde-toolchain[" in text} == {
         "runtime/mde_runtime/installation.py"
     }
+
+
+POSIX_ONLY = {"curses", "fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty"}
+
+
+def unguarded_imports(source):
+    """POSIX-only modules that a module imports as it loads, outside any `try` or `if`."""
+    found = []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            found.append(node.module)
+    return sorted({name.partition(".")[0] for name in found} & POSIX_ONLY)
+
+
+def test_no_module_of_the_product_needs_posix_to_load(texts):
+    product = {name: text for name, text in texts.items() if re.match(r"(runtime|train|export|bench)/.*\.py$", name)}
+    found = {name: names for name, text in product.items() if (names := unguarded_imports(text))}
+    assert found == {}
+    assert "bench/mde_bench/timing/worker_process.py" in product
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import resource", ["resource"]),
+        ("import os, pwd\nfrom termios import tcgetattr", ["pwd", "termios"]),
+        ("try:\n    import resource\nexcept ImportError:\n    pass", []),
+        ("import os\nif os.name != 'nt':\n    import fcntl", []),
+        ("def ask():\n    import pwd", []),
+        ("import resources", []),
+    ],
+)
+def test_an_import_of_posix_is_found_where_nothing_guards_it(source, found):
+    assert unguarded_imports(source) == found

@@ -82,8 +82,8 @@ def _costs(measured: list[tuple[Row, Speed]]) -> str:
         (
             escape(row.name),
             *map(thousandths, (speed.backend.p50_s, speed.host.p50_s, speed.cpu_s)),
-            f"{speed.preempted_share:.0%}",
-            f"{speed.peak_memory_bytes / 2**20:.0f}",
+            DASH if speed.preempted_share is None else f"{speed.preempted_share:.0%}",
+            DASH if speed.peak_memory_bytes is None else f"{speed.peak_memory_bytes / 2**20:.0f}",
             f"{row.physics.work.num_macs / 1e9:.3g}" if row.physics else DASH,
             f"{row.physics.share_of_peak:.0%}" if row.physics else DASH,
             f"{row.physics.share_of_memory:.0%}" if row.physics and row.physics.share_of_memory is not None else DASH,

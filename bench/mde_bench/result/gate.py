@@ -46,7 +46,9 @@ def _gpu_memory_mib(row: Row) -> float | None:
 
 AT_MOST: dict[str, Value] = {
     **{f"{name}_ms": _time(f"{name}_s") for name in ("p50", "p90", "p95", "p99", "max", "mean")},
-    "peak_memory_mib": lambda row: row.speed.peak_memory_bytes / 2**20 if row.speed else None,
+    "peak_memory_mib": lambda row: (
+        row.speed.peak_memory_bytes / 2**20 if row.speed and row.speed.peak_memory_bytes is not None else None
+    ),
     "gpu_compute_ms": _gpu_compute_ms,
     "gpu_memory_mib": _gpu_memory_mib,
     "parity_rmse_mm": _parity("rmse_m", 1e3),

@@ -30,8 +30,8 @@ class Speed:
     backend: Latency  # the backend's own call
     host: Latency  # the rest: what is ours
     cpu_s: float  # processor time of all threads, median of the calls
-    preempted_share: float  # of the calls that the system interrupted
-    peak_memory_bytes: int
+    preempted_share: float | None  # of the calls that the system interrupted; None: Windows does not count
+    peak_memory_bytes: int | None  # None as above
     device: OnGpu | None  # None on a CPU
     ratio: Ratio | None  # end to end over the reference's; None for the reference itself
     samples: Samples

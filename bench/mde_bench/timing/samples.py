@@ -16,7 +16,7 @@ class Call:
     wall_ns: int  # frame in, depth out
     backend_ns: int  # of that, inside the backend's own call
     cpu_ns: int  # processor time of all threads of the process
-    num_preemptions: int  # involuntary context switches: the machine was busy with something else
+    num_preemptions: int | None  # involuntary context switches: the machine was busy. None: Windows does not count
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,25 @@ class Samples:
     wall_ns: tuple[int, ...]
     backend_ns: tuple[int, ...]
     cpu_ns: tuple[int, ...]
-    num_preemptions: tuple[int, ...]
+    num_preemptions: tuple[int, ...] | None
 
     @classmethod
     def of(cls, blocks: Iterable[Iterable[Call]]) -> "Samples":
         """The samples of the blocks of calls, one block a round."""
         calls = [(number, call) for number, block in enumerate(blocks) for call in block]
+        preemptions = [call.num_preemptions for _, call in calls if call.num_preemptions is not None]
         return cls(
             round=tuple(number for number, _ in calls),
             wall_ns=tuple(call.wall_ns for _, call in calls),
             backend_ns=tuple(call.backend_ns for _, call in calls),
             cpu_ns=tuple(call.cpu_ns for _, call in calls),
-            num_preemptions=tuple(call.num_preemptions for _, call in calls),
+            num_preemptions=tuple(preemptions) if len(preemptions) == len(calls) else None,
         )
+
+    @property
+    def preempted_share(self) -> float | None:
+        """The share of the calls that the system interrupted; None where it does not count."""
+        return None if self.num_preemptions is None else float(np.mean(np.asarray(self.num_preemptions) > 0))
 
     @property
     def host_ns(self) -> Nanoseconds:

@@ -91,7 +91,7 @@ class Worker:
         """As `Duty.device_times`."""
         return self._ask((num_calls + 1) * self._call_timeout_s, Duty.device_times, num_calls)
 
-    def peak_memory_bytes(self) -> int:
+    def peak_memory_bytes(self) -> int | None:
         """As `Duty.peak_memory_bytes`."""
         return self._ask(CLOSE_TIMEOUT_S, Duty.peak_memory_bytes)
 

@@ -7,7 +7,6 @@ or ("absent", reason) where this machine cannot.
 import faulthandler
 import importlib
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mde_bench.timing import usage
 from mde_bench.timing.candidates import Answer, Candidate, Frame, OnDevice, Opened, Subject
 from mde_bench.timing.device_times import DeviceTimes
 from mde_bench.timing.gpu_time import GpuTime, traced
@@ -128,20 +128,17 @@ class Duty:
         except Exception as error:  # noqa: BLE001  a library may fail in any way
             return reason_of(error)
 
-    def peak_memory_bytes(self) -> int:
-        """The most memory that this process had resident so far."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024  # Linux counts KiB
+    def peak_memory_bytes(self) -> int | None:
+        """The most memory that this process had resident so far; None where its system does not count."""
+        return usage.peak_memory_bytes()
 
     def _timed_call(self) -> Call:
         frame = self._frames[self._next % len(self._frames)]
         self._next += 1
-        preemptions, cpu = _num_preemptions(), time.process_time_ns()
+        before, cpu = usage.num_preemptions(), time.process_time_ns()
         start = time.perf_counter_ns()
         answer = self.subject.answer(frame)
         end = time.perf_counter_ns()
-        return Call(end - start, answer.backend_ns, time.process_time_ns() - cpu, _num_preemptions() - preemptions)
-
-
-def _num_preemptions() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+        cpu_ns, after = time.process_time_ns() - cpu, usage.num_preemptions()
+        num_preemptions = None if before is None or after is None else after - before
+        return Call(end - start, answer.backend_ns, cpu_ns, num_preemptions)
