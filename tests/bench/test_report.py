@@ -15,6 +15,7 @@ from rich.console import Console
 
 from mde_bench.accuracy.frames import Excerpt
 from mde_bench.plan import plan_run
+from mde_bench.report.html import signed
 from mde_bench.report.markdown import markdown_table
 from mde_bench.report.page import page, write_report
 from mde_bench.report.pareto_plot import pareto_front
@@ -214,6 +215,11 @@ def test_names_of_dots_at_the_border_stay_inside_and_apart():
     assert all(0 <= left <= WIDTH - width for left, _ in places)
     for (left, base), (other_left, other_base) in itertools.combinations(places, 2):
         assert abs(left - other_left) >= width or abs(base - other_base) >= 15  # units: the height of the text
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.004, "+0.00"), (0.004, "+0.00"), (-0.006, "-0.01"), (0.7, "+0.70")])
+def test_a_bias_that_rounds_to_nothing_has_no_minus(value, text):
+    assert signed(value) == text
 
 
 def test_the_front_holds_what_no_other_beats_in_both():

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from mde_bench.report.html import table, thousandths
+from mde_bench.report.html import signed, table, thousandths
 from mde_bench.report.table import DASH
 from mde_bench.result.result import Result, Row
 
@@ -56,15 +56,20 @@ def _anatomy(result: Result) -> str:
     rows = [
         (
             escape(name),
-            f"{apart.rmse_m:.2f} ({apart.bias_m:+.2f})",
+            _with_bias(apart.rmse_m, apart.bias_m),
             *(f"{value:.4f}" for value in (apart.abs_rel, apart.delta1)),
             f"{apart.max_abs_m:.2f}",
-            *(DASH if part.rmse_m is None else f"{part.rmse_m:.2f} ({part.bias_m:+.2f})" for part in apart.bins),
+            *(_with_bias(part.rmse_m, part.bias_m) for part in apart.bins),
             *(DASH if rmse_m is None else f"{rmse_m:.3f}" for rmse_m in (apart.edge_rmse_m, apart.elsewhere_rmse_m)),
         )
         for name, apart in taken_apart
     ]
     return table("anatomy", headings, rows)
+
+
+def _with_bias(rmse_m: float | None, bias_m: float | None) -> str:
+    """RMSE with the bias; a dash where no pixel was measured."""
+    return DASH if rmse_m is None or bias_m is None else f"{rmse_m:.2f} ({signed(bias_m)})"
 
 
 def _parity_cells(row: Row) -> tuple[str, ...]:

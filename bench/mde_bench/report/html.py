@@ -32,3 +32,8 @@ def save_button(kind: str, of: str, label: str) -> str:
 def thousandths(seconds: float) -> str:
     """Seconds as milliseconds, or metres as millimetres: four digits."""
     return f"{seconds * 1e3:.4g}"
+
+
+def signed(value: float) -> str:
+    """A value with its sign and two decimals; one that rounds to 0 is +0.00, never -0.00."""
+    return f"{round(value, 2) + 0.0:+.2f}"
