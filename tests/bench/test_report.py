@@ -8,6 +8,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from mde_bench.plan import plan_run
 from mde_bench.report.html import signed
 from mde_bench.report.markdown import markdown_table
 from mde_bench.report.page import page, write_report
-from mde_bench.report.pareto_plot import pareto_front
+from mde_bench.report.pareto_plot import pareto_front, pareto_plot
+from mde_bench.report.style import STYLE
 from mde_bench.report.svg import TEXT_WIDTH, WIDTH, Axis, Mark, axis_over, marks
 from mde_bench.report.table import SPEED, cells, terminal_table
 from mde_bench.result.verdict import headline
@@ -97,20 +99,38 @@ def test_on_paper_nothing_is_cut_off_and_no_button_is_left(written, browser):
     assert first.bounding_box()["y"] == second.bounding_box()["y"]
 
 
+def point(name, median_ms, rmse_mm):
+    """A candidate as the plot sees it."""
+    speed = SimpleNamespace(end_to_end=SimpleNamespace(p50_s=median_ms / 1e3))
+    return SimpleNamespace(name=name), speed, SimpleNamespace(rmse_m=rmse_mm / 1e3)
+
+
 @pytest.mark.parametrize("width_px", [360, 1280])
-def test_no_text_in_a_plot_hides_another(written, browser, width_px):
+@pytest.mark.parametrize(
+    "points",
+    [
+        (("openvino fp32", 95.5, 0.0012), ("openvino fp16", 104.5, 1.19), ("onnxruntime-cpu fp16", 124.1, 1.19)),
+        (("openvino fp32", 11.2, 0.003), ("onnxruntime-cpu fp32", 11.2, 0.002), ("openvino int8", 3.7, 101.0)),
+        (
+            ("onnxruntime-cpu fp16", 16.3, 9.0),
+            ("openvino fp16", 16.4, 9.5),
+        ),  # below the limit's label and the reference
+    ],
+)
+def test_no_text_in_the_plot_of_speed_and_parity_hides_another(browser, width_px, points):
+    reference = point("the reference", 16.4, 0.0)[1]
+    drawn = pareto_plot([point(*each) for each in points], reference, 20.0)
     tab = browser.new_page(viewport={"width": width_px, "height": 800})
-    tab.goto(written[0].as_uri())
-    for name in ("latency", "pareto"):
-        texts = tab.locator(f"#{name} text").all()
-        boxes = [(each.text_content(), each.bounding_box()) for each in texts]
-        for (one_text, one), (other_text, other) in itertools.combinations(boxes, 2):
-            is_beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
-            # A box holds the line's spacing as well, a fifth of its height on either side.
-            slack = 0.4 * min(one["height"], other["height"])
-            upper, lower = sorted((one, other), key=lambda box: box["y"])
-            is_above = upper["y"] + upper["height"] <= lower["y"] + slack
-            assert is_beside or is_above, (one_text, other_text)
+    tab.set_content(f'<style>{STYLE}</style><div class="plots"><figure>{drawn}</figure></div>')
+    boxes = [(each.text_content(), each.bounding_box()) for each in tab.locator("#pareto text").all()]
+    assert {name for name, *_ in points} <= {text for text, _ in boxes}
+    for (one_text, one), (other_text, other) in itertools.combinations(boxes, 2):
+        is_beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+        # A box holds the line's spacing as well, a fifth of its height on either side.
+        slack = 0.4 * min(one["height"], other["height"])
+        upper, lower = sorted((one, other), key=lambda box: box["y"])
+        is_above = upper["y"] + upper["height"] <= lower["y"] + slack
+        assert is_beside or is_above, (one_text, other_text)
 
 
 def test_the_text_of_plots_is_readable_on_a_phone(written, browser):

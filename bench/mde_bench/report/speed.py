@@ -102,5 +102,6 @@ def _pareto(result: Result) -> str:
     drawn = pareto_plot(points, result.rows[0].speed, from_network.span_m)
     return (
         f"<figure>{drawn}<figcaption>Left is faster, lower is more faithful; the line joins candidates that no other "
-        f"beats in both. {save_button('svg', 'pareto', 'Save SVG')}</figcaption></figure>"
+        "beats in both. Dashed: the limit of FP32 and FP16, and the reference's time. "
+        f"{save_button('svg', 'pareto', 'Save SVG')}</figcaption></figure>"
     )

@@ -101,14 +101,20 @@ class Mark:
     kind: str = "mark"  # of the dot, as the style sheet knows it
 
 
-def marks(placed: Sequence[Mark]) -> list[str]:
-    """A dot for every mark, and its name where it hides no other name and no dot."""
-    taken = [(mark.x - 6, mark.y - 6, mark.x + 6, mark.y + 6) for mark in placed]
+def text_box(x: float, y: float, content: str, anchor: str) -> Box:
+    """The room that a text takes at the larger size."""
+    width = len(content) * TEXT_WIDTH
+    left = x - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * width
+    return (left, y - ASCENT, left + width, y + DESCENT)
+
+
+def marks(placed: Sequence[Mark], taken_by_others: Sequence[Box] = ()) -> list[str]:
+    """A dot for every mark, and its name where it hides no other name, no dot and nothing of the others."""
+    taken = [*taken_by_others, *((mark.x - 6, mark.y - 6, mark.x + 6, mark.y + 6) for mark in placed)]
     parts = [f'<circle cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="5" class="{mark.kind}"/>' for mark in placed]
     for mark in placed:
         places = _places_of_name(mark)
-        free = [place for place in places if not any(_overlap(place.box, other) for other in taken)]
-        chosen = (*free, *places)[0]
+        chosen = min(places, key=lambda place: sum(_overlap(place.box, other) for other in taken))
         taken.append(chosen.box)
         parts.append(text(chosen.x, chosen.base, mark.name, chosen.anchor))
     return parts
@@ -131,10 +137,8 @@ def _places_of_name(mark: Mark) -> list[_Place]:
     centre = min(max(mark.x - width / 2, first), last) + width / 2
     beside = [("start", mark.x + 8, mark.x + 8), ("end", mark.x - 8, mark.x - 8 - width)]
     places = [(anchor, x, left, mark.y + 4) for anchor, x, left in beside if first <= left <= last]
-    places += [("middle", centre, centre - width / 2, mark.y + rise) for rise in (-10, 20, -27, 37, -44, 54)]
-    return [
-        _Place(anchor, x, base, (left, base - ASCENT, left + width, base + DESCENT)) for anchor, x, left, base in places
-    ]
+    places += [("middle", centre, centre - width / 2, mark.y + rise) for rise in (-10, 20, -27, 37, -44, 54, -61, 71)]
+    return [_Place(anchor, x, base, text_box(x, base, mark.name, anchor)) for anchor, x, _, base in places]
 
 
 def _overlap(one: Box, other: Box) -> bool:
