@@ -58,6 +58,7 @@ class Trial:
     truth_rmse_m: tuple[float, float] | None  # to the true depth, of the reference and of this graph, where known
     unsigned: Parity | None = None  # INT8: of the form that CPUs run
     half_accumulation: Parity | None = None  # FP16: with sums in half
+    fused: Parity | None = None  # FP16: with nothing but the weights rounded, on a few frames
     lowering: Lowering | None = None  # makes it anew with other nodes in FP32; None: it is FP32
 
     def made_by(self, lowering: Lowering, words: str = "") -> "Trial":
@@ -80,7 +81,7 @@ class Trial:
     @property
     def error_m(self) -> float:
         """RMSE of the worst frame, of all forms that are judged; inf where a value is not finite."""
-        forms = [self.parity, *filter(None, (self.unsigned, self.half_accumulation))]
+        forms = [self.parity, *filter(None, (self.unsigned, self.half_accumulation, self.fused))]
         return max(float("inf") if form.num_nonfinite else form.rmse_worst_m for form in forms)
 
 

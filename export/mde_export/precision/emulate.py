@@ -3,8 +3,11 @@
 CPU runtimes run an FP16 graph in FP32 inside and so hide every overflow and part of the rounding. Here the graph
 itself says when to round: FP32 operators, and a Cast to half and back on each tensor that is half in the FP16 graph.
 What TensorRT's importer takes apart is rounded part by part (`operators`, `parts`). Sums of products are rounded once,
-as Tensor Cores with FP32 accumulators do it, or block by block (`accumulation`). Fused kernels round less often: this
-errs on the strict side.
+as Tensor Cores with FP32 accumulators do it, or block by block (`accumulation`).
+
+Fused kernels and CPU runtimes round less often, which need not be closer: errors of the weights and of the values
+between can cancel, above all in a graph that a search has chosen among many. `fused` is the other end, where the
+weights alone are rounded.
 """
 
 import numpy as np
@@ -17,6 +20,11 @@ from mde_export.precision.parts import take_apart
 from mde_export.request.choices import Accumulation
 
 
+def fused(half: ir.Model) -> ir.Model:
+    """The FP32 graph with the weights of the FP16 graph `half`: between its casts, no value is rounded."""
+    return _widened_graph(half.clone(), rounds=False)
+
+
 def emulated(half: ir.Model, accumulation: Accumulation = "float") -> ir.Model:
     """The FP32 graph that rounds as the FP16 graph `half` does. A value past 65504 becomes Inf.
 
@@ -27,6 +35,10 @@ def emulated(half: ir.Model, accumulation: Accumulation = "float") -> ir.Model:
     take_apart(model)
     if accumulation == "half":
         sum_in_half(model)
+    return _widened_graph(model, rounds=True)
+
+
+def _widened_graph(model: ir.Model, *, rounds: bool) -> ir.Model:
     graph = model.graph
     for value in list(graph.initializers.values()):
         if value.dtype == HALF:
@@ -41,16 +53,19 @@ def emulated(half: ir.Model, accumulation: Accumulation = "float") -> ir.Model:
             node.attributes["value"] = ir.AttrTensor("value", _widened(node.attributes["value"].as_tensor()))
         for value in node.outputs:
             if value.dtype == HALF:
-                _round(graph, node, value)
+                _round(graph, node, value, rounds)
     return model
 
 
-def _round(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
-    """Give the readers of a half tensor its value as float32, rounded to half where the operator does not do it."""
+def _round(graph: ir.Graph, node: ir.Node, value: ir.Value, rounds: bool) -> None:
+    """Give the readers of a half tensor its value as float32, rounded to half where the operator does not do it.
+
+    rounds: whether any but a Cast is.
+    """
     is_cast = node.op_type == "Cast" and node.attributes["to"].as_int() == int(HALF)
     if not is_cast:
         value.type = ir.TensorType(FLOAT)
-        if node.op_type in EXACT:
+        if node.op_type in EXACT or not rounds:
             return
     readers = list(value.uses())
     as_half, last = value, node

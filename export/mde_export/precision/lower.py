@@ -12,7 +12,7 @@ from mde_export.judge.certify import Trial, attempt
 from mde_export.judge.evidence import Evidence, ManyFrames
 from mde_export.judge.execute import Executor
 from mde_export.precision.clipping import METHODS, histograms
-from mde_export.precision.emulate import emulated
+from mde_export.precision.emulate import emulated, fused
 from mde_export.precision.half import HALF, half_from_float
 from mde_export.precision.int8 import activations_of, quantized
 from mde_export.precision.islands import is_weighted, kept_by_rule, names_in, unquantizable
@@ -25,10 +25,12 @@ from mde_export.request.choices import Accumulation
 from mde_export.steps import Step
 from mde_runtime.certificate import Island
 from mde_runtime.errors import VerdictError
+from mde_runtime.evenly_spaced import evenly_spaced
 from mde_runtime.onnx_graph.unsigned import with_unsigned_activations
 from mde_runtime.parity import AIM, Limits, measure
 
 NUM_FORMS = 2  # of an INT8 graph: symmetric, and with the unsigned activations that CPUs run
+NUM_FUSED_FRAMES = 4  # the worst, besides NUM_FIRST_FRAMES: an FP16 graph is run on them with its weights alone rounded
 NOTHING_QUANTIZED = "no layer is left to quantise"
 NUM_FRAMES_IN_HALF = 2  # the worst, on which sums in half are stated: a frame takes 13 times as long as with others
 NUM_FIRST_FRAMES = 8  # that an FP16 graph and each INT8 method run on first: what fails there needs no more frames
@@ -162,12 +164,21 @@ class Half:
             stand_in = to_bytes(emulated(from_bytes(graph), accumulation))
             return attempt("fp16", graph, evidence, stand_in=stand_in, kept_fp32=islands, advance=advance)
 
-        trial = emulate("float")
+        trial = self._fused(emulate("float"), evidence)
         if self.accumulation == "float":
             return trial.made_by(self)
         in_half = emulate("half")
         judged = trial.judged_with(in_half, "with sums in half")
         return replace(judged, half_accumulation=in_half.parity).made_by(self, "sums in half are judged as well")
+
+    def _fused(self, trial: Trial, evidence: Evidence) -> Trial:
+        """The trial that passes only where its graph does with fewer roundings: on its worst frames and some others."""
+        num_frames = len(evidence.depth_m)
+        chosen = {*worst_frames(trial, evidence, NUM_FUSED_FRAMES), *evenly_spaced(num_frames, NUM_FIRST_FRAMES)}
+        few = evidence.subset(sorted(chosen))
+        other = attempt("fp16", trial.graph, few, stand_in=to_bytes(fused(from_bytes(trial.graph))))
+        judged = trial.judged_with(other, "with nothing but the weights rounded, as in fused kernels")
+        return replace(judged, depth_m=trial.depth_m, fused=other.parity)
 
 
 @dataclass(frozen=True, eq=False)

@@ -138,7 +138,7 @@ def limit_of_worst_m(failed: Trial, limits: Limits) -> float:
     R² is of all frames and a search runs on the worst. If the error keeps its spread over frames, 1 - R² falls with the
     square of the RMSE:  rmse <= rmse of the failed trial * sqrt((1 - limit) / (1 - its R²)).
     """
-    forms = filter(None, (failed.parity, failed.unsigned, failed.half_accumulation))
+    forms = filter(None, (failed.parity, failed.unsigned, failed.half_accumulation, failed.fused))
     by_r2 = [
         form.rmse_worst_m * math.sqrt((1 - limits.r2) / (1 - form.r2))
         for form in forms

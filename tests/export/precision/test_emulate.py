@@ -8,7 +8,7 @@ import torch
 
 from mde_export.graph.canonical import from_bytes, stripped, to_bytes
 from mde_export.judge.execute import Executor
-from mde_export.precision.emulate import emulated
+from mde_export.precision.emulate import emulated, fused
 from mde_export.precision.half import half_from_float
 
 
@@ -29,6 +29,15 @@ def test_every_half_operator_rounds_as_numpys_float16_does(noise):
     w = np.float16(0.3)
     expected = ((x.astype(np.float16) * w) + x.astype(np.float16)) / w
     assert emulate(half, x) == expected.astype(np.float32).tolist()
+
+
+def test_fused_kernels_round_the_weights_alone(noise):
+    half = half_of("{ [a] a = Mul (x, w) [b] y = Add (a, x) }", "<float w = {0.3}>")
+    x = noise.normal(0, 10, 4).astype(np.float32)
+    entered, weight = x.astype(np.float16).astype(np.float32), np.float32(np.float16(0.3))
+    answer = Executor(to_bytes(fused(half)), literal=True).run({"x": x})["y"]
+    np.testing.assert_array_equal(answer, entered * weight + entered)
+    assert answer.tolist() != emulate(half, x)
 
 
 def test_a_value_past_the_largest_half_becomes_infinite_though_it_comes_back():

@@ -53,6 +53,19 @@ def test_what_costs_accuracy_without_overflow_is_searched_and_its_cost_is_stated
     assert island.rmse_worst_without_m > 0.008 >= trial.parity.rmse_worst_m  # 80 % of 1 cm, the limit over 20 m
 
 
+def test_a_weight_whose_error_the_rounding_of_a_value_happens_to_undo_is_found(world):
+    """2049 becomes 2048 in half, and 2048 + 3 becomes 2052: right by chance, and a metre off where sums stay float."""
+    body = "[sum] s = Add (one, other) [rest] r = Sub (s, both) [back] c = Add (b, r)"
+    model, evidence = world(body, one=2049.0, other=3.0, both=2052.0)
+    by_chance = Half(model)(kept_by_rule(model), evidence)
+    assert by_chance.parity.rmse_worst_m < 0.008
+    assert by_chance.breaches
+    assert all("nothing but the weights rounded" in line for line in by_chance.breaches)
+    trial = lowered_to_fp16(model, evidence, silent)
+    assert trial.breaches == ()
+    assert "sum" in {name for island in measured_islands(trial) for name in island.nodes}
+
+
 def test_where_r2_binds_before_metres_the_search_goes_by_it_and_keeps_no_more_than_it_needs(world):
     rounded = "[far{0}] f{0} = Add ({1}, k) [near{0}] n{0} = Sub (f{0}, k) [conv{0}] m{0} = Conv (n{0}, w4)"
     quiet = "[relu{0}] n{0} = Relu ({1}) [conv{0}] m{0} = Conv (n{0}, w4)"
