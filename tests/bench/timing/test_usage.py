@@ -17,6 +17,13 @@ def test_memory_that_was_used_is_counted():
     assert usage.num_preemptions() >= 0
 
 
+def test_the_memory_of_who_started_a_process_is_not_its_own():
+    child = "from mde_bench.timing import usage; print(usage.peak_memory_bytes())"
+    parent = f"import subprocess, sys; x = b'1' * {PAGES_BYTES}; subprocess.run([sys.executable, '-c', {child!r}])"
+    said = subprocess.run([sys.executable, "-c", parent], stdout=subprocess.PIPE, check=True).stdout
+    assert 0 < int(said) < PAGES_BYTES
+
+
 def test_where_the_system_does_not_count_the_bench_starts_and_the_figures_are_absent():
     asked = """
 import sys
