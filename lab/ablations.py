@@ -3,10 +3,10 @@
     python -m lab.ablations DATA --holdout 1700..1899 --out RUNS --epochs 2
 
 Every variant is `fast` from the sample's weights, but for the one thing that it names. Each trains for the same number
-of steps; a run that was cut off goes on, and one that is over is not repeated. Then some things that need no training
-are tried: the flipped picture beside the picture (`flip`), the mean of the weights of all runs of `whole` (`soup`), and
-the sample itself without training, as it is (`sample`) and with the statistics of its BatchNorms taken from the
-training frames, whose depth is not read (`sample, statistics`: AdaBN of Li et al., 2017).
+of steps. An interrupted run is resumed, and a finished one is not repeated. Four things that need no training follow:
+the flipped picture beside the picture (`flip`), the mean of the weights of all runs of `whole` (`soup`), and the sample
+itself without training, as it is (`sample`) and with the statistics of its BatchNorms taken from the training frames,
+whose depth is not read (`sample, statistics`: AdaBN of Li et al., 2017).
 """
 
 import copy
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lab.gpu_check.commands import Invocation
+from lab.runs import train_once
 from mde_bench.report.markdown import markdown_table
 from mde_runtime import files, records
 from mde_runtime.command import PATH, Command, Whole, say
@@ -112,7 +112,8 @@ def main(
     for seed in range(seeds):  # outside, so that a run that is cut off has compared all variants
         for name in variants or VARIANTS:
             run = out / f"{name}-{seed}"
-            _train(VARIANTS[name], data, run, (*common, f"seed={seed}"))
+            variant = VARIANTS[name]
+            train_once(variant.recipe, data, run, variant.start, (*common, f"seed={seed}", *variant.settings))
             found.append(figures_of(run, name, seed))
             files.write_text(out / "ablations.json", records.dumps(found))
             files.write_text(out / "table.md", table_of(found))
@@ -121,14 +122,6 @@ def main(
         files.write_text(out / "ablations.json", records.dumps(found))
         files.write_text(out / "table.md", table_of(found))
     click.echo(table_of(found))
-
-
-def _train(variant: Variant, data: Path, run: Path, settings: Sequence[str]) -> None:
-    if (run / "last.ckpt").exists():
-        Invocation("mde-train", "--resume", "--data", data, "--out", run).run()
-        return
-    flags = [word for setting in (*settings, *variant.settings) for word in ("--set", setting)]
-    Invocation("mde-train", "--recipe", variant.recipe, "--data", data, "--out", run, *variant.start, *flags).run()
 
 
 def figures_of(run: Path, variant: str, seed: int) -> Figures:

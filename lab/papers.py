@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lab.gpu_check.commands import Invocation
+from lab.runs import train_once
 from mde_bench.report.markdown import markdown_table
 from mde_bench.report.svg import WIDTH, axis_over, plot, text, x_axis, y_axis
 from mde_bench.subjects.torch_eager import open_subject
@@ -91,17 +91,13 @@ def main(
 
 
 def _train(network: str, data: Path, run: Path, minutes: float, weights: Path | None, settings: Sequence[str]) -> None:
-    if (run / "last.ckpt").exists():
-        Invocation("mde-train", "--resume", "--data", data, "--out", run).run()
-        return
     chosen = [f"max_minutes={minutes}", "evaluate_every_epochs=1", *settings]
     start: list[object] = []
     if network == "fcrn":
         start, chosen = (
             (["--weights", weights], chosen) if weights else ([], [*chosen, "model_options.is_frozen=false"])
         )
-    flags = [word for setting in chosen for word in ("--set", setting)]
-    Invocation("mde-train", "--recipe", network, "--data", data, "--out", run, *start, *flags).run()
+    train_once(network, data, run, start, chosen)
 
 
 def _judged(network: str, data: Path, run: Path) -> Found:
