@@ -3,16 +3,18 @@
     python -m lab.ablations DATA --holdout 1700..1899 --out RUNS --epochs 2
 
 Every variant is `fast` from the sample's weights, but for the one thing that it names. Each trains for the same number
-of steps. An interrupted run is resumed, and a finished one is not repeated. Four things that need no training follow:
-the flipped picture beside the picture (`flip`), the mean of the weights of all runs of `whole` (`soup`), and the sample
-itself without training, as it is (`sample`) and with the statistics of its BatchNorms taken from the training frames,
-whose depth is not read (`sample, statistics`: AdaBN of Li et al., 2017).
+of steps, some on frames that `lab.ideas.frames` makes of DATA or renders. An interrupted run is resumed, and a finished
+one is not repeated. Four things that need no training follow: the flipped picture beside the picture (`flip`), the mean
+of the weights of all runs of `whole` (`soup`), and the sample itself without training, as it is (`sample`) and with the
+statistics of its BatchNorms taken from the training frames, whose depth is not read (`sample, statistics`: AdaBN of Li
+et al., 2017).
 """
 
 import copy
 import csv
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lab.ideas import frames as ideas
 from lab.runs import train_once
 from mde_bench.report.markdown import markdown_table
 from mde_runtime import files, records
@@ -29,14 +32,19 @@ from mde_runtime.contract import Contract
 from mde_runtime.evenly_spaced import evenly_spaced
 from mde_train.checkpoint import read_checkpoint
 from mde_train.data import FrameArrays
+from mde_train.data.layouts.folders import matches
 from mde_train.depth_model import network_input
 from mde_train.evaluation import BATCH_SIZE, evaluate
+from mde_train.observer import BEST
 from mde_train.recipe import NOTHING
 from mde_train.recipes import recipe_named
-from mde_train.training_data import load_data
+from mde_train.training_data import Data, load_data
 
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "weights.ckpt"
 FROM_SAMPLE: tuple[object, ...] = ("--init", SAMPLE)
+BODY_FROM_SAMPLE: tuple[object, ...] = ("--weights", SAMPLE)  # of the laboratory's networks
+IMAGENET = "imagenet"
+TEACHER = Path("mobilenetv2-0/best.ckpt")
 WHOLE = "whole"
 PROTOCOL = "seed"
 NUM_SETTLING = 512  # frames, evenly spaced, that BatchNorms' statistics are taken from
@@ -44,12 +52,14 @@ NUM_SETTLING = 512  # frames, evenly spaced, that BatchNorms' statistics are tak
 
 @dataclass(frozen=True)
 class Variant:
-    """One thing that differs from `whole`. settings: of `mde-train --set`; start: its options for the weights."""
+    """One thing that differs from `whole`. Paths are absolute or below the folder of runs."""
 
     idea: str
-    settings: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()  # of --set
     recipe: str = "fast"
-    start: tuple[object, ...] = FROM_SAMPLE
+    start: tuple[object, ...] = FROM_SAMPLE  # options for the weights
+    make: ideas.Maker | None = None  # of the frames to train on; None: the data set's own
+    teacher: Path = SAMPLE
 
 
 VARIANTS = {
@@ -69,12 +79,23 @@ VARIANTS = {
         "mirrored frames as the only augmentation",
         tuple(f"augment.{name}={value}" for name, value in asdict(NOTHING).items() if name != "flip"),
     ),
+    "rows-moved": Variant("zoomed about any row", ("augment.zoom=1",), make=ideas.with_rows_moved),
+    "cut-depth": Variant("depth in some columns of the picture", make=ideas.with_depth_cut_in),
+    "log-l1": Variant("and the error of log depth", ("loss=rmse + 0.5 l1 + ssim + 2 log-l1",)),
+    "bins": Variant("32 adaptive bins in place of the head", ("model=fast-bins",), start=BODY_FROM_SAMPLE),
+    "finer": Variant("pictures enlarged to 180x320 px", ("model=fast-finer",), start=BODY_FROM_SAMPLE),
     "mobilenetv2": Variant(
-        "an encoder that has seen photographs", recipe="mobilenetv2-skip", start=("--weights", "imagenet")
+        "an encoder that has seen photographs", recipe="mobilenetv2-skip", start=("--weights", IMAGENET)
     ),
     "mobilenetv2-random": Variant(
         "the same encoder from random weights", recipe="mobilenetv2-skip", start=("--weights", "none")
     ),
+    "distilled": Variant("to the mean of truth and `mobilenetv2`", make=ideas.distilled, teacher=TEACHER),
+    "scenes": Variant("new rendered scenes in place of the frames", make=ideas.rendered),
+    "scenes-styled": Variant("these with the frames' lowest frequencies", make=ideas.styled),
+    "self-labelled": Variant("the sample's own depth in place of the true one", make=ideas.self_labelled),
+    "more-scenes": Variant("the recipe, from `scenes`", start=("--init", Path("scenes-0/best.ckpt"))),
+    "more-styled": Variant("the recipe, from `scenes-styled`", start=("--init", Path("scenes-styled-0/best.ckpt"))),
 }
 UNTRAINED = {
     "flip": "the mean over the picture and its mirror image, after `whole`",
@@ -102,26 +123,62 @@ class Figures:
 @click.option("--epochs", type=Whole(1), default=2, show_default=True, help="Of every run.")
 @click.option("--seeds", type=Whole(1), default=1, show_default=True, help="Runs of each variant.")
 @click.option("--variant", "variants", type=click.Choice(tuple(VARIANTS)), multiple=True, help="These alone.")
+@click.option(
+    "--imagenet", default=IMAGENET, metavar="FILE|PACKAGE", help="MobileNetV2's weights.  [default: download]"
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change all runs.")
 def main(
-    data: Path, out: Path, holdout: str, epochs: int, seeds: int, variants: tuple[str, ...], settings: tuple[str, ...]
+    data: Path,
+    out: Path,
+    holdout: str,
+    epochs: int,
+    seeds: int,
+    variants: tuple[str, ...],
+    imagenet: str,
+    settings: tuple[str, ...],
 ) -> None:
     """Train each variant on DATA, judge it on the holdout, and print the table."""
-    common = (f"holdout={holdout}", f"epochs={epochs}", f"evaluate_every_epochs={epochs}", *settings)
+    common = (f"epochs={epochs}", *settings, f"evaluate_every_epochs={epochs}", f"protocol={PROTOCOL}")
+    own = functools.cache(lambda: load_data(data, replace(recipe_named("fast"), holdout=holdout)))
     found: list[Figures] = []
     for seed in range(seeds):  # outside, so that a run that is cut off has compared all variants
         for name in variants or VARIANTS:
             run = out / f"{name}-{seed}"
-            variant = VARIANTS[name]
-            train_once(variant.recipe, data, run, variant.start, (*common, f"seed={seed}", *variant.settings))
+            if not (run / BEST).exists():  # it is written once, when the run is judged at its end
+                _train(VARIANTS[name], run, data, own, holdout, imagenet, (*common, f"seed={seed}"))
             found.append(figures_of(run, name, seed))
-            files.write_text(out / "ablations.json", records.dumps(found))
-            files.write_text(out / "table.md", table_of(found))
-    if wholes := sorted(out.glob(f"{WHOLE}-*/best.ckpt")):
-        found += _untrained(data, holdout, wholes)
-        files.write_text(out / "ablations.json", records.dumps(found))
-        files.write_text(out / "table.md", table_of(found))
+            _write(out, found)
+    if wholes := sorted(out.glob(f"{WHOLE}-*/{BEST}")):
+        found += _untrained(own(), wholes)
+        _write(out, found)
     click.echo(table_of(found))
+
+
+def _train(
+    variant: Variant,
+    run: Path,
+    data: Path,
+    own: Callable[[], Data],
+    holdout: str,
+    imagenet: str,
+    settings: Sequence[str],
+) -> None:
+    """Train a variant on DATA, or on the frames that it makes of them and that are judged by the same."""
+    start = [run.parent / word if isinstance(word, Path) else word for word in variant.start]
+    start = [imagenet if word == IMAGENET else word for word in start]
+    held = f"holdout={holdout}"
+    if variant.make:
+        frames = ideas.Given(own().train, run.parent / variant.teacher)
+        data, held = run.with_name(f"{run.name}-data"), "holdout="
+        if not matches(data):
+            say(f"{data}: making its frames")
+            ideas.write(data, variant.make(frames), own().judged)
+    train_once(variant.recipe, data, run, start, (*settings, held, *variant.settings), command="lab-train")
+
+
+def _write(out: Path, found: Sequence[Figures]) -> None:
+    files.write_text(out / "ablations.json", records.dumps(found))
+    files.write_text(out / "table.md", table_of(found))
 
 
 def figures_of(run: Path, variant: str, seed: int) -> Figures:
@@ -132,15 +189,14 @@ def figures_of(run: Path, variant: str, seed: int) -> Figures:
     return Figures(variant, seed, last["val_rmse_m"], last["val_ssim"], float(rows[-1]["minutes"]))
 
 
-def _untrained(data: Path, holdout: str, wholes: Sequence[Path]) -> list[Figures]:
+def _untrained(frames: Data, wholes: Sequence[Path]) -> list[Figures]:
     """The figures of everything that costs no training."""
-    frames = load_data(data, replace(recipe_named("fast"), holdout=holdout))
     checkpoints, sample = [read_checkpoint(path) for path in wholes], read_checkpoint(SAMPLE)
     networks: dict[str, nn.Module] = {"flip": Flipped(checkpoints[0].network)}
     if len(checkpoints) > 1:
         networks["soup"] = soup_of([checkpoint.network for checkpoint in checkpoints])
     networks["sample"] = sample.network
-    networks["sample, statistics"] = settled(sample.network, sample.contract, frames.train)
+    networks["sample, statistics"] = settled(sample.network, frames.contract, frames.train)
     found = []
     for name, network in networks.items():
         values = evaluate(network, frames.contract, frames.judged, PROTOCOL).values

@@ -14,6 +14,7 @@ MODULES = {
     "mde-export": "mde_export.cli",
     "mde-bundle": "mde_runtime.cli.bundle",
     "mde-bench": "mde_bench.cli",
+    "lab-train": "lab.ideas.train",
 }
 FUNCTION = """
 import importlib, json, sys

@@ -1,0 +1,1 @@
+"""Ideas for training that the ablations judge and the product does not have: a loss, networks, and sets of frames."""
