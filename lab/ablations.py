@@ -68,7 +68,10 @@ VARIANTS = {
     "seed-loss": Variant("the published loss", ("loss=seed",)),
     "rmse": Variant("RMSE alone", ("loss=rmse",)),
     "silog": Variant("and scale-invariant error of log depth", ("loss=rmse + 0.5 l1 + ssim + 2 silog",)),
+    "log-l1": Variant("and the error of log depth", ("loss=rmse + 0.5 l1 + ssim + 2 log-l1",)),
     "gradient": Variant("and the gradient's error, for edges", ("loss=rmse + 0.5 l1 + ssim + gradient",)),
+    "bins": Variant("32 adaptive bins in place of the head", ("model=fast-bins",), start=BODY_FROM_SAMPLE),
+    "finer": Variant("pictures enlarged to 180x320 px", ("model=fast-finer",), start=BODY_FROM_SAMPLE),
     "no-mix": Variant("no nearer parts of other frames put in", ("augment.mix=0",)),
     "no-zoom": Variant("no zoom", ("augment.zoom=1",)),
     "no-colour": Variant(
@@ -81,9 +84,6 @@ VARIANTS = {
     ),
     "rows-moved": Variant("zoomed about any row", ("augment.zoom=1",), make=ideas.with_rows_moved),
     "cut-depth": Variant("depth in some columns of the picture", make=ideas.with_depth_cut_in),
-    "log-l1": Variant("and the error of log depth", ("loss=rmse + 0.5 l1 + ssim + 2 log-l1",)),
-    "bins": Variant("32 adaptive bins in place of the head", ("model=fast-bins",), start=BODY_FROM_SAMPLE),
-    "finer": Variant("pictures enlarged to 180x320 px", ("model=fast-finer",), start=BODY_FROM_SAMPLE),
     "mobilenetv2": Variant(
         "an encoder that has seen photographs", recipe="mobilenetv2-skip", start=("--weights", IMAGENET)
     ),
