@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -68,9 +69,10 @@ def find(version: str) -> str | None:
 
 def check(version: str, python: str, *, has_everything: bool) -> int:
     """Make an environment, check with it, and remove it again; give the exit code of the first stage that fails."""
-    environment = ENVIRONMENTS / version
     extras = EVERYTHING if has_everything else WITHOUT_TORCH
-    shutil.rmtree(environment, ignore_errors=True)
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    # A name of its own: the tests run this script, and must not take away the environment that they run in.
+    environment = Path(tempfile.mkdtemp(prefix=f"{version}-", dir=ENVIRONMENTS))
     try:
         made = run(python, "-m", "venv", environment)
         if made or (made := run(environment / "bin" / "pip", "install", "-q", "-c", "constraints.txt", f".[{extras}]")):

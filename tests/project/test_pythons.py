@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +108,18 @@ def test_a_signal_can_end_what_was_started_in_the_background(root, tmp_path):
     nowhere = {"PATH": "", "PYENV_ROOT": str(tmp_path)}
     ended = subprocess.run(["/bin/sh", "-c", command], env=nowhere, capture_output=True, text=True, check=False)
     assert ended.stdout == "False\n"
+
+
+def test_no_two_runs_have_the_same_environment(root, tmp_path):
+    python = tmp_path / "versions" / "3.12.9" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\n[ $1 = -c ] && echo 3.12 && exit\necho "$3"; exit 1\n')  # of: -m venv FOLDER
+    python.chmod(0o755)
+    nowhere = {"PATH": "", "PYENV_ROOT": str(tmp_path)}
+    command = [sys.executable, root / "scripts" / "pythons.py", "3.12"]
+    ended = [subprocess.run(command, env=nowhere, capture_output=True, text=True, check=False) for _ in range(2)]
+    first, second = (Path(run.stdout.strip()) for run in ended)
+    assert first.parent == second.parent == root / "build" / "pythons"
+    assert first != second
+    assert not first.exists()
+    assert not second.exists()
