@@ -1,6 +1,7 @@
 """A frame's time on the device by CUDA's own events, over the stand-in of the driver."""
 
 import ctypes
+import faulthandler
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from mde_runtime.errors import MachineError
 pytestmark = pytest.mark.gpu
 SOURCE = SourceFrame(height_px=8, width_px=8, colour="rgb", dtype="uint8", layout="NHWC")
 LAUNCH_S, NUM_KERNELS = 0.004, 5
+DEADLOCK_S = 120
 
 
 class SlowToLaunch:
@@ -39,6 +41,18 @@ def test_the_device_begins_when_a_whole_frame_is_queued(cuda_mode):
         found = device_times(SlowToLaunch(), SOURCE, 3, open_cuda(), DriverEvents())
         assert 0 <= found.compute_s < LAUNCH_S  # launching takes five times that
         assert found.upload_s is not None
+
+
+def test_a_binding_that_waits_with_pythons_lock_holds_nothing_up(cuda_mode):
+    if cuda_mode == "eager":
+        return  # as above: it takes no whole frame
+    cuda, locking = open_cuda(), ctypes.PyDLL("libcuda.so.1")  # PyDLL keeps the lock, as cuda-bindings 12.8 does
+    cuda.wait = lambda stream: locking.cuStreamSynchronize(ctypes.c_void_p(stream))
+    faulthandler.dump_traceback_later(DEADLOCK_S, exit=True)  # no other time limit ends a process without the lock
+    try:
+        assert device_times(SlowToLaunch(), SOURCE, 3, cuda, DriverEvents()).compute_s < LAUNCH_S
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.mark.any_mode

@@ -59,6 +59,14 @@ class Events(Protocol):
         """Give a mark back."""
         ...
 
+    def wait(self, stream: int) -> None:
+        """Wait until all that was queued on the stream is done, without Python's lock.
+
+        What holds the stream is a function in Python, which cannot end while somebody waits for it with the lock, as
+        cuda-bindings 12.8 does.
+        """
+        ...
+
     def held(self, stream: int) -> contextlib.AbstractContextManager[None]:
         """The block after which the stream goes on: the device starts when all of it is queued.
 
@@ -87,7 +95,7 @@ def device_times(
         pointers = {name: pointer for name, (_, pointer) in buffers.items()}
         copied = {} if cuda.gpu().is_integrated else buffers
         marks = [stack.enter_context(_mark(events)) for _ in range(4)]
-        stack.callback(cuda.wait, stream)  # before the memory goes that work may be using
+        stack.callback(events.wait, stream)  # before the memory goes that work may be using
         for call in range(num_calls + 1):
             with events.held(stream) if call else contextlib.nullcontext():  # the first warms up, and may load kernels
                 events.record(marks[0], stream)
@@ -99,7 +107,7 @@ def device_times(
                 for host, pointer in (copied[name] for name in copied if name != "frame"):
                     cuda.download(host, pointer, stream)
                 events.record(marks[3], stream)
-            cuda.wait(stream)
+            events.wait(stream)
             spans[call] = [events.seconds_between(*pair) for pair in itertools.pairwise(marks)]
     upload_s, compute_s, download_s = map(float, np.median(spans[1:], axis=0) / num_frames)
     engine_sha256 = session.engine_sha256 if isinstance(session, BuiltSession) else None
@@ -168,6 +176,10 @@ class DriverEvents:
     def free(self, event: int) -> None:
         """Give a mark back."""
         self._must(self._driver.cuEventDestroy_v2(ctypes.c_void_p(event)))
+
+    def wait(self, stream: int) -> None:
+        """Wait for the stream, without Python's lock: ctypes leaves it to others during a call."""
+        self._must(self._driver.cuStreamSynchronize(ctypes.c_void_p(stream)))
 
     @contextlib.contextmanager
     def held(self, stream: int) -> Iterator[None]:

@@ -84,6 +84,9 @@ class ScriptedEvents:
     def free(self, event):
         del self.times[event]
 
+    def wait(self, stream):
+        self._cuda.wait(stream)
+
     @contextlib.contextmanager
     def held(self, stream):  # noqa: ARG002  the driver's own signature
         hold = self._clock.hold = types.SimpleNamespace(at_s=None) if self._can_hold else None
