@@ -77,6 +77,8 @@ def check(version: str, python: str, *, has_everything: bool) -> int:
         made = run(python, "-m", "venv", environment)
         if made or (made := run(environment / "bin" / "pip", "install", "-q", "-c", "constraints.txt", f".[{extras}]")):
             return made
+        if has_everything:  # not every platform has it
+            run(environment / "bin" / "pip", "install", "-q", "-c", "constraints.txt", "tensorrt-rtx")
         newest = max(filter(find, VERSIONS), key=_numbers)
         types = [("mypy", "--no-error-summary")] if version == newest and has_everything else []
         if not types:

@@ -20,6 +20,7 @@ from lab.public_networks.table import as_markdown
 from mde_runtime.command import PATH, Group, Several, Whole
 
 SIZES = ((120, 160), (97, 211), (203, 95), (144, 256), (128, 128))
+DEPTH_ANYTHING_3 = "depth_anything_3"
 LIST = Path(__file__).with_name("networks.toml")
 OUT = click.option("--out", type=PATH, required=True, help="The JSON lines to add to.")
 
@@ -35,10 +36,15 @@ def main() -> None:
 @OUT
 @click.option("--only", multiple=True, help="A network of the table. May be repeated.")
 def small(out: Path, only: tuple[str, ...]) -> int:
-    """Small networks of every family, with seeded weights, at five sizes."""
+    """Small networks of every family, with seeded weights, at five sizes.
+
+    Depth Anything 3 is among them where its publisher's package is installed (lab/public_networks/depth_anything_3.py).
+    """
+    from lab.public_networks.depth_anything_3 import is_here
     from lab.public_networks.small import SMALL
 
-    jobs = [(name, size) for size in SIZES for name in SMALL if not only or name in only]
+    names = [*SMALL, *[DEPTH_ANYTHING_3] * is_here()]  # of a package that is no part of the environment
+    jobs = [(name, size) for size in SIZES for name in names if not only or name in only]
     return _all(out, "one-small", jobs)
 
 
@@ -75,13 +81,20 @@ def table(lines: Path) -> int:
 @click.argument("width_px", type=int)
 def one_small(name: str, height_px: int, width_px: int) -> None:
     """Measure one, in this process."""
+    from lab.public_networks import depth_anything_3
     from lab.public_networks.measuring import measure
     from lab.public_networks.small import SMALL, save_small
     from mde_export.request.request import Request
 
     with tempfile.TemporaryDirectory() as scratch:
-        folder = save_small(name, Path(scratch) / name)
-        request = Request(f"hf:{folder}", source_size=(height_px, width_px), **SMALL[name].options)
+        folder = Path(scratch) / name
+        if name == DEPTH_ANYTHING_3:
+            options = depth_anything_3.OPTIONS
+            depth_anything_3.save(depth_anything_3.SMALL, folder)
+        else:
+            options = SMALL[name].options
+            save_small(name, folder)
+        request = Request(f"hf:{folder}", source_size=(height_px, width_px), **options)
         _print(measure(name, request, folder))
 
 

@@ -1,9 +1,10 @@
-"""The list of public networks, networks.toml: repository, and for a relative one a scale and a shift."""
+"""The list of public networks, networks.toml: repository, and what its contract leaves open."""
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from mde_export.request.described import Described
 from mde_export.request.request import PUBLISHED, Request, Size
 
 if sys.version_info >= (3, 11):
@@ -20,10 +21,19 @@ class Entry:
     repository: str
     scale: float | None = None
     shift: float | None = None
+    range_m: tuple[float, float] | None = None
+    focal_px: float | None = None
 
     def request(self, source_size: Size) -> Request:
         """Its export."""
-        return Request(f"{PUBLISHED}{self.repository}", source_size=source_size, scale=self.scale, shift=self.shift)
+        return Request(
+            f"{PUBLISHED}{self.repository}",
+            source_size=source_size,
+            scale=self.scale,
+            shift=self.shift,
+            focal_px=self.focal_px,
+            described=Described(range_m=self.range_m and (self.range_m[0], self.range_m[1])),
+        )
 
 
 def read_list(path: Path) -> list[Entry]:

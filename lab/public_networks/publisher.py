@@ -1,6 +1,7 @@
 """The publisher's own pipeline: processor, network and post-processing of Hugging Face, brought to metres."""
 
 import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from lab.public_networks import depth_anything_3
 from mde_runtime.contract import Contract
 from mde_train.torchvision_ops import import_torchvision
 
@@ -21,6 +23,8 @@ INVERTS_ITSELF = ("depth_pro",)  # its post-processing ends in metres
 
 def publishers_depth(folder: Path, contract: Contract) -> Callable[[Frame], Depth]:
     """The function from a frame (H, W, 3) to metres by Hugging Face's pipeline, with the contract's scale and range."""
+    if "model_type" not in json.loads((folder / "config.json").read_bytes()):  # not of transformers
+        return depth_anything_3.publishers_depth(folder, contract)
     model = transformers.AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True).eval()
     processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     wants_source = "source_sizes" in inspect.signature(processor.post_process_depth_estimation).parameters

@@ -18,7 +18,8 @@ MAX_INPUT = 1.25 * MAX_LEVEL  # no network takes more than the camera's own leve
 MAX_SIDE_PX = 16384  # a frame side beyond this is a corrupt file, not a camera: bounds memory before it is taken
 
 ColourOrder = Literal["rgb", "bgr"]
-Interpolation = Literal["bilinear", "bicubic"]
+Interpolation = Literal["bilinear", "bicubic", "area"]
+MapInterpolation = Literal["bilinear", "bicubic"]  # of a map, which mostly gets larger
 Resize = Literal["stretch", "letterbox", "crop", "pad"]
 Kind = Literal["metric_depth", "inverse_depth", "log_depth", "relative_inverse_depth"]
 Distance = Literal["z", "ray"]
@@ -51,6 +52,7 @@ class ToNetwork:
     resized, centred, the rest filled), `crop` (aspect kept, centred, what juts out is cut off).
     `zero`, of padding and fill, is 0 after the normalisation: what a convolution pads with, and the mean colour to the
     network. A number is a grey level of the frame, 0 to 255, before it.
+    interpolation `area` is the mean of what an output pixel covers of the frame.
     rounding `uint8` rounds to whole levels after each pass of the resize, columns first; see `mde_runtime.resampling`.
     """
 
@@ -82,6 +84,12 @@ class ToNetwork:
                     f"the next is {side + -side % self.multiple_of_px} px"
                 )
         _check_resize("contract.to_network", self.antialias, self.align_corners)
+        if self.interpolation == "area" and not self.antialias:
+            raise BadInputError(
+                "contract.to_network.interpolation: area always averages; set antialias to true (--antialias)"
+            )
+        if self.rounding == "uint8" and self.interpolation == "area":
+            raise BadInputError("contract.to_network.rounding: uint8 does not go with area; set rounding to none")
         if self.rounding == "uint8" and not self.antialias:
             raise BadInputError(
                 "contract.to_network.rounding: uint8 needs antialias; set antialias to true, or rounding to none"
@@ -115,7 +123,7 @@ class FromNetwork:
     far_m: float
     distance: Distance
     covers: Sides
-    interpolation: Interpolation
+    interpolation: MapInterpolation
     antialias: bool
     align_corners: bool
     via_input: bool  # first to the size of the part of the input that the map covers, then to the frame's; else at once

@@ -60,5 +60,5 @@ def test_the_law_has_two_limits_and_a_nan_keeps_neither(rmse_m, std_m, keeps):
     assert Distance(rmse_m, std_m, span_m=10.0).keeps_the_law is keeps
 
 
-def test_the_list_has_ten_networks():
-    assert len(read_list(ROOT / "lab" / "public_networks" / "networks.toml")) == 10
+def test_the_list_has_a_network_of_each_family_and_several_of_some():
+    assert len(read_list(ROOT / "lab" / "public_networks" / "networks.toml")) == 11

@@ -128,6 +128,8 @@ def test_the_padding_of_the_frame_is_not_seen_as_frame():
         (lambda: with_to_network(align_corners=True), "to_network: antialias and align_corners exclude each other"),
         (lambda: with_from_network(align_corners=True), "from_network: antialias and align_corners exclude"),
         (lambda: with_to_network(antialias=False, rounding="uint8"), "uint8 needs antialias"),
+        (lambda: with_to_network(interpolation="area", antialias=False), "area always averages"),
+        (lambda: with_to_network(interpolation="area", rounding="uint8"), "uint8 does not go with area"),
         (lambda: with_to_network(pad_px=(0, -1, 0, 0)), "is negative"),
         (lambda: with_to_network(pad_px=(144, 0, 0, 0), padding="reflect"), "144 px cannot be reflected from 144 px"),
         (lambda: with_to_network(padding=256.0), "padding: 256 is not a pixel value"),

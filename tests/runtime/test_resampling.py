@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mde_runtime.resampling import bilinear_matrix, level_matrix, resize_maps
+from mde_runtime.resampling import antialiased_matrix, bilinear_matrix, level_matrix, resize_maps
 
 torch = pytest.importorskip("torch")
 
@@ -68,3 +68,12 @@ def test_levels_are_those_of_torchvisions_resize_of_uint8(interpolation, height,
     if height != to_height:
         ours = whole_levels(level_matrix(height, to_height, interpolation) @ ours)
     np.testing.assert_array_equal(ours, theirs)
+
+
+@settings(max_examples=40, deadline=None)
+@given(size_in=sides, size_out=sides)
+def test_an_area_is_the_mean_of_what_an_output_pixel_covers(size_in, size_out):
+    line = np.random.default_rng(size_in * 41 + size_out).random(size_in)
+    in_equal_parts = np.repeat(line, size_out)  # each pixel in as many parts as the output has pixels
+    means = in_equal_parts.reshape(size_out, size_in).mean(1)
+    np.testing.assert_allclose(antialiased_matrix(size_in, size_out, "area") @ line, means, atol=1e-6)  # of float32

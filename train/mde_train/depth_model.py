@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mde_runtime.contract import MAX_LEVEL, Contract, FromNetwork, Interpolation, ToNetwork
 from mde_runtime.errors import BadInputError
-from mde_runtime.resampling import level_matrix
+from mde_runtime.resampling import antialiased_matrix, level_matrix
 
 PADDING_MODES = {"reflect": "reflect", "edge": "replicate"}  # the contract's words in PyTorch's
 
@@ -62,7 +62,7 @@ def network_input(frames_NHWC: Tensor, contract: Contract) -> Tensor:
     if to_network.rounding == "uint8":
         pixels_NCHW = _resize_levels(pixels_NCHW, placed.height_px, placed.width_px, to_network.interpolation)
     else:
-        pixels_NCHW = _resize(pixels_NCHW, placed.height_px, placed.width_px, to_network)
+        pixels_NCHW = resized(pixels_NCHW, placed.height_px, placed.width_px, to_network)
     rows = (placed.top_px, to_network.height_px - placed.height_px - placed.top_px)
     columns = (placed.left_px, to_network.width_px - placed.width_px - placed.left_px)
     sides = (*columns, *rows)  # a negative pad cuts off: the crop policy
@@ -105,7 +105,7 @@ def on_frame(maps_N1hw: Tensor, contract: Contract) -> Tensor:
     """
     from_network, placed = contract.from_network, contract.placement
     top, left, bottom, right = from_network.covers
-    covering = _resize(maps_N1hw, bottom - top, right - left, from_network)
+    covering = resized(maps_N1hw, bottom - top, right - left, from_network)
     rows = (top - placed.top_px, placed.top_px + placed.height_px - bottom)
     columns = (left - placed.left_px, placed.left_px + placed.width_px - right)
     cut = F.pad(covering, tuple(min(0, side) for side in (*columns, *rows)))
@@ -118,16 +118,23 @@ def to_source_size(maps_N1hw: Tensor, contract: Contract) -> tuple[Tensor, Tenso
     source, from_network = contract.source, contract.from_network
     pad_top, pad_left, _, _ = contract.to_network.pad_px
     placed_N1hw = on_frame(maps_N1hw, contract) if from_network.via_input else maps_N1hw
-    padded = _resize(placed_N1hw, *contract.padded_size, from_network)
+    padded = resized(placed_N1hw, *contract.padded_size, from_network)
     maps_N1HW = padded[..., pad_top : pad_top + source.height_px, pad_left : pad_left + source.width_px]
     seen_HW = torch.zeros(source.height_px, source.width_px, dtype=torch.bool, device=maps_N1hw.device)
     seen_HW[contract.seen] = True
     return maps_N1HW, seen_HW
 
 
-def _resize(maps: Tensor, height: int, width: int, how: ToNetwork | FromNetwork) -> Tensor:
+def resized(maps: Tensor, height: int, width: int, how: ToNetwork | FromNetwork) -> Tensor:
+    """(N, C, h, w) to (N, C, height, width), by the filter of a contract's side."""
     if tuple(maps.shape[-2:]) == (height, width):
         return maps
+    if how.interpolation == "area":  # PyTorch's own is of whole pixels
+        rows, columns = (
+            torch.from_numpy(antialiased_matrix(*sides, how.interpolation)).to(maps)
+            for sides in zip(maps.shape[-2:], (height, width), strict=True)
+        )
+        return rows @ maps @ columns.T
     return F.interpolate(
         maps, (height, width), mode=how.interpolation, align_corners=how.align_corners, antialias=how.antialias
     )

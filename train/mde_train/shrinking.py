@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from mde_runtime.contract import Contract
 from mde_train.data.arrays import UNCHANGED, Change
 from mde_train.data.samples import Sample
+from mde_train.depth_model import resized
 
 
 def shrunk_contract(contract: Contract) -> Contract:
@@ -37,14 +37,15 @@ def shrinking(contract: Contract) -> Change:
 
     def shrunk(sample: Sample) -> Sample:
         frame_1CHW = torch.from_numpy(sample.frame).permute(2, 0, 1).unsqueeze(0).float()
-        resized = F.interpolate(
-            frame_1CHW,
-            (height_px, width_px),
-            mode=to_network.interpolation,
-            align_corners=False,
-            antialias=to_network.antialias,
+        frame = (
+            resized(frame_1CHW, height_px, width_px, to_network)
+            .round()
+            .clamp(0, 255)
+            .byte()
+            .squeeze(0)
+            .permute(1, 2, 0)
+            .numpy()
         )
-        frame = resized.round().clamp(0, 255).byte().squeeze(0).permute(1, 2, 0).numpy()
         # the nearest depth: the mean of a pole's and the sky's is nobody's, and that of a measured and a hole none
         rows, columns = _nearest(sample.depth_m.shape[0], height_px), _nearest(sample.depth_m.shape[1], width_px)
         at = np.ix_(rows, columns)

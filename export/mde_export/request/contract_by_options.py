@@ -76,6 +76,7 @@ def _content(described: Described, source_size: Size, network_size: Size | None,
     height_px, width_px = network_size or (None, None)
     near_m, far_m = said["range_m"] or (None, None)
     both_ways = {"interpolation": said["interpolation"], "antialias": said["antialias"], "align_corners": False}
+    back = both_ways | ({"interpolation": "bilinear"} if said["interpolation"] == "area" else {})
     before = {"rounding": "none", "pad_px": [0, 0, 0, 0], "padding": "zero", "fill": "zero"}
     source = dict(zip(("height_px", "width_px"), source_size, strict=True))
     resize = said["resize"] or ("stretch" if _has_aspect(source_size, network_size) else None)
@@ -91,7 +92,7 @@ def _content(described: Described, source_size: Size, network_size: Size | None,
         "from_network": {
             **{"kind": said["kind"], "unit": "m", "near_m": near_m, "far_m": far_m, "distance": said["distance"]},
             "covers": [0, 0, height_px, width_px],
-            **both_ways,
+            **back,
             **{"via_input": True, "inversion": "before_resize", "scale": 1.0, "shift": 0.0},
             "canonical_focal_px": None,
         },

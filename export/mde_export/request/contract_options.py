@@ -64,7 +64,8 @@ CONTRACT_OPTIONS = (
     click.option(
         "--interpolation",
         type=OneOf(get_args(Interpolation)),
-        help=f"Resampling filter, to the network and back.{_assumed('interpolation')}",
+        help="Resampling filter, to the network and back; area, OpenCV's INTER_AREA, goes with --antialias, and back "
+        f"it is bilinear.{_assumed('interpolation')}",
     ),
     click.option(
         "--antialias/--no-antialias",

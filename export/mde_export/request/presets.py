@@ -50,7 +50,7 @@ def _metric3d_focal_px(frame: Size, network: Size) -> float:
     return 1000.0 / min(inside / side for inside, side in zip(network, frame, strict=True))
 
 
-def _depth_anything_3_focal_px(frame: Size, network: Size) -> float:
+def depth_anything_3_focal_px(frame: Size, network: Size) -> float:
     """300 px at the network's size, by the mean of both axes, as its publisher takes fx and fy."""
     return 300.0 / (sum(inside / side for inside, side in zip(network, frame, strict=True)) / 2)
 
@@ -64,7 +64,7 @@ PRESETS = {
         "github.com/ByteDance-Seed/Depth-Anything-3, utils/io/input_processor.py, model/da3.py and README.md",
         _stretched("bilinear", "imagenet", kind="metric_depth", antialias=True),
         out_of={"via_input": False},
-        canonical_focal_px=_depth_anything_3_focal_px,
+        canonical_focal_px=depth_anything_3_focal_px,
         differs="OpenCV's area or cubic filter in two steps on the way in, here bilinear with antialias; sky keeps the "
         "network's depth, where its publisher fills in the frame's own 99th percentile",
     ),

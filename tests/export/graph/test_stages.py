@@ -32,6 +32,7 @@ def run_on_openvino(graph: bytes, frames: np.ndarray) -> tuple[np.ndarray, np.nd
 
 POLICIES = {  # of a 12x20 frame
     "stretch": {},
+    "area": {"to_network__interpolation": "area", "to_network__antialias": True},
     "stretch with antialias": {"to_network__antialias": True, "from_network__antialias": True},
     "bicubic": {"to_network__interpolation": "bicubic", "from_network__interpolation": "bicubic"},
     "letterbox": {"resize": "letterbox", "height_px": 16, "width_px": 16, "covers": (0, 0, 16, 16)},
@@ -72,6 +73,7 @@ def contracts(draw: st.DrawFn) -> Contract:
         [(False, False, "none"), (True, False, "none"), (False, True, "none"), (True, False, "uint8")]
     )
     antialias, align_corners, rounding = draw(sampling)
+    may_average = antialias and rounding == "none"
     padding_px = st.sampled_from([(0, 0, 0, 0), (3, 2, 4, 8)])
     pad_px = top, left, bottom, right = draw(padding_px)
     multiple = draw(st.sampled_from([1, 4, 14]))
@@ -93,7 +95,7 @@ def contracts(draw: st.DrawFn) -> Contract:
         width_px=width,
         multiple_of_px=multiple,
         resize=policy,
-        interpolation=draw(interpolations),
+        interpolation="area" if may_average and draw(st.booleans()) else draw(interpolations),
         antialias=antialias,
         align_corners=align_corners,
         rounding=rounding,

@@ -1,7 +1,8 @@
 """A network published on Hugging Face: its contract from its own files, itself as the reference.
 
 A family is one file and one line in the table. Each has `into(processor, source)`, the contract's way in;
-`out_of(config, processor)`, the way back; and `network(model)`, a module that gives the map alone.
+`out_of(config, processor)`, the way back; and `network(model)`, a module that gives the map alone. One that
+transformers has no class for brings `published(folder, config, where)` as well, which reads its files.
 """
 
 import importlib
@@ -27,6 +28,7 @@ from mde_train.torchvision_ops import import_torchvision
 FAMILIES = {  # by a configuration's model_type
     "chmv2": "mde_export.sources.hugging_face.chmv2",
     "depth_anything": "mde_export.sources.hugging_face.depth_anything",
+    "depth_anything_3": "mde_export.sources.hugging_face.depth_anything_3",
     "depth_pro": "mde_export.sources.hugging_face.depth_pro",
     "dpt": "mde_export.sources.hugging_face.dpt",
     "glpn": "mde_export.sources.hugging_face.glpn",
@@ -53,7 +55,7 @@ def open_source(request: Request) -> Source:
     repository = open_repository(request.model)
     config = config_of(repository.folder, request.model)
     family = family_of(config.model_type, request.model)
-    found = published(repository.folder, config, request.model)
+    found = getattr(family, "published", published)(repository.folder, config, request.model)
     contract, notes = contract_of(request, family, found, source_size_of(request.source_size, request.frames)[0])
     network = family.network(found.model).eval()
     answer_of(network, (contract.to_network.height_px, contract.to_network.width_px), request.model)

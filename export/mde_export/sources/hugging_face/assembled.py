@@ -12,7 +12,7 @@ Range = tuple[float, float]
 
 
 def contract_of(request: Request, family: ModuleType, found: Published, source: Size) -> tuple[Contract, list[str]]:
-    """The contract, and what of it is assumed, in words.
+    """The contract, and in words what of it is assumed, or other than its publisher's.
 
     Raises UsageError where a relative network gets no scale and shift, or nothing gives the range.
     """
@@ -29,6 +29,8 @@ def contract_of(request: Request, family: ModuleType, found: Published, source: 
         )
     _check_scale(request, kind)
     (near_m, far_m), notes = _range_of(request, way_back, kind)
+    size = (inside.height_px, inside.width_px)
+    focal_px = way_back.canonical_focal_px(source, size) if way_back.canonical_focal_px else None
     frame = SourceFrame(
         height_px=source[0],
         width_px=source[1],
@@ -50,9 +52,10 @@ def contract_of(request: Request, family: ModuleType, found: Published, source: 
         inversion=way_back.inversion,
         scale=1.0,
         shift=0.0,
-        canonical_focal_px=None,
+        canonical_focal_px=focal_px,
     )
-    return Contract(source=frame, to_network=inside, from_network=from_network, intrinsics=None), notes
+    contract = Contract(source=frame, to_network=inside, from_network=from_network, intrinsics=None)
+    return contract, [*notes, way_back.differs] if way_back.differs else notes
 
 
 def _check_scale(request: Request, kind: Kind) -> None:

@@ -3,10 +3,10 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import torch
 import transformers
@@ -32,28 +32,21 @@ class Published:
 
 def config_of(folder: Path, where: str) -> Configuration:
     """The configuration. Raises BadInputError for one that transformers cannot read."""
-    with _reading(where, f"its {CONFIG}"):
+    with reading(where, f"its {CONFIG}"):
         content = json.loads((folder / CONFIG).read_bytes())
     if not isinstance(content, dict) or "model_type" not in content:
-        raise _not_of_transformers(content, where)
-    with _reading(where, f"its {CONFIG}"):
+        return _not_of_transformers(content, where)
+    with reading(where, f"its {CONFIG}"):
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def _not_of_transformers(content: object, where: str) -> BadInputError:
-    """The error of a configuration without model_type: why, and what to do."""
-    name = str(content.get("model_name", "")) if isinstance(content, dict) else ""
-    if not name.startswith("da3"):
-        return BadInputError(
-            f"{where}: its {CONFIG} names no model_type, so transformers cannot build it, and no code of a repository "
-            "runs; export it as package.module:build with --weights"
-        )
-    preset = "--preset depth-anything-3-metric --focal-px PX --range NEAR:FAR"
-    contract = "with a --contract: only the metric network of one view, da3metric-large, has a preset"
-    return BadInputError(
-        f"{where}: {name} is of Depth Anything 3, whose network is in its publisher's package and not in transformers; "
-        "write an ONNX file of one view with that package (docs/public-networks.md shows how), then run mde-export "
-        f"FILE.onnx {preset if 'metric' in name else contract}"
+def _not_of_transformers(content: object, where: str) -> Configuration:
+    """The configuration of a family that transformers does not know. Raises BadInputError where nobody knows it."""
+    if isinstance(content, dict) and str(content.get("model_name", "")).startswith("da3"):
+        return SimpleNamespace(**content, model_type="depth_anything_3")
+    raise BadInputError(
+        f"{where}: its {CONFIG} names no model_type, so transformers cannot build it, and no code of a repository "
+        "runs; export it as package.module:build with --weights"
     )
 
 
@@ -64,11 +57,11 @@ def published(folder: Path, config: Configuration, where: str) -> Published:
     """
     if not (folder / PROCESSOR).is_file():
         raise BadInputError(f"{where}: contains no {PROCESSOR}, so its pre-processing is not known; copy all of it")
-    with _reading(where, f"its {PROCESSOR}"):
+    with reading(where, f"its {PROCESSOR}"):
         processor = transformers.AutoImageProcessor.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
-    with _reading(where, "its network"):
+    with reading(where, "its network"):
         model, report = transformers.AutoModelForDepthEstimation.from_pretrained(
             folder,
             config=config,
@@ -79,21 +72,20 @@ def published(folder: Path, config: Configuration, where: str) -> Published:
             dtype=torch.float32,
             output_loading_info=True,
         )
-    _check_complete(report, where)
+    check_complete(report["missing_keys"], where)
     return Published(config, processor, model.eval())
 
 
-def _check_complete(report: dict[str, Any], where: str) -> None:
-    """transformers fills what is missing with chance, and says so in a warning."""
-    missing = sorted(report["missing_keys"])
-    if missing:
+def check_complete(missing: Iterable[str], where: str) -> None:
+    """Raises BadInputError where a weight is missing: what has none keeps its start, which is chance."""
+    if names := sorted(missing):
         raise BadInputError(
-            f"{where}: the weight {missing[0]} is missing ({len(missing)} in all); is it a depth network? copy it again"
+            f"{where}: the weight {names[0]} is missing ({len(names)} in all); is it a depth network? copy it again"
         )
 
 
 @contextlib.contextmanager
-def _reading(where: str, what: str) -> Iterator[None]:
+def reading(where: str, what: str) -> Iterator[None]:
     """transformers without its talk, and its errors as one line."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

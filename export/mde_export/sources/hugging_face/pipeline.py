@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from mde_export.request.request import Size
-from mde_runtime.contract import Interpolation, Inversion, Kind, Padding, Rounding, Sides, ToNetwork
+from mde_runtime.contract import Inversion, Kind, MapInterpolation, Padding, Rounding, Sides, ToNetwork
 from mde_runtime.errors import BadInputError
 
-INTERPOLATIONS: dict[int, Interpolation] = {2: "bilinear", 3: "bicubic"}  # by Pillow's number, as files have it
+INTERPOLATIONS: dict[int, MapInterpolation] = {2: "bilinear", 3: "bicubic"}  # by Pillow's number, as files have it
 SEARCHED_PX = 64  # how far around a size another one is looked for
 Processor = Any  # of transformers, whose processors have no common type for their settings
 Configuration = Any  # the same of their networks
@@ -26,10 +26,12 @@ class FromPublisher:
 
     kind: Kind | None
     range_m: tuple[float, float] | None
-    interpolation: Interpolation
+    interpolation: MapInterpolation
     align_corners: bool = False
     inversion: Inversion = "before_resize"
     assumed_far_m: float | None = None  # where range_m is None: a far end to assume and to show as assumed
+    canonical_focal_px: Callable[[Size, Size], float] | None = None  # by the sizes of frame and network
+    differs: str = ""  # what the bundle does otherwise, to be said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ def _three(values: Iterable[float]) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def interpolation_of(processor: Processor) -> Interpolation:
+def interpolation_of(processor: Processor) -> MapInterpolation:
     """The processor's resample. Raises BadInputError for one that a contract cannot say."""
     number = int(processor.resample)
     if number not in INTERPOLATIONS:

@@ -1,7 +1,6 @@
 """Refusals of published networks: questions for what their files do not say, and for what no contract can."""
 
 import json
-import re
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,6 @@ pytest.importorskip("transformers")
 
 from lab.public_networks.small import save_small
 from mde_export.request.described import Described
-from mde_export.request.presets import PRESETS
 from mde_export.request.request import Request
 from mde_export.sources import open_source
 from mde_export.sources.hugging_face import FAMILIES, REFUSED
@@ -116,7 +114,7 @@ def folder_of(path, **configuration):
 def test_every_depth_network_that_transformers_maps_is_a_family_or_refused_by_name(tmp_path):
     from transformers.models.auto import modeling_auto
 
-    assert set(modeling_auto.MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES) == {*FAMILIES, *REFUSED}
+    assert set(modeling_auto.MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES) == {*FAMILIES, *REFUSED} - {"depth_anything_3"}
     for family in REFUSED:
         with pytest.raises(BadInputError, match=rf"family '{family}' is not supported: .*; "):
             open_source(asked(folder_of(tmp_path, model_type=family)))
@@ -125,20 +123,6 @@ def test_every_depth_network_that_transformers_maps_is_a_family_or_refused_by_na
 def test_a_network_that_takes_a_lidars_map_names_one_that_needs_none(tmp_path):
     with pytest.raises(BadInputError, match=r"the depth map of a LiDAR beside the picture.*; export a network that"):
         open_source(asked(folder_of(tmp_path, model_type="prompt_depth_anything")))
-
-
-def test_the_metric_network_of_depth_anything_3_is_answered_by_its_preset(tmp_path):
-    network = {"net": {"name": "vitl"}, "head": {"dim_in": 1024, "output_dim": 1}}
-    with pytest.raises(BadInputError) as refused:
-        open_source(asked(folder_of(tmp_path, model_name="da3metric-large", config=network)))
-    assert "not in transformers" in str(refused.value)
-    (preset,) = re.findall(r"mde-export FILE\.onnx --preset (\S+) --focal-px PX --range NEAR:FAR", str(refused.value))
-    assert preset in PRESETS
-
-
-def test_another_network_of_depth_anything_3_has_no_preset(tmp_path):
-    with pytest.raises(BadInputError, match="only the metric network of one view, da3metric-large, has a preset"):
-        open_source(asked(folder_of(tmp_path, model_name="da3-base", config={})))
 
 
 def test_a_configuration_without_a_family_is_not_blamed_on_the_download(tmp_path):
