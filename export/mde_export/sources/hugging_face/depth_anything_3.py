@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -23,7 +24,7 @@ from mde_export.request.presets import depth_anything_3_focal_px
 from mde_export.request.request import Size
 from mde_export.sources.hugging_face.loading import ATTENTION, Published, check_complete, reading
 from mde_export.sources.hugging_face.pipeline import Configuration, FromPublisher, Processor, Resizing, to_network
-from mde_export.sources.hugging_face.repository import WEIGHTS
+from mde_export.sources.hugging_face.repository import CONFIG, WEIGHTS
 from mde_runtime.contract import ToNetwork
 from mde_runtime.errors import BadInputError
 from mde_runtime.resampling import antialiased_matrix
@@ -41,6 +42,13 @@ UNUSED = "neck.fusion_stage.layers.0.residual_layer1."  # the deepest stage has 
 BEYOND_M = 1e4  # what becomes of it: clipping puts it at the far end
 MEAN, STD = NORMALISATIONS["imagenet"].mean, NORMALISATIONS["imagenet"].std
 
+BUILT: Mapping[str, Mapping[str, object]] = {  # of the configuration: other values make another network
+    "net": {"alt_start": -1, "qknorm_start": -1, "rope_start": -1, "cat_token": False},
+    "head": {
+        **{"output_dim": 1, "activation": "exp", "pos_embed": False, "down_ratio": 1, "norm_type": "idt"},
+        **{"use_sky_head": True, "sky_activation": "relu", "use_ln_for_heads": False},
+    },
+}
 INPUT = SimpleNamespace(  # what its publisher does to a picture, in the words of a processor
     do_rescale=True,
     rescale_factor=1 / 255,
@@ -149,6 +157,7 @@ def published(folder: Path, config: Configuration, where: str) -> Published:
             f"{where}: {config.model_name} of Depth Anything 3 is not supported, only {SUPPORTED}, which gives metres "
             "of one picture; export hf:depth-anything/DA3METRIC-LARGE"
         )
+    _check_built(config, where)
     with reading(where, "its network"):
         files = sorted(folder.glob(WEIGHTS))
         weights = {name: weight for path in files for name, weight in _renamed(safetensors.torch.load_file(path))}
@@ -162,6 +171,8 @@ def published(folder: Path, config: Configuration, where: str) -> Published:
         )
         sky = _sky_head(weights)
     check_complete((name for name in report["missing_keys"] if not name.startswith(UNUSED)), where)
+    if more := sorted(report["unexpected_keys"]):
+        raise _another(where, f"the weight {more[0]} ({len(more)} in all)")
     return Published(config, INPUT, OneView(model, sky).eval())
 
 
@@ -215,9 +226,30 @@ def _sky_head(weights: Mapping[str, Tensor]) -> nn.Module:
     return head
 
 
+def _part(config: Configuration, name: str) -> Mapping[str, Any]:
+    """A part's settings as its publisher writes them; none where the configuration has only a name."""
+    settings: Mapping[str, Any] = (getattr(config, "config", None) or {}).get(name, {})
+    return settings
+
+
 def _taken(config: Configuration) -> list[int]:
-    inside = getattr(config, "config", None) or {}
-    return list(inside.get("net", {}).get("out_layers", TAKEN))
+    return list(_part(config, "net").get("out_layers", TAKEN))
+
+
+def _check_built(config: Configuration, where: str) -> None:
+    """Raises BadInputError where a setting makes a network that is not built here."""
+    for name, built in BUILT.items():
+        settings = _part(config, name)
+        for key, value in built.items():
+            if settings.get(key, value) != value:
+                raise _another(where, f"{name}.{key} {settings[key]!r} in its {CONFIG}")
+
+
+def _another(where: str, found: str) -> BadInputError:
+    return BadInputError(
+        f"{where}: {found} is of a network that is built otherwise than {SUPPORTED}; write it as ONNX with its "
+        "publisher's package, then run mde-export FILE.onnx --preset depth-anything-3-metric"
+    )
 
 
 def into(processor: Processor, source: Size) -> ToNetwork:

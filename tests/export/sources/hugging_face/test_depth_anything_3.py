@@ -229,3 +229,26 @@ def test_another_network_of_its_series_is_refused_with_the_one_that_gives_metres
     (copied / "config.json").write_text(json.dumps({"model_name": name}))
     with pytest.raises(BadInputError, match=rf"{name} of Depth Anything 3 is not supported.*; export hf:.*/DA3METRIC"):
         open_source(asked(copied))
+
+
+@pytest.mark.parametrize(("part", "key", "value"), [("net", "rope_start", 4), ("head", "activation", "linear")])
+def test_a_network_that_is_built_otherwise_is_refused(folder, tmp_path, part, key, value):
+    copied = tmp_path / "other"
+    shutil.copytree(folder, copied)
+    content = json.loads((copied / "config.json").read_text())
+    content["config"][part][key] = value
+    (copied / "config.json").write_text(json.dumps(content))
+    with pytest.raises(
+        BadInputError, match=rf"{part}\.{key} {value!r} in its config\.json is of a network.*; write it"
+    ):
+        open_source(asked(copied))
+
+
+def test_a_weight_of_a_part_that_is_not_built_is_not_passed_over(folder, tmp_path):
+    copied = tmp_path / "other"
+    shutil.copytree(folder, copied)
+    weights = safetensors.torch.load_file(copied / "model.safetensors")
+    weights["model.backbone.pretrained.camera_token"] = torch.zeros(1, 2, 64)
+    safetensors.torch.save_file(weights, copied / "model.safetensors")
+    with pytest.raises(BadInputError, match=r"the weight backbone\.camera_token .* is of a network"):
+        open_source(asked(copied))
