@@ -19,13 +19,14 @@ from mde_train.data import FrameArrays, Sample
 from mde_train.data.layouts.folders import DECLARATION, Declaration
 from mde_train.data.samples import sample_of
 from mde_train.data.synth.frames import make_frame
-from mde_train.data.synth.scene import Lens
+from mde_train.data.synth.scene import FAR_M, Lens
 from mde_train.depth_model import DepthModel
 from mde_train.evaluation import BATCH_SIZE
 from mde_train.models import contract_of
 
 SCENES_SEED = 1  # the sample has seen scenes of seed 0
 LOW_CYCLES = 5  # a picture: the coarsest part of its style
+AT_FAR = 0.99  # of a network's far end: whatever it puts there may be as far as the sky, and stays far when zoomed
 LIKELY = 0.1  # of the depth: how far a frame and its mirror image may differ where a label is to be trusted
 SHARE_CUT, WIDEST_CUT = 0.5, 0.75  # of the frames; of a frame's width
 LARGEST_ZOOM, SHARE_ZOOMED = 1.8, 0.7  # as the recipe's
@@ -65,6 +66,7 @@ def self_labelled(given: Given) -> Iterator[Sample]:
         there, mirrored = (predicted(checkpoint, frames.frames[picked][:, :, ::step])[:, :, ::step] for step in (1, -1))
         depth_m = (there + mirrored) / 2
         depth_m[np.abs(there - mirrored) > LIKELY * depth_m] = 0
+        depth_m[depth_m > AT_FAR * checkpoint.contract.from_network.far_m] = FAR_M
         for index, label_m in zip(picked, depth_m, strict=True):
             yield sample_of(frames.names[index], frames.frames[index], label_m)
 
@@ -72,15 +74,17 @@ def self_labelled(given: Given) -> Iterator[Sample]:
 def distilled(given: Given) -> Iterator[Sample]:
     """The frames with the mean of their depth and a checkpoint's.
 
-    A squared error to the mean is, but for a constant, that to both. No truth is left beyond the teacher's range.
+    A squared error to the mean is, but for a constant, that to both. Truth beyond the teacher's range is kept: it is
+    far, and must still be far when it is divided by a zoom.
     """
     frames, teacher = given.frames, read_checkpoint(given.teacher)
     far_m = np.float32(teacher.contract.from_network.far_m)
     for picked in _batches(len(frames)):
         taught_m = predicted(teacher, frames.frames[picked])
         for index, depth_m in zip(picked, taught_m, strict=True):
-            mean_m = (np.minimum(frames.depth_m[index], far_m) + depth_m) / 2
-            yield sample_of(frames.names[index], frames.frames[index], np.where(frames.valid[index], mean_m, 0))
+            truth_m = np.float32(frames.depth_m[index])
+            label_m = np.where(frames.valid[index] & (truth_m < far_m), (truth_m + depth_m) / 2, truth_m)
+            yield sample_of(frames.names[index], frames.frames[index], label_m)
 
 
 def with_depth_cut_in(given: Given) -> Iterator[Sample]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lab.ideas import bins, finer
 from lab.ideas.frames import Given, distilled, rendered, self_labelled, styled, with_style, write, zoomed
@@ -137,11 +138,22 @@ def test_labels_are_the_checkpoint_s_own_where_the_mirror_image_agrees(given, fr
     assert 0 < np.mean([sample.valid.mean() for sample in made]) < 1
 
 
+def test_a_label_at_the_far_end_stays_far_when_a_zoom_divides_it():
+    street = np.asarray(Image.open(SAMPLE.with_name("street.jpeg")).convert("RGB"))[None]
+    truth_m = np.full(street.shape[:3], 50, np.float16)
+    given = Given(FrameArrays(("street",), street, truth_m, truth_m > 0, ""), SAMPLE)
+    (labelled,), (taught,) = self_labelled(given), distilled(given)
+    assert labelled.depth_m.max() == 100  # the sky's, where the network says 20 m
+    assert not ((labelled.depth_m > 0.991 * 20) & (labelled.depth_m < 100)).any()
+    assert (taught.depth_m == 50).all()
+
+
 def test_distilled_depth_lies_between_truth_and_teacher(given, frames):
-    for sample, truth_m, valid in zip(distilled(given), frames.depth_m, frames.valid, strict=True):
-        assert not sample.depth_m[~valid].any()
-        clipped_m = np.minimum(np.float32(truth_m), 20)
-        taught_m = 2 * sample.depth_m[valid] - clipped_m[valid]
+    for sample, depth_m, valid in zip(distilled(given), frames.depth_m, frames.valid, strict=True):
+        truth_m = np.float32(depth_m)
+        alone = ~valid | (truth_m >= 20)  # unmeasured, or beyond the teacher's range
+        np.testing.assert_array_equal(sample.depth_m[alone], truth_m[alone])
+        taught_m = 2 * sample.depth_m[~alone] - truth_m[~alone]
         assert taught_m.min() > -0.01
         assert taught_m.max() < 20.01
 
