@@ -43,11 +43,11 @@ def test_the_device_begins_when_a_whole_frame_is_queued(cuda_mode):
         assert found.upload_s is not None
 
 
-def test_a_binding_that_waits_with_pythons_lock_holds_nothing_up(cuda_mode):
+def test_a_binding_that_waits_with_pythons_lock_holds_nothing_up(cuda_mode, monkeypatch):
     if cuda_mode == "eager":
         return  # as above: it takes no whole frame
     cuda, locking = open_cuda(), ctypes.PyDLL("libcuda.so.1")  # PyDLL keeps the lock, as cuda-bindings 12.8 does
-    cuda.wait = lambda stream: locking.cuStreamSynchronize(ctypes.c_void_p(stream))
+    monkeypatch.setattr(cuda, "wait", lambda stream: locking.cuStreamSynchronize(ctypes.c_void_p(stream)))
     faulthandler.dump_traceback_later(DEADLOCK_S, exit=True)  # no other time limit ends a process without the lock
     try:
         assert device_times(SlowToLaunch(), SOURCE, 3, cuda, DriverEvents()).compute_s < LAUNCH_S
