@@ -228,8 +228,9 @@ def _sky_head(weights: Mapping[str, Tensor]) -> nn.Module:
 
 def _part(config: Configuration, name: str) -> Mapping[str, Any]:
     """A part's settings as its publisher writes them; none where the configuration has only a name."""
-    settings: Mapping[str, Any] = (getattr(config, "config", None) or {}).get(name, {})
-    return settings
+    parts = getattr(config, "config", None)
+    settings = parts.get(name) if isinstance(parts, dict) else None
+    return settings if isinstance(settings, dict) else {}
 
 
 def _taken(config: Configuration) -> list[int]:

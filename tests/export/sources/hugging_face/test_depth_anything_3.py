@@ -244,6 +244,15 @@ def test_a_network_that_is_built_otherwise_is_refused(folder, tmp_path, part, ke
         open_source(asked(copied))
 
 
+@pytest.mark.parametrize("inside", ["large", {"net": [4, 11], "head": None}])
+def test_a_configuration_of_another_form_leaves_the_weights_to_say(folder, tmp_path, inside):
+    copied = tmp_path / "other"
+    shutil.copytree(folder, copied)
+    (copied / "config.json").write_text(json.dumps({"model_name": "da3metric-large", "config": inside}))
+    with pytest.raises(BadInputError, match=r"its network cannot be read \("):  # it has fewer blocks than the large one
+        open_source(asked(copied))
+
+
 def test_a_weight_of_a_part_that_is_not_built_is_not_passed_over(folder, tmp_path):
     copied = tmp_path / "other"
     shutil.copytree(folder, copied)
