@@ -129,15 +129,20 @@ def resized(maps: Tensor, height: int, width: int, how: ToNetwork | FromNetwork)
     """(N, C, h, w) to (N, C, height, width), by the filter of a contract's side."""
     if tuple(maps.shape[-2:]) == (height, width):
         return maps
-    if how.interpolation == "area":  # PyTorch's own is of whole pixels
-        rows, columns = (
-            torch.from_numpy(antialiased_matrix(*sides, how.interpolation)).to(maps)
-            for sides in zip(maps.shape[-2:], (height, width), strict=True)
-        )
-        return rows @ maps @ columns.T
+    if how.interpolation == "area":
+        return averaged(maps, height, width)
     return F.interpolate(
         maps, (height, width), mode=how.interpolation, align_corners=how.align_corners, antialias=how.antialias
     )
+
+
+def averaged(maps: Tensor, height: int, width: int) -> Tensor:
+    """(N, C, h, w) to (N, C, height, width), the mean of what a pixel covers; PyTorch's `area` is of whole pixels."""
+    rows, columns = (
+        torch.from_numpy(antialiased_matrix(*sides, "area")).to(maps)
+        for sides in zip(maps.shape[-2:], (height, width), strict=True)
+    )
+    return rows @ maps @ columns.T
 
 
 def _resize_levels(pixels_NCHW: Tensor, height: int, width: int, interpolation: Interpolation) -> Tensor:

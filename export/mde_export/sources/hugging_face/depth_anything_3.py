@@ -27,7 +27,7 @@ from mde_export.sources.hugging_face.pipeline import Configuration, FromPublishe
 from mde_export.sources.hugging_face.repository import CONFIG, WEIGHTS
 from mde_runtime.contract import ToNetwork
 from mde_runtime.errors import BadInputError
-from mde_runtime.resampling import antialiased_matrix
+from mde_train.depth_model import averaged
 
 SUPPORTED = "da3metric-large"
 TAKEN = [4, 11, 17, 23]  # the blocks whose output the head takes, where the configuration says nothing
@@ -134,8 +134,7 @@ def in_whole_patches(x: Tensor) -> Tensor:
         return x
     if any(new > old for new, old in zip(wanted, sides, strict=True)):
         return nn.functional.interpolate(x, wanted, mode="bicubic")
-    rows, columns = (torch.from_numpy(antialiased_matrix(*pair, "area")) for pair in zip(sides, wanted, strict=True))
-    return rows @ x @ columns.T
+    return averaged(x, *wanted)
 
 
 def _nearest_multiple(px: int) -> int:

@@ -159,6 +159,12 @@ def folder(tmp_path_factory):
     return save(TINY, tmp_path_factory.mktemp("network") / "tiny")
 
 
+@pytest.fixture
+def copied(folder, tmp_path):
+    """The folder, to be changed."""
+    return shutil.copytree(folder, tmp_path / "copied")
+
+
 def in_metres(network, frame):
     pixels = in_its_size(frame)
     depth, is_sky = network(pixels)
@@ -212,9 +218,7 @@ def test_its_metres_are_for_one_focal_length_whatever_becomes_of_the_frame(folde
     assert contract.from_network.canonical_focal_px == pytest.approx(300 / ((280 / 720 + 504 / 1280) / 2))
 
 
-def test_a_missing_weight_is_named(folder, tmp_path):
-    copied = tmp_path / "damaged"
-    shutil.copytree(folder, copied)
+def test_a_missing_weight_is_named(copied):
     weights = safetensors.torch.load_file(copied / "model.safetensors")
     del weights["model.head.scratch.output_conv1.bias"]
     safetensors.torch.save_file(weights, copied / "model.safetensors")
@@ -223,18 +227,14 @@ def test_a_missing_weight_is_named(folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["da3-base", "da3mono-large", "da3nested-giant-large"])
-def test_another_network_of_its_series_is_refused_with_the_one_that_gives_metres(folder, tmp_path, name):
-    copied = tmp_path / "other"
-    shutil.copytree(folder, copied)
+def test_another_network_of_its_series_is_refused_with_the_one_that_gives_metres(copied, name):
     (copied / "config.json").write_text(json.dumps({"model_name": name}))
     with pytest.raises(BadInputError, match=rf"{name} of Depth Anything 3 is not supported.*; export hf:.*/DA3METRIC"):
         open_source(asked(copied))
 
 
 @pytest.mark.parametrize(("part", "key", "value"), [("net", "rope_start", 4), ("head", "activation", "linear")])
-def test_a_network_that_is_built_otherwise_is_refused(folder, tmp_path, part, key, value):
-    copied = tmp_path / "other"
-    shutil.copytree(folder, copied)
+def test_a_network_that_is_built_otherwise_is_refused(copied, part, key, value):
     content = json.loads((copied / "config.json").read_text())
     content["config"][part][key] = value
     (copied / "config.json").write_text(json.dumps(content))
@@ -245,17 +245,13 @@ def test_a_network_that_is_built_otherwise_is_refused(folder, tmp_path, part, ke
 
 
 @pytest.mark.parametrize("inside", ["large", {"net": [4, 11], "head": None}])
-def test_a_configuration_of_another_form_leaves_the_weights_to_say(folder, tmp_path, inside):
-    copied = tmp_path / "other"
-    shutil.copytree(folder, copied)
+def test_a_configuration_of_another_form_leaves_the_weights_to_say(copied, inside):
     (copied / "config.json").write_text(json.dumps({"model_name": "da3metric-large", "config": inside}))
     with pytest.raises(BadInputError, match=r"its network cannot be read \("):  # it has fewer blocks than the large one
         open_source(asked(copied))
 
 
-def test_a_weight_of_a_part_that_is_not_built_is_not_passed_over(folder, tmp_path):
-    copied = tmp_path / "other"
-    shutil.copytree(folder, copied)
+def test_a_weight_of_a_part_that_is_not_built_is_not_passed_over(copied):
     weights = safetensors.torch.load_file(copied / "model.safetensors")
     weights["model.backbone.pretrained.camera_token"] = torch.zeros(1, 2, 64)
     safetensors.torch.save_file(weights, copied / "model.safetensors")
