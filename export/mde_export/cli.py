@@ -44,7 +44,12 @@ GROUPS = {
 
 @click.command(cls=Command, groups=GROUPS)
 @click.argument("model")
-@click.option("-o", "--out", type=PATH, help="The bundle to write.  [default: MODEL's name with .mde]")
+@click.option(
+    "-o",
+    "--out",
+    type=PATH,
+    help="The bundle to write.  [default: MODEL's name with .mde; none if MODEL is a bundle]",
+)
 @click.option("--fp16", is_flag=True, help="Add an FP16 graph: half the size, for GPUs.")
 @click.option(
     "--int8", is_flag=True, help="Add an INT8 graph: a quarter of the size, less accurate; see its certificate."
@@ -88,7 +93,8 @@ GROUPS = {
     "--source-size",
     type=SIZE,
     metavar="HxW",
-    help="Size of the camera's frames, px.  [default: the most common size in --frames, else 480x640]",
+    help="Size of the camera's frames, px; fixed in a checkpoint.  [default: a bundle's own; the most common size in "
+    "--frames; else 480x640]",
 )
 @click.option("--scale", type=Real(), help="Factor on the network's output, fitted to your camera.")
 @click.option(
@@ -115,7 +121,8 @@ GROUPS = {
     type=OneOf(get_args(EngineChoice)),
     default="auto",
     show_default=True,
-    help="auto: build with TensorRT if it and a GPU are here, else print the command for the device.",
+    help="auto: build with TensorRT if it and a GPU are here, else print the command for the device. If a library is "
+    "named and cannot build here, the export fails.",
 )
 @click.option(
     "--target",
@@ -168,8 +175,8 @@ def main(
     cost the most accuracy stay FP32. If a graph fails, the exit code is 1 and nothing is written.
 
     \b
-    mde-export runs/street/model.ckpt --fp16
-    mde-export model.ckpt --fp16 --engine tensorrt-rtx --emit plain/
+    mde-export runs/street/best.ckpt --fp16 -o street.mde
+    mde-export best.ckpt --fp16 --engine tensorrt-rtx --emit plain/
     mde-export hf:depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf --fp16
     mde-export net:build --weights net.pth --frames pictures/ --mean imagenet \\
         --network-size 192x256 --resize stretch --kind metric_depth --range 0:10

@@ -69,8 +69,8 @@ class Detail:
 class DepthEstimator:
     """A bundle, opened on the best verified backend of this machine.
 
-    Threads that share one take turns. For more frames per second open one a thread, as many as the memory holds. A
-    process that is forked afterwards has to open its own: UsageError.
+    Threads that share an estimator take turns; for more frames per second, open one per thread, as far as memory
+    allows. A process that is forked afterwards must open its own, else it gets a UsageError.
     """
 
     def __init__(
@@ -107,10 +107,10 @@ class DepthEstimator:
     ) -> "DepthEstimator":
         """Open a bundle. `.choice` says what runs and why; nothing that failed verification ever does.
 
-        auto: what `mde-bench` found fastest on this machine, else the fixed order, FP16 before FP32 on a GPU.
-        num_threads: for a CPU; None is the backend's choice. calibration: of this camera (`mde-bundle calibrate`); all
-        depth and `range_m` are then those of its metres. focal_px: the camera's, at the size of the bundle's frame;
-        only a network that is metric for one focal length has a use for it, and needs it without a calibration.
+        auto: what `mde-bench` found fastest on this machine, else a fixed order, with FP16 before FP32 on a GPU.
+        num_threads: for a CPU; None leaves it to the backend. calibration: this camera's, from `mde-bundle calibrate`;
+        all depth and `range_m` are multiplied by its gain. focal_px: the camera's, at the size of the bundle's frame;
+        needed for a network that is metric for one focal length, unless a calibration is given.
         Raises BadInputError for a bad bundle or calibration, UsageError where the focal length is missing, MachineError
         or VerdictError where nothing verified runs it here.
         """
@@ -186,7 +186,7 @@ class DepthEstimator:
     def batch(self, frames: Frame) -> Depth:
         """Depth of many frames at once: uint8 (N, H, W, 3) to float32 (N, H, W), metres.
 
-        As many a run as the graph takes. On a CPU that is no faster than one after the other.
+        Each run takes as many frames as the graph allows. On a CPU this is no faster than one frame at a time.
         """
         if not isinstance(frames, np.ndarray) or frames.ndim != 4 or not len(frames):
             raise BadInputError(
@@ -212,11 +212,11 @@ class DepthEstimator:
         """Depth of one frame after the other, in order, while the next frames are being read.
 
         `frames` is iterated in a thread of its own, at most `AHEAD` frames ahead, so that decoding or waiting for a
-        camera costs nothing while the network runs; on a GPU the next frame uploads meanwhile, too. A frame's depth
-        never waits for the next frame. What `frames` raises is raised here, after the depth before it.
+        camera costs nothing while the network runs; on a GPU the next frame also uploads meanwhile. A frame's depth
+        never waits for the next frame. An exception of `frames` is raised here, after the depth of the frames before.
 
-        A frame is copied when it is read, so `frames` may use its memory again for the next. On TensorRT and
-        `openvino-throughput` nothing else can be asked of the estimator until the stream ends or is closed: UsageError.
+        A frame is copied when it is read, so `frames` may reuse its memory for the next. On TensorRT and
+        `openvino-throughput`, other calls raise a UsageError until the stream ends or is closed.
         """
 
         order = one_spelling(colour, color)
@@ -234,13 +234,13 @@ class DepthEstimator:
                     yield self(frame, colour=order)
 
     def on_device(self, frame: object, out: object, stream: int) -> None:
-        """Queue a frame that is on the GPU already, and write its depth there. Waits for nothing.
+        """Queue a run on a frame that is already on the GPU; its depth is written there too. Returns without waiting.
 
-        frame, out: uint8 (H, W, 3) and float32 (H, W) of any library that shows `__cuda_array_interface__` or DLPack.
-        stream: the CUDA stream on which the frame is being made, e.g. `torch.cuda.current_stream().cuda_stream`; what
-        is queued there afterwards sees the depth. Where an array names a stream of its own, the run waits on the GPU
-        for what is queued there. Raises UsageError where the backend is not on a GPU, and where the depth has a gain,
-        which is the host's to apply.
+        frame, out: uint8 (H, W, 3) and float32 (H, W) of any library with `__cuda_array_interface__` or DLPack.
+        stream: the CUDA stream on which the frame is made, e.g. `torch.cuda.current_stream().cuda_stream`; work queued
+        there afterwards sees the depth. If an array names another stream, the run also waits, on the GPU, for the work
+        queued there. Raises UsageError if the backend is not on a GPU, or if the depth has a gain, which only the host
+        applies.
         """
         with self._turn:
             self._free_session()

@@ -37,6 +37,6 @@ LAYOUTS = {
     ),
     "guessed": LayoutRow(
         "mde_train.data.layouts.guessed",
-        "declared nowhere: a folder of colour pictures, and one of 16-bit PNG (mm) or float .npy (m) of the same names",
+        "no layout.json: a folder of colour pictures, and one of 16-bit PNG (mm) or float .npy (m) with the same names",
     ),
 }

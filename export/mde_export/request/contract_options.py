@@ -54,7 +54,7 @@ CONTRACT_OPTIONS = (
         + " ".join(f"{name}: {row.help}." for name, row in NORMALISATIONS.items()),
     ),
     click.option("--std", type=COLOURS, metavar="R,G,B", help="Standard deviation of the colours, from 0 to 1."),
-    click.option("--kind", type=OneOf(get_args(Kind)), help="Quantity in the network's output."),
+    click.option("--kind", type=OneOf(get_args(Kind)), help="Quantity that the network outputs."),
     click.option("--range", "range_m", type=RANGE, metavar="NEAR:FAR", help="Depth range to clip to, metres."),
     click.option(
         "--colour",
@@ -64,8 +64,8 @@ CONTRACT_OPTIONS = (
     click.option(
         "--interpolation",
         type=OneOf(get_args(Interpolation)),
-        help="Resampling filter, to the network and back; area, OpenCV's INTER_AREA, goes with --antialias, and back "
-        f"it is bilinear.{_assumed('interpolation')}",
+        help="Resampling filter, to the network and back. area is OpenCV's INTER_AREA: it needs --antialias, and the "
+        f"way back is then bilinear.{_assumed('interpolation')}",
     ),
     click.option(
         "--antialias/--no-antialias",

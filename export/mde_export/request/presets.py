@@ -56,11 +56,11 @@ def depth_anything_3_focal_px(frame: Size, network: Size) -> float:
 
 
 PRESETS = {
-    "depth-anything-v2": _depth_anything("relative", kind="relative_inverse_depth"),
+    "depth-anything-v2": _depth_anything("relative; needs --range", kind="relative_inverse_depth"),
     "depth-anything-v2-indoor": _depth_anything("metric, to 20 m", kind="metric_depth", range_m=(0.0, 20.0)),
     "depth-anything-v2-outdoor": _depth_anything("metric, to 80 m", kind="metric_depth", range_m=(0.0, 80.0)),
     "depth-anything-3-metric": Preset(
-        "Depth Anything 3, metric, one view; needs --focal-px and --range",
+        "Depth Anything 3, metric, one view; needs --range, and --focal-px here or where it runs",
         "github.com/ByteDance-Seed/Depth-Anything-3, utils/io/input_processor.py, model/da3.py and README.md",
         _stretched("bilinear", "imagenet", kind="metric_depth", antialias=True),
         out_of={"via_input": False},
@@ -69,7 +69,7 @@ PRESETS = {
         "network's depth, where its publisher fills in the frame's own 99th percentile",
     ),
     "metric3d": Preset(
-        "Metric3D v2, ViT; needs --focal-px and --range",
+        "Metric3D v2, ViT; needs --range, and --focal-px here or where it runs",
         "github.com/YvanYin/Metric3D, onnx/test.onnx.py",
         {**_stretched("bilinear", "none", kind="metric_depth"), "resize": "letterbox"},
         network_size=(616, 1064),
@@ -102,7 +102,7 @@ PRESETS = {
         differs="OpenCV rounds to levels on the way in",
     ),
     "zipdepth": Preset(
-        "ZipDepth, relative",
+        "ZipDepth, relative; needs --range",
         "github.com/fabiotosi92/ZipDepth, zipdepth/inference/predictor.py",
         _stretched("bilinear", "none", kind="relative_inverse_depth"),
         network_size=(384, 384),

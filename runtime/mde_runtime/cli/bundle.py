@@ -25,7 +25,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.group(cls=Group)
 def main() -> None:
-    """Inspect a bundle, verify it on this machine, and build its engines."""
+    """Inspect a bundle, verify and calibrate it on this machine, and build its engines."""
 
 
 main.add_command(engine)

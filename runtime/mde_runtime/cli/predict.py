@@ -98,7 +98,8 @@ GROUPS = {
     "--intrinsics",
     type=INTRINSICS,
     metavar="FX,FY,CX,CY",
-    help="As --focal-px, for an optical axis that is off centre; px, pixel centres at whole numbers.",
+    help="Instead of --focal-px: the whole pinhole camera, px at the bundle's frame size; pixel centres are whole "
+    "numbers.",
 )
 @click.option("--resume", is_flag=True, help="Skip frames that already have results.")
 @BACKEND

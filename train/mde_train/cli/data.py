@@ -85,9 +85,9 @@ def synth(
 LAYOUTS_IN_WORDS = "\n\n".join(f"{name}: {row.help}" for name, row in LAYOUTS.items())
 CHECK_HELP = f"""Read all of DATA and report what it contains.
 
-Counts, sizes, depths, frames that are left out and why, frames of the held-out split that training shows, units that
-look wrong, and the command that trains on it. Every damaged file is named, and the exit code is then 3. A layout that
-no file declares is guessed, and the guess works in every command. Supported layouts:
+Counts, sizes and depths; frames that are left out, and why; held-out frames that look like training frames; units that
+look wrong; and the command that trains on it. If a file is damaged, it is named and the exit code is 3. If no file
+declares the layout, it is guessed, and every command uses the guess. Supported layouts:
 
 {LAYOUTS_IN_WORDS}
 """

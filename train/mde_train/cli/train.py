@@ -26,7 +26,13 @@ GROUPS = {
 @click.option("--recipe", "name", metavar="NAME", help="Training recipe; see --list.")
 @click.option("--data", type=PATH, help="Data set: a folder in a layout that mde-data check knows.")
 @click.option("--out", type=PATH, help="Folder of the run, for checkpoints, curves and pictures.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change the recipe: lr=1e-3, loss=seed ...")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a field of the recipe, such as lr=1e-3; --show lists them.",
+)
 @click.option("--init", type=PATH, help="Start from the weights of this checkpoint or state dict.")
 @click.option(
     "--weights",
