@@ -80,8 +80,8 @@ GROUPS = {
     "--preset",
     metavar="NAME",
     type=OneOf(tuple(PRESETS)),
-    help="Contract of a known public ONNX network; other options override it. "
-    + " ".join(f"{name}: {preset.help}." for name, preset in PRESETS.items()),
+    help="Contract of a known public ONNX network; other options override it. A scale is --measured, or --scale and "
+    "--shift. " + " ".join(f"{name}: {preset.help}." for name, preset in PRESETS.items()),
 )
 @click.option("--weights", type=PATH, metavar="FILE", help="Weights for package.module:build.")
 @click.option(

@@ -56,7 +56,7 @@ def depth_anything_3_focal_px(frame: Size, network: Size) -> float:
 
 
 PRESETS = {
-    "depth-anything-v2": _depth_anything("relative; needs --range", kind="relative_inverse_depth"),
+    "depth-anything-v2": _depth_anything("relative; needs --range and a scale", kind="relative_inverse_depth"),
     "depth-anything-v2-indoor": _depth_anything("metric, to 20 m", kind="metric_depth", range_m=(0.0, 20.0)),
     "depth-anything-v2-outdoor": _depth_anything("metric, to 80 m", kind="metric_depth", range_m=(0.0, 80.0)),
     "depth-anything-3-metric": Preset(
@@ -102,7 +102,7 @@ PRESETS = {
         differs="OpenCV rounds to levels on the way in",
     ),
     "zipdepth": Preset(
-        "ZipDepth, relative; needs --range",
+        "ZipDepth, relative; needs --range and a scale",
         "github.com/fabiotosi92/ZipDepth, zipdepth/inference/predictor.py",
         _stretched("bilinear", "none", kind="relative_inverse_depth"),
         network_size=(384, 384),
