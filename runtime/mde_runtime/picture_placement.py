@@ -33,8 +33,9 @@ def placement_of(contract: Contract, width_px: int, height_px: int) -> PicturePl
     across, down = source.width_px / width_px, source.height_px / height_px
     if policy == "stretch" or across == down:
         return PicturePlacement(whole_picture, whole_frame)
-    if policy == "crop":
-        width, height = source.width_px / max(across, down), source.height_px / max(across, down)
+    if policy == "crop":  # the side that stays whole as it is: a quotient of quotients can be a hair too long
+        width = width_px if across > down else source.width_px / down
+        height = height_px if down > across else source.height_px / across
         left, top = (width_px - width) / 2, (height_px - height) / 2
         return PicturePlacement((left, top, left + width, top + height), whole_frame)
     factor = min(across, down)
@@ -86,7 +87,7 @@ def frame_of(picture: Frame, contract: Contract) -> Frame:
 def depth_at_picture_size(depth_m: Depth, contract: Contract, width_px: int, height_px: int) -> Depth:
     """Depth of a frame (metres, source size) at the size of the picture that the frame was made of.
 
-    Where the network did not see the picture (crop) the depth is 0, and no other depth is mixed with that 0.
+    Where the network did not see the picture (a crop, a map of a part) the depth is 0, and none is mixed with that 0.
     """
     if depth_m.shape == (height_px, width_px):
         return depth_m
@@ -98,9 +99,15 @@ def depth_at_picture_size(depth_m: Depth, contract: Contract, width_px: int, hei
     seen = depth_m[top:bottom, left:right]
     size = (part_bottom - part_top, part_right - part_left)
     part = resize_maps(seen, *size, antialias=False)
-    if contract.to_network.resize == "crop":
+    if contract.to_network.resize == "crop" or _is_partly_unseen(contract):
         weight = resize_maps((seen > 0).astype(np.float32), *size, antialias=False)
         part = np.where(weight >= 0.5, part / np.maximum(weight, 0.5), np.float32(0))
     depth = np.zeros((height_px, width_px), np.float32)
     depth[part_top:part_bottom, part_left:part_right] = part
     return depth
+
+
+def _is_partly_unseen(contract: Contract) -> bool:
+    """Whether the map covers a part of the frame alone."""
+    whole = (slice(0, contract.source.height_px), slice(0, contract.source.width_px))
+    return contract.seen != whole

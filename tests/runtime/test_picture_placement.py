@@ -58,6 +58,29 @@ def test_no_depth_is_mixed_with_what_the_network_did_not_see(tiny_contract):
     assert found.tolist() == [0, 7]
 
 
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "pad"])
+def test_no_depth_is_mixed_with_what_lies_beyond_the_map(tiny_contract, resize):
+    part = dataclasses.replace(tiny_contract.from_network, covers=(4, 4, 20, 28))
+    contract = dataclasses.replace(with_policy(tiny_contract, resize), from_network=part)
+    depth_m = np.zeros((24, 32), np.float32)
+    depth_m[contract.seen] = 7
+    found = np.unique(depth_at_picture_size(depth_m, contract, 96, 72).round(4))
+    assert found.tolist() == [0, 7]
+
+
+@pytest.mark.parametrize(("width_px", "height_px"), [(1241, 376), (648, 488), (1304, 976), (976, 484)])
+@pytest.mark.parametrize("size", [(384, 512), (518, 518), (192, 640)])
+def test_a_crop_never_reaches_beyond_the_picture_by_rounding(tiny_contract, size, width_px, height_px):
+    source = dataclasses.replace(tiny_contract.source, height_px=size[0], width_px=size[1])
+    contract = with_policy(dataclasses.replace(tiny_contract, source=source), "crop")
+    left, top, right, bottom = placement_of(contract, width_px, height_px).picture_box
+    assert 0 <= left < right <= width_px
+    assert 0 <= top < bottom <= height_px
+    assert frame_of(np.full((height_px, width_px, 3), 9, np.uint8), contract).shape == (*size, 3)
+    depth_m = depth_at_picture_size(np.full(size, 7, np.float32), contract, width_px, height_px)
+    assert depth_m.shape == (height_px, width_px)
+
+
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
 @pytest.mark.parametrize("size", [(1, 1), (5000, 3), (33, 25), (640, 480), (31, 1000)])
 def test_depth_comes_back_at_any_pictures_own_size(tiny_contract, resize, size):
