@@ -124,6 +124,7 @@ DEEP = {
     "grey.ppm": ppm("P5", 65535),
     "rgb.ppm": ppm("P6", 65535),
     "1000.ppm": ppm("P6", 1000),
+    "text.ppm": b"P3 2 1 65535\n65535 0 256 300 40000 7\n",
     "rgb.tif": tiff(16, 3, 2),
     "cmyk.tif": tiff(16, 4, 5),
 }

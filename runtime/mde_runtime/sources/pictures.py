@@ -208,7 +208,8 @@ def _has_more_than_8_bits(image: ImageFile.ImageFile) -> bool:
         values = options if isinstance(options, tuple) else (options,)
         if any(isinstance(value, str) and SIXTEEN_BITS.search(value) for value in values):
             return True
-        if codec == "ppm" and max((value for value in values if isinstance(value, int)), default=0) > 255:
+        highest = max((value for value in values if isinstance(value, int)), default=0)
+        if codec in ("ppm", "ppm_plain") and highest > 255:
             return True
     return False
 
