@@ -18,7 +18,7 @@ from mde_runtime.errors import BadInputError
 from mde_runtime.estimator import DepthEstimator
 from mde_runtime.picture_placement import camera_at_picture_size, depth_at_picture_size, frame_of
 from mde_runtime.prefetch import reading_ahead
-from mde_runtime.sinks import SINKS, Prediction, Write, Writing, has_result, open_sink
+from mde_runtime.sinks import SINKS, Prediction, Write, Writing, check_apart, has_result, open_sink
 from mde_runtime.sources import NamedFrame, Source, check_films
 
 # What is wrong with one result's name or place, where others may be right: no full disk is among them.
@@ -69,6 +69,7 @@ def predict(
     sources cannot each have one of their own, and where a cloud is asked for of a picture whose camera is not known.
     """
     kinds = tuple(dict.fromkeys(formats))
+    check_apart(kinds)
     camera_of: CameraOf = functools.partial(_camera_of, estimate, camera)
     if not any(SINKS[kind].uses_camera for kind in kinds):
         camera_of = _no_camera

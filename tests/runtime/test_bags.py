@@ -11,7 +11,7 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
 from mde_runtime import installation
 from mde_runtime.cli.predict import main
-from mde_runtime.ros.messages import CAMERA_INFO, COMPRESSED, IMAGE, header_at, types
+from mde_runtime.ros.messages import CAMERA_INFO, COMPRESSED, IMAGE, header_at, intrinsics_of, types
 
 FLOAT32_STEP_AT_20_M = 2e-6
 START_NS, STEP_NS = 1_700_000_000_123_456_789, 33_333_333
@@ -217,6 +217,23 @@ def test_compressed_images_are_read(predicted, record, tiny_frames, tmp_path, ki
     assert "/camera/depth/image_raw" in read_back(tmp_path / "out" / "drive.depth")
 
 
+@pytest.mark.parametrize(
+    ("topic", "focal_px"),
+    [
+        ("/camera/image_raw", 40.0),
+        ("/camera/image_raw/compressed", 40.0),
+        ("/camera/image_rect", 30.0),
+        ("/camera/image_rect/compressed", 30.0),
+        ("/camera/image_rect_color/compressed", 30.0),
+    ],
+)
+def test_a_rectified_picture_has_the_projections_camera_compressed_or_not(topic, focal_px):
+    info = info_message(header_at(0, "front"))
+    info.p[[0, 5]] = 30.0
+    camera = intrinsics_of(info, topic, 24, 32)
+    assert (camera.fx_px, camera.fy_px) == (focal_px, focal_px)
+
+
 def test_the_topic_is_asked_for_where_there_are_several(predicted, record, tiny_frames):
     bag = record(tiny_frames[:1], more=("/rear/image_raw",))
     ended = predicted(bag, code=3)
@@ -303,6 +320,58 @@ def test_a_bag_that_grew_is_finished(predicted, record, tiny_frames, tmp_path):
     ended = predicted(record(tiny_frames), "--format", "bag", "--resume")
     assert "5 frames written" in ended.stderr
     assert len(read_back(tmp_path / "out" / "drive.depth")["/camera/depth/image_raw"]) == 8
+
+
+def test_each_frame_keeps_its_own_camera_where_others_have_none(predicted, tiny_frames, save_picture, tmp_path):
+    pictures = tmp_path / "pictures"
+    for index in range(2):
+        save_picture(pictures / f"{index}.png", tiny_frames[index])
+    exif = Image.Exif()
+    exif[0x8769] = {0xA405: 26}  # FocalLengthIn35mmFilm
+    Image.fromarray(tiny_frames[1]).save(pictures / "1.png", exif=exif)
+    before = predicted_infos(predicted, pictures, tmp_path)
+    assert before == [10**8]
+    save_picture(pictures / "2.png", tiny_frames[2])
+    assert predicted_infos(predicted, pictures, tmp_path, "--resume") == before
+
+
+def predicted_infos(predicted, pictures, tmp_path, *asked):
+    """When the cameras of a folder's bag were recorded, ns."""
+    predicted(pictures, "--format", "bag", *asked)
+    return [log_ns for log_ns, _ in read_back(tmp_path / "out" / "pictures.depth")["/camera/depth/camera_info"]]
+
+
+def test_metres_and_millimetres_never_share_a_bag(predicted, record, tiny_frames, tmp_path):
+    bag = record(tiny_frames[:2])
+    ended = predicted(bag, "--format", "bag", "--format", "bag16", code=2)
+    assert "--format bag and --format bag16 would both write the bag" in ended.stderr
+    predicted(bag, "--format", "bag")
+    ended = predicted(bag, "--format", "bag16", "--resume", code=3)
+    assert "drive.depth: holds depth as 32FC1, and 16UC1 cannot be added to it" in ended.stderr
+    topics = read_back(tmp_path / "out" / "drive.depth")
+    assert [image.encoding for _, image in topics["/camera/depth/image_raw"]] == ["32FC1", "32FC1"]
+
+
+def test_parts_in_metres_are_not_finished_in_millimetres(predicted, record, tiny_frames, tiny_bundle, tmp_path):
+    from mde_runtime import DepthEstimator
+    from mde_runtime.predict import predict
+    from mde_runtime.sources import open_sources
+
+    bag, out = record(tiny_frames[:3]), tmp_path / "out"
+    with DepthEstimator.open(tiny_bundle) as estimate:
+        results = predict(estimate, open_sources([str(bag)]), out, ("bag",))
+        next(results)
+        results.close()
+    ended = predicted(bag, "--format", "bag16", "--resume", code=3)
+    assert "holds depth as 32FC1, and 16UC1 cannot be added to it" in ended.stderr
+
+
+def test_a_damaged_bag_of_ours_is_named_when_it_is_resumed(predicted, record, tiny_frames, tmp_path):
+    predicted(record(tiny_frames[:2]))
+    (damaged,) = (tmp_path / "out" / "drive.depth").glob("*.mcap")
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    ended = predicted(tmp_path / "drive", "--format", "bag", "--resume", code=3)
+    assert "drive.depth: a damaged bag" in ended.stderr
 
 
 def test_without_resume_a_bag_is_made_anew(predicted, record, tiny_frames, tmp_path):

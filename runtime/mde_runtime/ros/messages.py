@@ -48,6 +48,11 @@ def header_at(stamp_ns: int, frame_id: str) -> Any:  # Any: rosbags' Header
     return known["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)
 
 
+def encoding_of(*, in_millimetres: bool) -> str:
+    """The encoding of an Image of depth."""
+    return "16UC1" if in_millimetres else "32FC1"
+
+
 def depth_image(depth_m: npt.NDArray[np.float32], header: Any, *, in_millimetres: bool) -> bytes:
     """An Image of depth, serialised: 32FC1 in metres with NaN for no measurement, or 16UC1 in millimetres with 0."""
     if in_millimetres:
@@ -59,7 +64,7 @@ def depth_image(depth_m: npt.NDArray[np.float32], header: Any, *, in_millimetres
         header=header,
         height=height_px,
         width=width_px,
-        encoding="16UC1" if in_millimetres else "32FC1",
+        encoding=encoding_of(in_millimetres=in_millimetres),
         is_bigendian=0,
         step=width_px * values.itemsize,
         data=values.reshape(-1).view(np.uint8),
@@ -97,11 +102,11 @@ def camera_info(header: Any, known: Any, camera: Intrinsics | None, height_px: i
 def intrinsics_of(info: Any, topic: str, height_px: int, width_px: int) -> Intrinsics | None:
     """The pinhole camera of a CameraInfo at the size of an image; None where it is not calibrated.
 
-    A rectified image (`image_rect`) has the camera of the projection matrix, any other its own.
+    A rectified image (`image_rect`, compressed or not) has the camera of the projection matrix, any other its own.
     """
     if info is None:
         return None
-    is_rectified = topic.rsplit("/", 1)[-1].startswith("image_rect")
+    is_rectified = topic.removesuffix("/compressed").rpartition("/")[2].startswith("image_rect")
     fx_px, cx_px, fy_px, cy_px = info.p[[0, 2, 5, 6]] if is_rectified else info.k[[0, 2, 4, 5]]
     values = np.array([fx_px, fy_px, cx_px, cy_px], np.float64)
     if not (np.isfinite(values).all() and values[:2].min() > 0):

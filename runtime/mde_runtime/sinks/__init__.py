@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ class Sink:
     suffix: str | None  # None: one file for many frames
     uses_camera: bool = False  # whether it writes what the camera tells: pictures' EXIF is read for these alone
     is_resumable: bool = False  # such a file: its module has `has_result(out, film, name)`
+    film_file: str = ""  # such a file in a word, where two formats would write to one place
 
 
 SINKS = {
@@ -38,9 +39,21 @@ SINKS = {
     "side": Sink("mde_runtime.sinks.side", "the picture and its depth side by side", ".side.png"),
     "ply": Sink("mde_runtime.sinks.ply", "a point cloud", ".ply", uses_camera=True),
     "video": Sink("mde_runtime.sinks.video", "coloured depth as a video", None),
-    "bag": Sink("mde_runtime.sinks.bag", "a ROS 2 bag, 32FC1 metres", None, uses_camera=True, is_resumable=True),
+    "bag": Sink(
+        "mde_runtime.sinks.bag",
+        "a ROS 2 bag, 32FC1 metres",
+        None,
+        uses_camera=True,
+        is_resumable=True,
+        film_file="bag",
+    ),
     "bag16": Sink(
-        "mde_runtime.sinks.bag16", "a ROS 2 bag, 16UC1 millimetres", None, uses_camera=True, is_resumable=True
+        "mde_runtime.sinks.bag16",
+        "a ROS 2 bag, 16UC1 millimetres",
+        None,
+        uses_camera=True,
+        is_resumable=True,
+        film_file="bag",
     ),
 }
 
@@ -77,6 +90,18 @@ def open_sink(kind: str, out: Path, writing: Writing) -> AbstractContextManager[
     module = importlib.import_module(_row(kind).module)
     sink: AbstractContextManager[Write] = module.writer(out, writing)
     return sink
+
+
+def check_apart(kinds: Sequence[str]) -> None:
+    """Raise UsageError where two formats would write to one file."""
+    takers: dict[str, str] = {}
+    for kind in kinds:
+        file = _row(kind).film_file
+        if file and takers.setdefault(file, kind) != kind:
+            raise UsageError(
+                f"--format {takers[file]} and --format {kind} would both write the {file}; pass one of them, and the "
+                "other with another output folder"
+            )
 
 
 def check_resumable(kind: str) -> None:

@@ -10,11 +10,12 @@ import io
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mde_runtime.errors import BadInputError
+from mde_runtime.errors import BadInputError, reason_of
 from mde_runtime.files import write_bytes
 from mde_runtime.ros.messages import (
     CAMERA_INFO,
@@ -23,6 +24,7 @@ from mde_runtime.ros.messages import (
     Storage,
     camera_info,
     depth_image,
+    encoding_of,
     header_at,
     types,
 )
@@ -95,8 +97,17 @@ def writer(out: Path, writing: Writing, *, in_millimetres: bool = False) -> Iter
         _assemble(out, str(left.relative_to(out)).removesuffix(PARTS))
 
 
-def has_result(out: Path, film: str, name: str) -> bool:
-    """Whether a frame's depth is in its film's bag, or in a part of it."""
+def has_result(out: Path, film: str, name: str, *, in_millimetres: bool = False) -> bool:
+    """Whether a frame's depth is in its film's bag, or in a part of it.
+
+    Raises BadInputError where that depth is in the other unit: one topic would hold both.
+    """
+    found = _encoding_in(_bag(out, film), _parts(out, film))
+    if found not in ("", encoding := encoding_of(in_millimetres=in_millimetres)):
+        raise BadInputError(
+            f"{_bag(out, film)}: holds depth as {found}, and {encoding} cannot be added to it; resume with the same "
+            "--format, or write to another folder"
+        )
     return (_parts(out, film) / f"{Path(name).name}.part").is_file() or Path(name).name in _frames_of(_bag(out, film))
 
 
@@ -115,6 +126,18 @@ def _frames_of(bag: Path) -> tuple[str, ...]:
         return tuple((bag / FRAMES).read_text().splitlines())
     except OSError:
         return ()
+
+
+@functools.lru_cache(maxsize=8)
+def _encoding_in(bag: Path, parts: Path) -> str:
+    """The encoding of the depth in a bag that is there, or else in its parts; empty where neither holds any."""
+    if (bag / FRAMES).is_file():
+        with contextlib.closing(_taken_apart(bag)) as taken:
+            first = next(taken, None)
+    else:
+        path = next(parts.glob("*.part"), None)
+        first = None if path is None else _Part.loads(path)
+    return "" if first is None else str(types().deserialize_cdr(first.image, IMAGE).encoding)
 
 
 def _begin(out: Path, film: str, *, resume: bool) -> None:
@@ -166,6 +189,7 @@ def _assemble(out: Path, film: str) -> None:
         draft.rename(bag)
     shutil.rmtree(parts)
     _frames_of.cache_clear()
+    _encoding_in.cache_clear()
 
 
 def _record(bag: Path, paths: list[Path]) -> None:
@@ -186,17 +210,22 @@ def _record(bag: Path, paths: list[Path]) -> None:
     (bag / FRAMES).write_text("".join(f"{path.stem}\n" for path in paths))
 
 
-def _taken_apart(bag: Path) -> Iterator[_Part]:
+def _taken_apart(bag: Path) -> Generator[_Part, None, None]:
     """The parts that a bag of ours was made of."""
     from rosbags.rosbag2 import Reader
 
     names = iter(_frames_of(bag))
     storage: Storage = "mcap" if next(bag.glob("*.mcap"), None) else "sqlite3"
-    with Reader(bag) as reader:
-        images = [one for one in reader.connections if one.msgtype == IMAGE]
-        infos = [one for one in reader.connections if one.msgtype == CAMERA_INFO]
-        camera = images[0].topic.removesuffix("/depth/image_raw")
-        left = iter(reader.messages(infos) if infos else ())
-        for _, log_ns, image in reader.messages(images):
-            info = next(left, None)
-            yield _Part(next(names), storage, camera, log_ns, bytes(image), bytes(info[2]) if info else b"")
+    try:
+        with Reader(bag) as reader:
+            images = [one for one in reader.connections if one.msgtype == IMAGE]
+            infos = [one for one in reader.connections if one.msgtype == CAMERA_INFO]
+            camera = images[0].topic.removesuffix("/depth/image_raw")
+            info_at: dict[int, deque[bytes]] = defaultdict(deque)  # not every frame's camera need be known
+            for _, log_ns, info in reader.messages(infos) if infos else ():
+                info_at[log_ns].append(bytes(info))
+            for _, log_ns, image in reader.messages(images):
+                known = info_at[log_ns]
+                yield _Part(next(names), storage, camera, log_ns, bytes(image), known.popleft() if known else b"")
+    except Exception as error:  # rosbags raises whatever its parsing meets
+        raise BadInputError(f"{bag}: a damaged bag ({reason_of(error)}); remove it and predict again") from error

@@ -1,12 +1,13 @@
 """Depth as a recording of ROS 2 in 16-bit millimetres, as depth cameras give it; 0 is no measurement."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 from mde_runtime.sinks import Write, Writing, bag
 
-has_result = bag.has_result
+has_result = functools.partial(bag.has_result, in_millimetres=True)
 
 
 @contextlib.contextmanager
