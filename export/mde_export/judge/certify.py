@@ -172,15 +172,19 @@ def _sha256_of(frames: ManyFrames) -> str:
 
 
 def _truth_rmse_m(depth_m: ManyMaps, evidence: Evidence) -> tuple[float, float] | None:
-    """RMSE to the true depth, clipped to the contract's range, of the reference and of the graph; None: not known."""
+    """RMSE to the true depth, clipped to the contract's range, of the reference and of the graph; None: not known.
+
+    Where the network sees alone: outside both give 0, and that error would hide any between them.
+    """
     if evidence.pictures.truth_m is None:
         return None
-    from_network = evidence.contract.from_network
+    from_network, seen = evidence.contract.from_network, evidence.contract.seen
     sums_m2, num_pixels = np.zeros(2), 0
     for truth_m, *maps_m in zip(evidence.pictures.truth_m, evidence.depth_m, depth_m, strict=True):
+        truth_m = truth_m[seen]
         valid = truth_m > 0
         clipped_m = np.clip(truth_m[valid], from_network.near_m, from_network.far_m).astype(np.float64)
-        sums_m2 += [np.square(map_m[valid] - clipped_m).sum() for map_m in maps_m]
+        sums_m2 += [np.square(map_m[seen][valid] - clipped_m).sum() for map_m in maps_m]
         num_pixels += clipped_m.size
     if not num_pixels:
         return None

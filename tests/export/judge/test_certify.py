@@ -48,6 +48,21 @@ def test_int8_that_loses_more_than_a_hundredth_of_the_accuracy_fails_where_the_t
     assert judged("int8", error_m=0.1, truth_known=False).breaches == ()
 
 
+def test_what_the_network_does_not_see_hides_no_loss_of_accuracy(one_convolution, contract, noise):
+    frames = noise.integers(0, 256, (MIN_FRAMES, 12, 40, 3), np.uint8)
+    half_seen = contract(source__width_px=40, resize="crop")
+
+    def graph(bias: float) -> bytes:
+        _, network = one_convolution(np.full((1, 3, 1, 1), 5.0, np.float32), bias, 1, 8, 16)
+        return to_bytes(graft(network, half_seen))
+
+    depth_m, _ = Executor(graph(0.0), literal=False).depth(frames)
+    truth_m = np.where(depth_m[:] > 0, depth_m[:] + noise.normal(0, 0.5, depth_m.shape), 10).astype(np.float32)
+    evidence = Evidence(Pictures(frames, truth_m, "noise"), depth_m, "the original", half_seen)
+    (breach,) = attempt("int8", graph(0.1), evidence).breaches
+    assert breach.startswith("RMSE to the true depth is 0.5")
+
+
 def test_a_reference_that_hardly_varies_or_is_not_finite_proves_nothing(noise, contract):
     pictures = Pictures(np.zeros((64, 2, 2, 3), np.uint8), None, "frames")
     constant_in_each = np.broadcast_to(noise.uniform(0, 20, (64, 1, 1)), (64, 12, 20)).astype(np.float32)
