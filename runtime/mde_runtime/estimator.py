@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime import notebook
-from mde_runtime.backends import Arrays, DeviceSession, Lane, PipelinedSession, Session
+from mde_runtime.backends import Arrays, DeviceSession, Lane, PipelinedSession, Session, frames_a_run
 from mde_runtime.bundle import Bundle, read_bundle
 from mde_runtime.camera.calibration import Calibration, read_calibration
 from mde_runtime.camera.scale import gain_for, range_of
@@ -31,7 +31,6 @@ Frame = npt.NDArray[np.uint8]
 Depth = npt.NDArray[np.float32]
 
 AHEAD = 2  # frames read before their turn: one that waits, and one that is being read
-MAX_OPEN_BATCH = 8  # frames a run where the graph takes any number: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -197,9 +196,7 @@ class DepthEstimator:
         depth_m = np.empty(frames.shape[:3], np.float32)
         with self._turn:
             session = self._free_session()
-            step = session.max_batch or MAX_OPEN_BATCH
-            if isinstance(session, PipelinedSession) and session.max_batch is None:
-                step = 1  # of a CPU: it is kept busy by its lanes
+            step = frames_a_run(session)
             starts = range(0, len(frames), step)
             with reading_ahead((frames[start : start + step] for start in starts), AHEAD) as parts:
                 for start, answer in zip(starts, _answers(session, parts, lambda part: {"frame": part}), strict=True):

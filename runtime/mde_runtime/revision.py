@@ -4,4 +4,4 @@ Raise it whenever a figure, a limit or a rewritten graph comes out otherwise: wh
 made anew. A test fails where the code changes and the number does not.
 """
 
-REVISION = 4
+REVISION = 5

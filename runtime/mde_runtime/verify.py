@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mde_runtime import parity, records
-from mde_runtime.backends import LISTED, Arrays, BuiltSession, CachedSession, Session, open_session
+from mde_runtime.backends import (
+    LISTED,
+    Arrays,
+    BuiltSession,
+    CachedSession,
+    Session,
+    frames_a_run,
+    open_session,
+)
 from mde_runtime.bundle import Bundle, Golden
 from mde_runtime.cache import get_record, put_record
 from mde_runtime.contract import Contract
@@ -101,7 +109,7 @@ def judge(
     kept: the nodes that its graph keeps in FP32. origin: what a message about the graph names.
     """
     limits = Limits.of(precision, contract.from_network)
-    sizes = {1, session.max_batch or 1}  # an engine may compute a batch otherwise than one frame: the worse counts
+    sizes = {1, frames_a_run(session)}  # a batch may be computed otherwise than one frame: the worse counts
     found = [_measured(session, precision, golden, contract, size, origin) for size in sorted(sizes)]
     measured = max(found, key=lambda one: (len(one.breaches(limits)), one.rmse_worst_m))
     return measured, (*measured.breaches(limits), *_not_real(session, precision, kept))
@@ -110,11 +118,16 @@ def judge(
 def _measured(
     session: Session, precision: Precision, golden: Golden, contract: Contract, size: int, origin: str
 ) -> Parity:
-    """How far a session's depth of the golden frames is off, so many of them a run."""
-    depth_m = np.empty_like(golden.depth_m)
+    """How far a session's depth of the golden frames is off, so many of them a run.
+
+    Every run is full, since each place of a batch may go wrong by itself: golden frames come again until it is.
+    """
+    num_golden = len(golden.frames)
+    order = np.arange(-(-num_golden // size) * size) % num_golden
+    depth_m = np.empty((len(order), *golden.depth_m.shape[1:]), np.float32)
     num_nonfinite = 0
-    for start in range(0, len(golden.frames), size):
-        frames = golden.frames[start : start + size]
+    for start in range(0, len(order), size):
+        frames = golden.frames[order[start : start + size]]
         answer = session.run({"frame": frames})
         expected = f"depth_m float32 {frames.shape[:3]}, num_nonfinite int32 {frames.shape[:1]}"
         if (found := _described(answer)) != expected:
@@ -126,7 +139,8 @@ def _measured(
     is_number = np.isfinite(depth_m)
     depth_m[~is_number] = 0  # so that every figure is a number and can be kept; what is none breaches by its count
     num_nonfinite = max(num_nonfinite, int(np.count_nonzero(~is_number)))
-    return parity.measure(depth_m, golden.depth_m, num_nonfinite, contract)
+    measured = parity.measure(depth_m, golden.depth_m[order], num_nonfinite, contract)
+    return replace(measured, num_frames=num_golden, worst_frame=int(order[measured.worst_frame]))
 
 
 def keep(bundle: Bundle, verification: Verification) -> None:

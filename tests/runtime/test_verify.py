@@ -47,6 +47,8 @@ def test_a_record_of_another_executor_or_device_is_none(tiny_bundle, name):
 class Engine(NullSession):
     """A session of an engine, as TensorRT's is: it says which, and how much of its work is done in half."""
 
+    max_batch = 1
+
     def __init__(self, depth_m: np.ndarray, engine_sha256: str = "a" * 64, half: float | None = 1.0):
         self._depths, self.engine_sha256, self._half = iter(depth_m), engine_sha256, half
 
@@ -55,6 +57,30 @@ class Engine(NullSession):
 
     def share_in(self, arithmetic, without):  # noqa: ARG002  as the protocol has it
         return self._half if arithmetic == "fp16" else None
+
+
+class Batched(NullSession):
+    """The tiny network, wrong by 1 m in one place of every run that is as long."""
+
+    def __init__(self, max_batch: int | None, wrong_place: int | None):
+        self.max_batch, self._wrong_place = max_batch, wrong_place
+
+    def run(self, feeds, out=None):
+        depth_m = (feeds["frame"].astype(np.float32).mean(axis=-1) * np.float32(20 / 255)).astype(np.float32)
+        if self._wrong_place is not None:
+            depth_m[self._wrong_place : self._wrong_place + 1] += 1
+        return super().run(feeds, out) | {"depth_m": depth_m}
+
+
+@pytest.mark.parametrize(
+    ("max_batch", "wrong_place"), [(None, 1), (None, 7), (4, 3), (12, 8), (12, 11)], ids=lambda value: str(value)
+)
+def test_every_place_of_the_largest_batch_is_verified(tiny_bundle, max_batch, wrong_place):
+    bundle = read_bundle(tiny_bundle)
+    wrong = verify(bundle, "null", "fp32", Batched(max_batch, wrong_place))
+    assert not wrong.passed
+    assert (wrong.parity.num_frames, wrong.parity.worst_frame < 8) == (8, True)  # those of the bundle, used again
+    assert verify(bundle, "null", "fp32", Batched(max_batch, None)).passed
 
 
 @pytest.fixture

@@ -155,7 +155,15 @@ BACKENDS = {  # in the order in which an automatic choice tries them where nothi
     "openvino-throughput": Backend("mde_runtime.backends.openvino", "f32-throughput", "cpu", "openvino", "throughput"),
     "null": Backend("mde_runtime.backends.null", "", "none"),
 }
+MAX_OPEN_BATCH = 8  # frames a run where the graph takes any number: bounds the memory
 LISTED = tuple(name for name, row in BACKENDS.items() if row.device != "none")  # those that a user can choose
+
+
+def frames_a_run(session: Session) -> int:
+    """How many frames of a batch go through a session at once; verification runs as many."""
+    if session.max_batch is not None:
+        return session.max_batch
+    return 1 if isinstance(session, PipelinedSession) else MAX_OPEN_BATCH  # lanes keep a CPU busy
 
 
 def has_library() -> bool:
