@@ -12,7 +12,7 @@ from mde_export.judge.execute import LITERALLY, Executor
 from mde_export.request.request import Request, Size
 from mde_export.sources import Source
 from mde_runtime.bundle import read_bundle
-from mde_runtime.contract import Contract, Intrinsics
+from mde_runtime.contract import Contract, Intrinsics, Sides
 from mde_runtime.errors import UsageError
 
 
@@ -59,16 +59,20 @@ def open_source(request: Request) -> Source:
 def at_source_size(contract: Contract, size: Size) -> Contract:
     """The contract for frames of another size; the network's own input stays as it is.
 
-    A frame that was only padded is scaled to fit (letterbox) unless it still fits as it is: the network's input cannot
-    grow with it.
+    What is padded around the frame grows with it, or the network would see its contents at another size. A frame that
+    was only padded is scaled to fit (letterbox) unless it still fits as it is: the network's input cannot grow with it.
     """
     height_px, width_px = size
     source = replace(contract.source, height_px=height_px, width_px=width_px)
-    to_network = contract.to_network
+    to_network = replace(contract.to_network, pad_px=_scaled_padding(contract, size))
     if to_network.resize == "pad":
+        top, left, bottom, right = to_network.pad_px
         fits = all(
             side <= inside < side + to_network.multiple_of_px
-            for side, inside in zip(size, (to_network.height_px, to_network.width_px), strict=True)
+            for side, inside in (
+                (height_px + top + bottom, to_network.height_px),
+                (width_px + left + right, to_network.width_px),
+            )
         )
         to_network = to_network if fits else replace(to_network, resize="letterbox")
     intrinsics = contract.intrinsics and _scaled(contract.intrinsics, contract, size)
@@ -78,6 +82,12 @@ def at_source_size(contract: Contract, size: Size) -> Contract:
     # It is one of the network's input, said at the frame's size.
     focal_px = contract.from_network.canonical_focal_px * _enlarged(contract) / _enlarged(resized)
     return replace(resized, from_network=replace(contract.from_network, canonical_focal_px=focal_px))
+
+
+def _scaled_padding(contract: Contract, size: Size) -> Sides:
+    down, across = size[0] / contract.source.height_px, size[1] / contract.source.width_px
+    top, left, bottom, right = contract.to_network.pad_px
+    return round(top * down), round(left * across), round(bottom * down), round(right * across)
 
 
 def _enlarged(contract: Contract) -> float:

@@ -402,6 +402,14 @@ def test_a_frame_that_no_longer_fits_its_padding_is_scaled_to_fit(contract):
     assert at_source_size(padded, (120, 200)).to_network.resize == "letterbox"
 
 
+def test_padding_grows_with_the_frame_so_that_the_network_sees_its_contents_at_the_same_size(contract):
+    padded = contract(pad_px=(3, 5, 2, 5), padding="reflect")
+    doubled, wider = at_source_size(padded, (24, 40)), at_source_size(padded, (12, 40))
+    assert doubled.to_network.pad_px == (6, 10, 4, 10)
+    assert wider.to_network.pad_px == (3, 10, 2, 10)
+    assert at_source_size(contract(), (24, 40)).to_network.pad_px == (0, 0, 0, 0)
+
+
 def test_a_canonical_focal_length_is_that_of_the_networks_input_at_any_size_of_frames(contract):
     canonical = contract(canonical_focal_px=100.0)
     height_px, width_px = canonical.source.height_px, canonical.source.width_px
