@@ -177,6 +177,24 @@ def test_a_depth_camera_takes_the_place_of_the_tape(recorded, gain_of, tiny_fram
     assert gain_of(tmp_path / "data") == pytest.approx(0.8, rel=1e-3)  # whole millimetres of metres
 
 
+def test_a_depth_cameras_z_is_compared_along_the_rays_where_the_bundle_has_those(
+    command, make_bundle, tiny_contract, tiny_frames, tiny_depth, save_picture, tmp_path
+):
+    along_rays = replace(tiny_contract, from_network=replace(tiny_contract.from_network, distance="ray"))
+    bundle, asked = make_bundle(contract=along_rays), ("--data", tmp_path / "data", "-o", tmp_path / "camera.json")
+    y, x = np.mgrid[:24, :32]
+    rays = np.sqrt(1 + ((x - 15) / 16) ** 2 + ((y - 11) / 16) ** 2)  # 90 degrees across
+    for index, frame in enumerate(tiny_frames):
+        save_picture(tmp_path / "data" / "rgb" / f"{index}.png", frame)
+        (tmp_path / "data" / "depth").mkdir(exist_ok=True)
+        np.save(tmp_path / "data" / "depth" / f"{index}.npy", (0.8 * tiny_depth(frame) / rays).astype(np.float32))
+    ended = command(main, "calibrate", bundle, *asked)
+    assert (ended.exit_code, "pass the camera's --intrinsics" in ended.stderr) == (2, True)
+    ended = command(main, "calibrate", bundle, *asked, "--intrinsics", "16,16,15,11")
+    assert ended.exit_code == 0, ended.stderr
+    assert read_calibration(tmp_path / "camera.json", read_bundle(bundle)).gain == pytest.approx(0.8, rel=1e-5)
+
+
 def test_levels_of_depth_are_those_that_are_said(recorded, gain_of, tiny_frames, tmp_path):
     names = [f"{index}.png" for index in range(len(tiny_frames))]
     recorded([tmp_path / "color" / name for name in names], [tmp_path / "depth" / name for name in names], 2500)

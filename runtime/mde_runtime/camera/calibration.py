@@ -42,7 +42,7 @@ class Calibration:
     height_px: int  # of the bundle's frames
     width_px: int
     gain: float  # metres = gain * the bundle's depth
-    intrinsics: Intrinsics | None  # of the camera at that size; they change nothing in the gain
+    intrinsics: Intrinsics | None  # of the camera at that size
     heldout: HeldOut
 
     def __post_init__(self) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.camera.depth_folders import DepthPicture
-from mde_runtime.contract import Contract
-from mde_runtime.errors import BadInputError
+from mde_runtime.camera.rays import ray_per_z
+from mde_runtime.contract import Contract, Intrinsics
+from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.files import check_regular
-from mde_runtime.picture_placement import frame_of, placement_of
+from mde_runtime.picture_placement import camera_at_picture_size, frame_of, placement_of
 from mde_runtime.sources.pictures import read_picture
 
 COLUMNS = ("image", "x", "y", "metres")
@@ -77,8 +78,26 @@ def of_tape(points: Mapping[str, Floats], folder: Path, contract: Contract) -> I
         yield _on_frame(folder / image, read_picture(folder / image), measured, contract)
 
 
-def of_depth_camera(pictures: Sequence[DepthPicture], contract: Contract) -> Iterator[MeasuredFrame]:
-    """The frames of a depth camera, with up to 500 of the pixels that it measured in each."""
+def of_depth_camera(
+    pictures: Sequence[DepthPicture], contract: Contract, intrinsics: Intrinsics | None
+) -> Iterator[MeasuredFrame]:
+    """The frames of a depth camera, with up to 500 of the pixels that it measured in each.
+
+    It measures along the optical axis. intrinsics: of the camera at the contract's source size, which turn that into
+    distances along rays where the contract has those. Raises UsageError where it has them and no camera is known.
+    """
+    camera = intrinsics or contract.intrinsics
+    if contract.from_network.distance == "ray" and camera is None:
+        raise UsageError(
+            "this bundle's depth is along each pixel's ray, and a depth camera's along the optical axis; pass the "
+            "camera's --intrinsics, or measure along the rays with --points"
+        )
+    return _of_depth_camera(pictures, contract, camera)
+
+
+def _of_depth_camera(
+    pictures: Sequence[DepthPicture], contract: Contract, camera: Intrinsics | None
+) -> Iterator[MeasuredFrame]:
     chance = np.random.default_rng(0)  # which pixels of a frame: any will do, but always the same
     for shot in pictures:
         picture, depth_m = read_picture(shot.picture), shot.depth_m
@@ -90,7 +109,10 @@ def of_depth_camera(pictures: Sequence[DepthPicture], contract: Contract) -> Ite
         rows, columns = np.nonzero(np.isfinite(depth_m) & (depth_m > 0))
         chosen = chance.permutation(len(rows))[:POINTS_PER_FRAME]
         rows, columns = rows[chosen], columns[chosen]
-        points = np.stack([columns, rows, depth_m[rows, columns].astype(np.float64)], axis=1)
+        metres = depth_m[rows, columns].astype(np.float64)
+        if contract.from_network.distance == "ray" and camera is not None:
+            metres *= ray_per_z(camera_at_picture_size(camera, contract, *picture.shape[1::-1]), columns, rows)
+        points = np.stack([columns, rows, metres], axis=1)
         yield _on_frame(shot.picture, picture, points, contract)
 
 

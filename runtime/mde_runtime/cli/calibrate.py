@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     "--intrinsics",
     type=INTRINSICS,
     metavar="FX,FY,CX,CY",
-    help="Camera intrinsics in px at the bundle's frame size. Stored for point clouds; the gain does not use them.",
+    help="Camera intrinsics in px at the bundle's frame size. Stored for point clouds; the gain uses them only with "
+    "--data, if the bundle's depth is along rays.",
 )
 @click.option(
     "-o",
@@ -82,7 +83,7 @@ def calibrate(
     from mde_runtime.progress import progress
 
     opened = read_bundle(bundle)
-    count, measured = _measured(points, frames, data, depth_scale, opened.contract)
+    count, measured = _measured(points, frames, data, depth_scale, opened.contract, intrinsics)
     canonical_px = opened.contract.from_network.canonical_focal_px  # the map as it is: the gain holds the focal length
     with (
         DepthEstimator.open(bundle, backend, precision, focal_px=canonical_px) as estimate,
@@ -96,7 +97,12 @@ def calibrate(
 
 
 def _measured(
-    points: Path | None, frames: Path | None, data: Path | None, depth_scale: float | None, contract: "Contract"
+    points: Path | None,
+    frames: Path | None,
+    data: Path | None,
+    depth_scale: float | None,
+    contract: "Contract",
+    intrinsics: "Intrinsics | None",
 ) -> "tuple[int, Iterator[MeasuredFrame]]":
     """How many frames have measured distances, and those frames."""
     if (points is None) == (data is None):
@@ -108,7 +114,7 @@ def _measured(
     assert data is not None
     if frames is not None:
         raise UsageError("--data DIR has its own pictures; leave --frames out")
-    return _of_depth_camera(data, depth_scale, contract)
+    return _of_depth_camera(data, depth_scale, contract, intrinsics)
 
 
 def _of_tape(points: Path, frames: Path | None, contract: "Contract") -> "tuple[int, Iterator[MeasuredFrame]]":
@@ -119,14 +125,14 @@ def _of_tape(points: Path, frames: Path | None, contract: "Contract") -> "tuple[
 
 
 def _of_depth_camera(
-    data: Path, depth_scale: float | None, contract: "Contract"
+    data: Path, depth_scale: float | None, contract: "Contract", intrinsics: "Intrinsics | None"
 ) -> "tuple[int, Iterator[MeasuredFrame]]":
     from mde_runtime.camera.depth_folders import depth_pictures
     from mde_runtime.camera.measured_frames import of_depth_camera
 
     pictures = depth_pictures(data, depth_scale)
     say(f"{data}: {len(pictures)} frames with depth; {pictures[0].levels_per_metre:g} levels per metre in PNG files")
-    return len(pictures), of_depth_camera(pictures, contract)
+    return len(pictures), of_depth_camera(pictures, contract, intrinsics)
 
 
 def _tell(found: "Calibration") -> None:
