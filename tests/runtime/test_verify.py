@@ -79,7 +79,7 @@ def test_every_place_of_the_largest_batch_is_verified(tiny_bundle, max_batch, wr
     bundle = read_bundle(tiny_bundle)
     wrong = verify(bundle, "null", "fp32", Batched(max_batch, wrong_place))
     assert not wrong.passed
-    assert (wrong.parity.num_frames, wrong.parity.worst_frame < 8) == (8, True)  # those of the bundle, used again
+    assert (wrong.parity.num_frames, wrong.parity.worst_frame < 8) == (8, True)
     assert verify(bundle, "null", "fp32", Batched(max_batch, None)).passed
 
 
