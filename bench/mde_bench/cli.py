@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from mde_bench.timing.effort import EFFORTS, NORMAL, Effort
 from mde_bench.timing.modes import MODES, Mode, ModeSettings
 from mde_runtime.cli.backend_options import BACKEND, PRECISION
-from mde_runtime.command import OUTPUT, PATH, Group, OneOf, Real, Whole, say
+from mde_runtime.command import FOCAL_PX, OUTPUT, PATH, Group, OneOf, Real, Whole, say
 from mde_runtime.errors import MeasurementError, UsageError, VerdictError
 from mde_runtime.protocols import AUTO, PROTOCOLS, ProtocolRow
 
@@ -186,7 +186,7 @@ ACCURACY_GROUPS = {
 )
 @click.option(
     "--focal-px",
-    type=Real(0, min_open=True),
+    type=FOCAL_PX,
     help="That camera's focal length in px at the frame size, for bundles whose metres depend on it.",
 )
 @click.option("--json", "json_path", type=OUTPUT, help="Write the figures as JSON.")

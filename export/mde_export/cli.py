@@ -9,7 +9,7 @@ from mde_export.precision.target_table import TARGETS
 from mde_export.request.choices import MIN_FRAMES, Accumulation, EngineChoice, GoldenFrames
 from mde_export.request.contract_options import DESCRIBED, SIZE, contract_options
 from mde_export.request.presets import PRESETS
-from mde_runtime.command import PATH, Command, OneOf, Real, Several, Whole, say
+from mde_runtime.command import FOCAL_PX, PATH, Command, OneOf, Real, Several, Whole, say
 from mde_runtime.engines.build import MAX_BATCH
 from mde_runtime.errors import VerdictError
 
@@ -97,12 +97,12 @@ GROUPS = {
     "--frames; else 480x640]",
 )
 @click.option("--scale", type=Real(), help="Factor on the network's output, fitted to your camera.")
+@click.option("--shift", type=Real(), help="Offset on the network's output, added after --scale.")
 @click.option(
     "--focal-px",
-    type=Real(0),
+    type=FOCAL_PX,
     help="Your camera's focal length in px at the frame size, for networks whose metres depend on it.",
 )
-@click.option("--shift", type=Real(), help="Offset on the network's output, added after --scale.")
 @click.option(
     "--measured",
     type=PATH,

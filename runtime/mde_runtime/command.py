@@ -57,6 +57,8 @@ OUTPUT = _Output()
 class Whole(click.IntRange):
     """A whole number of a range; without an upper end, one that 32 bits hold."""
 
+    name = "integer"  # in the help
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # Any: click's own
         """The number. Ends the command as wrong usage where it is none, or out of range."""
         try:
@@ -71,6 +73,8 @@ class Whole(click.IntRange):
 class Real(click.FloatRange):
     """A finite number of a range."""
 
+    name = "number"  # in the help
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # Any: click's own
         """The number. Ends the command as wrong usage where it is none, or out of range."""
         try:
@@ -81,6 +85,9 @@ class Real(click.FloatRange):
 
     def _describe_range(self) -> str:  # click's own: without bounds it shows x<=None
         return "" if self.min is None and self.max is None else super()._describe_range()
+
+
+FOCAL_PX = Real(1, 1e6)  # of a camera, at the size of a frame
 
 
 class Several(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 takes none

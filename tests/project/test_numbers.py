@@ -7,7 +7,7 @@ import click
 import click.testing
 import pytest
 
-from mde_runtime.command import Real, Several, Whole
+from mde_runtime.command import FOCAL_PX, Real, Several, Whole
 
 DIGITS = "9" * 5000
 NO_NUMBERS = ("nan", "-nan", "inf", "-inf", "1e999", DIGITS, f"-{DIGITS}", "1e", "1_000", "", "--", "0x10", "\udce9")
@@ -70,6 +70,13 @@ def test_a_negative_number_is_wrong_usage_where_it_means_nothing(main, end):
     for path, option in numeric(main, (Whole, Real)):
         if option.opts[-1] not in {"--scale", "--shift"}:  # of an affine map: any sign
             assert refuses(end(path, option, "-1"), option), (path, option.name)
+
+
+def test_a_focal_length_is_the_same_number_in_every_command(main, end):
+    for path, option in numeric(main, Real):
+        if option.opts[-1] == "--focal-px":
+            assert option.type is FOCAL_PX, path
+            assert refuses(end(path, option, "0"), option), path
 
 
 def test_one_bad_number_among_several_is_wrong_usage(main, end):

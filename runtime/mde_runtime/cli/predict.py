@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from mde_runtime.cli.backend_options import BACKEND, PRECISION
 from mde_runtime.colouring import Colouring, Ends
-from mde_runtime.command import INTRINSICS, PATH, Command, OneOf, Real, Several, say
+from mde_runtime.command import FOCAL_PX, INTRINSICS, PATH, Command, OneOf, Real, Several, say
 from mde_runtime.contract import MAX_FAR_M
 from mde_runtime.errors import UsageError, VerdictError, one_line
 from mde_runtime.inferno import Direction
@@ -90,7 +90,7 @@ GROUPS = {
 @click.option("--calibration", type=PATH, help="Calibration of your camera: camera.json from mde-bundle calibrate.")
 @click.option(
     "--focal-px",
-    type=Real(1, 1e6),
+    type=FOCAL_PX,
     help="Your camera's focal length in px at the bundle's frame size: for ply, and for bundles whose metres depend "
     "on it.",
 )

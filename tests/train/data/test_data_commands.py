@@ -30,6 +30,18 @@ def test_check_says_what_the_data_set_holds(unreal):
     assert "val: 2 frames (2 of 12x16 px)" in result.stdout
 
 
+def test_check_names_a_command_that_trains_on_the_data(unreal):
+    root = unreal()
+    assert run("check", root).stderr.endswith(f"mde-train --recipe fast --data {root} --out runs/{root.name}\n")
+    path = root / "depth" / "train" / "1.npy"
+    depth_m = np.load(path)
+    depth_m[0, 0] = 0  # not measured
+    np.save(path, depth_m)
+    said = run("check", root).stderr
+    assert "plain leaves them out" in said
+    assert " --set protocol=plain --set model_options.far_m=" in said
+
+
 def test_check_as_json_gives_figures(unreal):
     root = unreal()
     report = json.loads(run("check", root, "--json").stdout)

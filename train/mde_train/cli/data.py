@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mde_runtime.command import PATH, Group, OneOf, Real, Several, Whole
+from mde_runtime.command import FOCAL_PX, PATH, Group, OneOf, Real, Several, Whole
 from mde_runtime.contract import MAX_FAR_M, MAX_SIDE_PX
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.protocols import AUTO, PROTOCOLS
@@ -38,7 +38,7 @@ def main() -> None:
 @click.option("--seed", type=Whole(0, 2**32 - 1), default=0, show_default=True, help="Seed of the scenes.")
 @click.option("--size", type=SIZE, metavar="HxW", default="144x256", show_default=True, help="Size of the frames, px.")
 @click.option(
-    "--focal-px", type=Real(1), help="Focal length, px.  [default: half the width, for a field of view of 90 degrees]"
+    "--focal-px", type=FOCAL_PX, help="Focal length, px.  [default: half the width, for a field of view of 90 degrees]"
 )
 @click.option(
     "--scenes", type=OneOf(("all", "streets", "rooms")), default="all", show_default=True, help="Kind of scenes."

@@ -9,6 +9,7 @@ from mde_train.data.layouts import guessed
 from mde_train.layout_table import LAYOUTS
 
 NEAREST_M, FARTHEST_M = 0.03, 300.0  # 99 % of a set's depth below the first or beyond the second: another unit
+UNMASKED = "seed"  # the protocol of a layout that masks no pixel
 
 
 def advice(root: Path, report: DataReport) -> Iterator[str]:
@@ -32,9 +33,14 @@ def advice(root: Path, report: DataReport) -> Iterator[str]:
     if not training.depth_p99_m:
         yield "no pixel has depth, so it cannot be trained on"
         return
-    own_range = LAYOUTS[report.layout].protocol == "plain"
-    option = f" --set model_options.far_m={range_end_m(far_m):g}" if own_range else ""
-    yield f"to train on it: mde-train --recipe fast --data {root} --out runs/{root.name or 'own'}{option}"
+    protocol = LAYOUTS[report.layout].protocol
+    needs_mask = protocol == UNMASKED and any(split.valid_share < 1 for split in report.splits)
+    if needs_mask:
+        yield f"pixels without depth have no place in this layout's protocol, {protocol}; plain leaves them out"
+    own_range = needs_mask or protocol == "plain"
+    options = " --set protocol=plain" if needs_mask else ""
+    options += f" --set model_options.far_m={range_end_m(far_m):g}" if own_range else ""
+    yield f"to train on it: mde-train --recipe fast --data {root} --out runs/{root.name or 'own'}{options}"
     if own_range and training.depth_max_m > range_end_m(far_m):
         yield (
             f"99 % of the depth is below {far_m:.3g} m; the rest, up to {training.depth_max_m:.3g} m, is clipped to "
