@@ -2,6 +2,7 @@
 
 import configparser
 import email
+import importlib
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tarfile
 import zipfile
 
+import click
 import pytest
 import yaml
 
@@ -199,3 +201,14 @@ def test_the_form_for_bugs_asks_for_what_a_bug_of_ours_says_to_send(root):
     required = [part for part in forms(root)["bug"]["body"] if part.get("validations", {}).get("required")]
     assert {"command", "version"} <= {part["id"] for part in required}
     assert "--debug" in str(required)
+
+
+def commands_in(command: click.Command) -> list[click.Command]:
+    inner = getattr(command, "commands", {}).values()
+    return [found for one in inner for found in commands_in(one)] or [command]
+
+
+def test_every_command_can_give_what_the_form_asks_for(command_module):
+    for command in commands_in(importlib.import_module(command_module).main):
+        options = {name for parameter in command.params for name in parameter.opts}
+        assert {"--debug", "--version"} <= options, command.name

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mde_runtime.cli.backend_options import BACKEND, PRECISION
-from mde_runtime.command import INTRINSICS, OUTPUT, PATH, Real, say
+from mde_runtime.command import INTRINSICS, OUTPUT, PATH, Command, Real, say
 from mde_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mde_runtime.contract import Contract, Intrinsics
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("bundle", type=PATH)
 @click.option("--points", type=PATH, metavar="CSV", help="Measured distances, one per line: image,x,y,metres.")
 @click.option(

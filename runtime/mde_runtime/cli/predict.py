@@ -47,6 +47,8 @@ class _ColourRange(click.ParamType):  # type: ignore[type-arg]  # click before 8
 COLOUR_RANGE = _ColourRange()
 
 
+FITTED = {"stretch": "stretched", "letterbox": "with black bars", "pad": "with black bars", "crop": "cut"}
+
 GROUPS = {
     "Results": ("out", "formats", "direction", "ends_m", "resume"),
     "Camera": ("calibration", "focal_px", "intrinsics"),
@@ -238,8 +240,8 @@ class _Teller:
         if result.was_resized and not self._has_told_of_size:
             self._has_told_of_size = True
             say(
-                f"pictures are resized ({policy}) to {source.height_px}x{source.width_px} px for the network, "
-                "and their depth is resized back"
+                f"pictures are resized to {source.height_px}x{source.width_px} px for the network, {FITTED[policy]} "
+                "where their aspect differs, and their depth is resized back"
             )
         if result.num_nonfinite:
             say(f"{one_line(str(result.files[0]))}: the network gave {result.num_nonfinite} NaN or infinite values")
