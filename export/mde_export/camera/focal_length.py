@@ -38,6 +38,8 @@ def contract_for_camera(contract: Contract, request: Request) -> Contract:
         return contract
     if request.measured is not None:  # what was measured with the camera holds its focal length
         return _with_gain(contract, 1.0)
+    if not contract.from_network.is_metric:  # a focal length is no fit: the export goes on to refuse it as relative
+        return contract
     known_px = contract.intrinsics.fx_px if contract.intrinsics else None
     focal_px = known_px if request.focal_px is None else request.focal_px
     return contract if focal_px is None else _with_gain(contract, focal_px / canonical_px)

@@ -86,6 +86,13 @@ def test_the_logarithm_of_depth_is_moved_by_the_gains(contract):
     assert (mine.scale, mine.shift, mine.far_m) == (1.0, pytest.approx(0.5 + math.log(2)), 40.0)
 
 
+def test_a_focal_length_makes_no_relative_depth_metric(contract):
+    relative = contract(kind="relative_inverse_depth", canonical_focal_px=250.0)
+    assert not contract_for_camera(relative, Request("a.onnx", focal_px=500.0)).from_network.is_metric
+    known = replace(relative, from_network=replace(relative.from_network, scale=0.02, shift=0.05))
+    assert contract_for_camera(known, Request("a.onnx", focal_px=500.0)).from_network.scale == 0.01
+
+
 def test_the_intrinsics_of_a_contract_are_a_focal_length(contract):
     known = replace(contract(canonical_focal_px=250.0), intrinsics=Intrinsics(fx_px=500, fy_px=500, cx_px=9, cy_px=5))
     assert contract_for_camera(known, Request("a.onnx")).from_network.scale == 2.0
