@@ -24,6 +24,11 @@ def source_size_of(asked: Size | None, frames: Path | None) -> tuple[Size, str]:
     return _commonest(frames)
 
 
+def forget() -> None:
+    """Look at folders anew: what lies in one may have changed since another export of this process."""
+    _commonest.cache_clear()
+
+
 @functools.lru_cache(maxsize=4)  # asked for the contract, and again for what is said about it
 def _commonest(folder: Path) -> tuple[Size, str]:
     counts = Counter(_sizes(folder))

@@ -9,9 +9,9 @@ from typing import Any
 import onnx_ir as ir
 
 from mde_export.judge.evidence import Frames, ManyFrames, ManyMaps, Pictures
+from mde_export.request import source_size
 from mde_export.request.presets import PRESETS
 from mde_export.request.request import Request
-from mde_export.request.source_size import source_size_of
 from mde_export.sources.pytorch_file import refuse_other_files
 from mde_runtime import installation
 from mde_runtime.bundle import Publication
@@ -97,6 +97,7 @@ def open_source(request: Request) -> Source:
 
     Raises MachineError where a library that reads it is not installed.
     """
+    source_size.forget()
     path = Path(request.model)
     kind = _kind_of(request)
     if kind not in (MODULE, HUGGING_FACE) and not path.is_file():
@@ -120,7 +121,7 @@ def open_source(request: Request) -> Source:
     if request.preset is not None and PRESETS[request.preset].differs:
         source = replace(source, notes=(f"{request.preset}: {PRESETS[request.preset].differs}", *source.notes))
     if not kind.knows_frames and request.contract is None and request.source_size is None:
-        _, note = source_size_of(None, request.frames)
+        _, note = source_size.source_size_of(None, request.frames)
         source = replace(source, notes=(note, *source.notes))
     return source
 

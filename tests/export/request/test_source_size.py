@@ -7,7 +7,11 @@ import pytest
 from PIL import Image
 
 from mde_export.frames import rendered_frames
+from mde_export.graph.canonical import to_bytes
+from mde_export.request.described import Described
+from mde_export.request.request import Request
 from mde_export.request.source_size import source_size_of
+from mde_export.sources import open_source
 from mde_runtime.errors import BadInputError
 from mde_train.data.synth.frames import make_frame
 from mde_train.data.synth.scene import Lens
@@ -30,6 +34,16 @@ def test_it_is_the_commonest_size_of_the_frames_and_other_aspects_are_counted(tm
     size, said = source_size_of(None, folder)
     assert size == (12, 16)
     assert said == "frames are 12x16 px, the most common size in mine; 2 of 5 have another aspect"
+
+
+def test_each_export_of_a_process_looks_at_the_folder_anew(one_convolution, tmp_path):
+    _, network = one_convolution(np.full((1, 3, 1, 1), 5.0, np.float32), 0.0, 1, 12, 16)
+    (tmp_path / "net.onnx").write_bytes(to_bytes(network))
+    told = Described(resize="stretch", mean="none", kind="metric_depth", range_m=(0.0, 20.0))
+    request = Request(str(tmp_path / "net.onnx"), frames=pictures(tmp_path / "mine", (24, 32)), described=told)
+    assert open_source(request).contract.source.height_px == 24
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "mine" / "0.png")
+    assert open_source(request).contract.source.height_px == 48
 
 
 def test_without_frames_it_is_vga_and_that_is_said():
