@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,6 +135,20 @@ def test_depth_keeps_stamps_frame_ids_and_camera_info(predicted, record, tiny_fr
             assert header.frame_id == "front_optical"
         np.testing.assert_allclose(depth_of(image), tiny_depth(tiny_frames[index]), atol=FLOAT32_STEP_AT_20_M)
         assert (list(info.d), info.k[0], info.distortion_model) == ([0.1, 0.2, 0, 0, 0.3], FOCAL_PX, "plumb_bob")
+
+
+def test_depth_along_rays_becomes_z_depth(
+    predicted, record, make_bundle, tiny_contract, tiny_frames, tiny_depth, tmp_path
+):
+    along_rays = replace(tiny_contract, from_network=replace(tiny_contract.from_network, distance="ray"))
+    bundle = make_bundle(contract=along_rays)
+    predicted(record(tiny_frames[:1]), bundle=bundle)
+    ((_, image),) = read_back(tmp_path / "out" / "drive.depth")["/camera/depth/image_raw"]
+    y, x = np.mgrid[:24, :32]
+    rays = np.sqrt(1 + ((x - 15.5) / FOCAL_PX) ** 2 + ((y - 11.5) / FOCAL_PX) ** 2)
+    np.testing.assert_allclose(depth_of(image), tiny_depth(tiny_frames[0]) / rays, atol=FLOAT32_STEP_AT_20_M)
+    ended = predicted(record(tiny_frames[:1], name="unknown", info=None), bundle=bundle, code=2)
+    assert "a bag holds z-depth, which needs the camera; pass --intrinsics" in ended.stderr
 
 
 @pytest.mark.parametrize("named", ["drive", "drive/drive.db3"])

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mde_runtime.camera.depth_folders import DepthPicture
-from mde_runtime.camera.rays import ray_per_z
 from mde_runtime.contract import Contract, Intrinsics
 from mde_runtime.errors import BadInputError, UsageError
 from mde_runtime.files import check_regular
 from mde_runtime.picture_placement import camera_at_picture_size, frame_of, placement_of
+from mde_runtime.rays import ray_per_z
 from mde_runtime.sources.pictures import read_picture
 
 COLUMNS = ("image", "x", "y", "metres")

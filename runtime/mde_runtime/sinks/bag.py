@@ -15,8 +15,13 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mde_runtime.errors import BadInputError, reason_of
+import numpy as np
+import numpy.typing as npt
+
+from mde_runtime.contract import Distance
+from mde_runtime.errors import BadInputError, UsageError, reason_of
 from mde_runtime.files import write_bytes
+from mde_runtime.rays import ray_per_z
 from mde_runtime.ros.messages import (
     CAMERA_INFO,
     IMAGE,
@@ -74,7 +79,10 @@ class _Part:
 
 @contextlib.contextmanager
 def writer(out: Path, writing: Writing, *, in_millimetres: bool = False) -> Iterator[Write]:
-    """Write the bag `FILM.depth` below `out`: Image 32FC1 in metres, NaN for no measurement, and CameraInfo."""
+    """Write the bag `FILM.depth` below `out`: Image 32FC1 in metres, NaN for no measurement, and CameraInfo.
+
+    Depth along rays becomes z-depth, which is what an Image of depth holds (REP 118).
+    """
     types()  # says now that rosbags is missing, not after the first frame
     begun: list[str] = []  # films, the last of which is being written
 
@@ -86,7 +94,7 @@ def writer(out: Path, writing: Writing, *, in_millimetres: bool = False) -> Iter
                 _assemble(out, begun[-1])
             _begin(out, prediction.film, resume=writing.resume)
             begun.append(prediction.film)
-        part = _part_of(prediction, in_millimetres=in_millimetres)
+        part = _part_of(prediction, _z_of(prediction, writing.distance), in_millimetres=in_millimetres)
         write_bytes(_parts(out, prediction.film) / f"{part.name}.part", part.dumps())
         return _bag(out, prediction.film)
 
@@ -155,7 +163,21 @@ def _begin(out: Path, film: str, *, resume: bool) -> None:
                 write_bytes(path, part.dumps())
 
 
-def _part_of(prediction: Prediction, *, in_millimetres: bool) -> _Part:
+def _z_of(prediction: Prediction, distance: Distance) -> npt.NDArray[np.float32]:
+    """The z-depth of a frame, metres. Raises UsageError where it is along rays and no camera is known."""
+    if distance == "z":
+        return prediction.depth_m
+    if prediction.camera is None:
+        raise UsageError(
+            f"{prediction.name}: this bundle's depth is along each pixel's ray, and a bag holds z-depth, which needs "
+            "the camera; pass --intrinsics or --focal-px"
+        )
+    height_px, width_px = prediction.depth_m.shape
+    columns, rows = np.meshgrid(np.arange(width_px), np.arange(height_px))
+    return (prediction.depth_m / ray_per_z(prediction.camera, columns, rows)).astype(np.float32)
+
+
+def _part_of(prediction: Prediction, z_m: npt.NDArray[np.float32], *, in_millimetres: bool) -> _Part:
     recorded, name = prediction.recorded, Path(prediction.name).name
     if recorded is None:
         log_ns = round(prediction.index / (prediction.frames_per_s or FRAMES_PER_S) * 1e9)
@@ -163,13 +185,13 @@ def _part_of(prediction: Prediction, *, in_millimetres: bool) -> _Part:
     else:
         log_ns, header, known, storage = recorded.log_ns, recorded.header, recorded.camera_info, recorded.storage
         camera = recorded.topic.removesuffix("/compressed").rpartition("/")[0]
-    height_px, width_px = prediction.depth_m.shape
+    height_px, width_px = z_m.shape
     return _Part(
         name,
         storage,  # type: ignore[arg-type]  # a literal of STORAGES
         camera,
         log_ns,
-        depth_image(prediction.depth_m, header, in_millimetres=in_millimetres),
+        depth_image(z_m, header, in_millimetres=in_millimetres),
         camera_info(header, known, prediction.camera, height_px, width_px),
     )
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mde_runtime.contract import Distance, Intrinsics
 from mde_runtime.errors import UsageError
 from mde_runtime.files import write_bytes
+from mde_runtime.rays import ray_per_z
 from mde_runtime.sinks import Prediction, Write, Writing, file_of
 
 VERTEX = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
@@ -53,9 +54,8 @@ def writer(out: Path, writing: Writing) -> Iterator[Write]:
 def points_of(depth_m: npt.NDArray[np.float32], camera: Intrinsics, distance: Distance) -> npt.NDArray[np.float32]:
     """The (H, W, 3) points in metres of a depth map; ray distance is measured along each pixel's ray."""
     height_px, width_px = depth_m.shape
-    x = ((np.arange(width_px) - camera.cx_px) / camera.fx_px)[None].repeat(height_px, 0)
-    y = ((np.arange(height_px) - camera.cy_px) / camera.fy_px)[:, None].repeat(width_px, 1)
-    rays = np.stack([x, y, np.ones_like(x)], axis=-1)
-    if distance == "ray":
-        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-    return (rays * depth_m[..., None]).astype(np.float32)
+    columns, rows = np.meshgrid(np.arange(width_px), np.arange(height_px))
+    x, y = (columns - camera.cx_px) / camera.fx_px, (rows - camera.cy_px) / camera.fy_px
+    z_m = depth_m / ray_per_z(camera, columns, rows) if distance == "ray" else depth_m
+    points: npt.NDArray[np.float32] = (np.stack([x, y, np.ones_like(x)], axis=-1) * z_m[..., None]).astype(np.float32)
+    return points
