@@ -6,16 +6,31 @@ from mde_bench.machine.conditions import Moment
 from mde_bench.report.page import page
 from mde_bench.result.result import read_result, save
 from mde_bench.run import carry_out
+from mde_bench.subjects.estimator import TimedSession
 from mde_bench.timing.candidates import named
 from mde_bench.timing.modes import MODES, ModeSettings
 from mde_bench.timing.modes.figures import ModeFigures, mode_file
 from mde_bench.timing.modes.paced import paced_figures
 from mde_bench.timing.modes.sustained import sustained_figures
 from mde_bench.timing.samples import Arrival
+from mde_runtime.backends import frames_a_run
+from mde_runtime.backends.null import NullSession
 from mde_runtime.errors import UsageError
 
 MILLISECOND = 10**6
 COOL = Moment(0.1, 2e9, 40.0, 0)
+
+
+class Lanes(NullSession):
+    """A session that has its lanes work on several frames, one each."""
+
+    def lanes(self):
+        return ()
+
+
+@pytest.mark.parametrize("session", [NullSession(), Lanes()], ids=["one run at a time", "lanes"])
+def test_as_many_frames_of_a_batch_run_at_once_with_a_clock_as_without(session):
+    assert frames_a_run(TimedSession(session)) == frames_a_run(session)
 
 
 def test_a_frame_that_is_answered_after_the_next_arrives_is_late():
