@@ -109,6 +109,21 @@ def test_what_was_not_measured_is_no_variation_of_depth(nyu: Path, depth_m):
         load_data(nyu, recipe_named("cnn"))
 
 
+def test_depth_that_is_all_beyond_the_range_is_no_variation_of_depth(nyu: Path):
+    (nyu / "layout.json").write_text('{"frames": "f", "depth": "d", "metres_per_unit": 1.0}')  # of millimetres
+    for split, number in (("train", 16), ("val", 2)):
+        for kind in ("f", "d"):
+            (nyu / kind / split).mkdir(parents=True)
+        for index in range(number):
+            Image.new("RGB", (64, 32)).save(nyu / "f" / split / f"{index}.png")
+            levels = np.tile(np.linspace(500, 9000, 64), (32, 1)).astype(np.uint16)
+            Image.fromarray(levels).save(nyu / "d" / split / f"{index}.png")
+    with pytest.raises(BadInputError, match=r"the depth of val varies by 0 m within the model's range of 0 to 20 m"):
+        load_data(nyu, recipe_named("fast"))
+    (nyu / "layout.json").write_text('{"frames": "f", "depth": "d", "metres_per_unit": 0.001}')
+    assert load_data(nyu, recipe_named("fast")).heldout.depth_m.max() == 9
+
+
 def test_judging_takes_at_most_300_frames_spread_over_the_split(tmp_path: Path):
     for split, number in (("train", 4), ("val", 700)):
         for kind in ("rgb", "depth"):

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from mde_runtime.protocols import open_protocol
 from mde_train.data import FrameArrays
+from mde_train.data.stats import farthest_m, mean_image
 from mde_train.evaluation import score_of
 from mde_train.recipe import Recipe
 from mde_train.training_data import Data
@@ -38,7 +39,7 @@ def summary(run: Path, recipe: Recipe, data: Data, steps_per_epoch: int) -> list
 
 def mean_image_figures(data: Data, protocol: str) -> dict[str, float]:
     """The figures of the mean training depth of each pixel; of one mean for all where the sizes differ."""
-    guess_m = _mean_image(data.train)
+    guess_m = _mean_image(data.train, farthest_m(protocol))
     size = data.judged.depth_m.shape[1:]
     if guess_m.shape != size:
         guess_m = np.full(size, guess_m.mean())
@@ -49,13 +50,12 @@ def mean_image_figures(data: Data, protocol: str) -> dict[str, float]:
     return judge.result().values
 
 
-def _mean_image(frames: FrameArrays) -> npt.NDArray[np.float64]:
-    total, count = np.zeros(frames.depth_m.shape[1:]), np.zeros(frames.depth_m.shape[1:], np.int64)
+def _mean_image(frames: FrameArrays, most_m: float) -> npt.NDArray[np.float64]:
+    total_m, count = np.zeros(frames.depth_m.shape[1:]), np.zeros(frames.depth_m.shape[1:], np.int64)
     for depth_m, valid in zip(frames.depth_m, frames.valid, strict=True):
-        total[valid] += depth_m[valid]
+        total_m[valid] += np.minimum(depth_m[valid], most_m)
         count += valid
-    everywhere = total.sum() / max(count.sum(), 1)
-    return np.where(count > 0, total / np.maximum(count, 1), everywhere)
+    return mean_image(total_m, count)
 
 
 def _evaluations(curves: Path) -> dict[int, dict[str, float]]:

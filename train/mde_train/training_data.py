@@ -124,11 +124,11 @@ def load_data(root: Path, recipe: Recipe, most: int | None = None) -> Data:
 
 def _check_variation(what: str, heldout: FrameArrays, from_network: FromNetwork) -> None:
     """Raise BadInputError for depth that hardly varies within the model's range: a constant would do as well."""
-    measured_m = heldout.depth_m[heldout.valid]
+    measured_m = heldout.depth_m[heldout.valid].clip(from_network.near_m, from_network.far_m)
     std_m = float(measured_m.std(dtype=np.float64)) if measured_m.size else 0.0
     if std_m < LEAST_VARIATION * from_network.span_m:
         raise BadInputError(
-            f"{what} varies by {std_m:.2g} m, and the model's range is {from_network.near_m:g} to "
+            f"{what} varies by {std_m:.2g} m within the model's range of {from_network.near_m:g} to "
             f"{from_network.far_m:g} m; is it in metres? mde-data check suggests a range that fits"
         )
 

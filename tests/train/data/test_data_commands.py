@@ -191,3 +191,19 @@ def test_every_command_has_help(command):
     result = run(*command, "--help")
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) > 5
+
+
+def test_the_mean_image_guesses_the_mean_where_no_frame_was_measured(tmp_path):
+    (tmp_path / "layout.json").write_text('{"frames": "frames", "depth": "depth", "metres_per_unit": 0.01}')
+    for split in ("train", "val"):
+        for kind in ("frames", "depth"):
+            (tmp_path / kind / split).mkdir(parents=True)
+        levels = np.full((40, 120), 500, np.uint16)
+        if split == "train":
+            levels[:, ::2] = 0  # a laser that met every other column
+        Image.new("RGB", (120, 40)).save(tmp_path / "frames" / split / "0.png")
+        Image.fromarray(levels).save(tmp_path / "depth" / split / "0.png")
+    for protocol in ("plain", "kitti"):
+        figures = json.loads(run("stats", tmp_path, "--protocol", protocol, "--json").stdout)
+        rows = {row["guess"]: row for row in figures["baselines"]}
+        assert rows["mean image"]["rmse_m"] == pytest.approx(0, abs=1e-6)  # float32 of 5 m

@@ -149,3 +149,12 @@ def test_a_guess_is_judged_by_the_plain_protocol(camera):
 )
 def test_the_end_of_a_range_is_a_round_number(far_m, end_m):
     assert range_end_m(far_m) == pytest.approx(end_m)
+
+
+def test_what_macos_leaves_beside_each_file_is_no_frame_and_no_depth(camera):
+    root = camera()
+    expected = guess(root)
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07")
+    assert guess(root) == expected
+    assert len(open_split(root, "train")) == 6

@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from PIL import Image
 from mde_runtime.errors import BadInputError
 from mde_train.data import load_arrays, open_split
 
-from .conftest import write_pair
+from .conftest import HEIGHT_PX, WIDTH_PX, write_pair
 
 
 def test_the_hash_is_that_of_the_content_and_not_of_the_place(unreal, tmp_path):
@@ -104,3 +105,47 @@ def test_reading_data_loads_no_torch():
         check=True,
     ).stdout.split()
     assert {"torch", "torchvision", "lightning", "h5py", "skimage"}.isdisjoint(loaded)
+
+
+@pytest.fixture
+def declared(tmp_path):
+    """Write two frames with depth of 16 bits, whose unit is declared, and perhaps what they are cut to."""
+
+    def write(metres_per_unit: float, **cut: int) -> Path:
+        root = tmp_path / "own"
+        for folder in ("frames", "depth"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        for index in range(2):
+            Image.new("RGB", (8, 6)).save(root / "frames" / f"{index}.png")
+            Image.fromarray(np.full((6, 8), 1000 + index, np.uint16)).save(root / "depth" / f"{index}.png")
+        unit = {"frames": "frames", "depth": "depth", "metres_per_unit": metres_per_unit}
+        (root / "layout.json").write_text(json.dumps(unit))
+        if cut:
+            (root / "cut.json").write_text(json.dumps(cut))
+        return root
+
+    return write
+
+
+@pytest.mark.parametrize("cut", [{}, {"height_px": 4, "width_px": 8}])
+def test_another_unit_is_other_data(declared, cut):
+    hashes = [open_split(declared(unit, **cut), "train").sha256 for unit in (0.001, 0.0001, 0.001)]
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_mapped_depth_is_in_the_unit_that_is_declared_now(declared, tmp_path, monkeypatch):
+    monkeypatch.setenv("MDE_CACHE", str(tmp_path / "cache"))
+    for unit in (0.001, 0.0001):
+        arrays = load_arrays(open_split(declared(unit), "train"), is_mapped=True)
+        assert arrays.depth_m.max() == pytest.approx(1001 * unit)
+
+
+def test_depth_beyond_float16_is_its_farthest_and_no_infinity(unreal):
+    root = unreal()
+    depth_m = np.full((HEIGHT_PX, WIDTH_PX), 5, np.float32)
+    depth_m[:3] = 1e10  # the sky of a renderer
+    write_pair(root, "train", "1", depth_m)
+    narrow, wide = (load_arrays(open_split(root, "train"), dtype).depth_m[1] for dtype in ("float16", "float32"))
+    assert (narrow[:3] == np.finfo(np.float16).max).all()
+    assert (narrow[3:] == 5).all()
+    np.testing.assert_array_equal(wide, depth_m)

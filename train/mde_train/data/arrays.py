@@ -88,7 +88,9 @@ def _fill(samples: FrameSet, change: Change, kept: Records, index: int) -> None:
             f"{samples.root}: frame {sample.name} of {samples.split} has {_px(sizes[0])}, frame {samples.names[0]} has "
             f"{_px(sizes[1])}; {advice(samples.root, sizes)}"
         )
-    record["frame"], record["depth_m"], record["valid"] = sample.frame, sample.depth_m, sample.valid
+    farthest_m = np.finfo(record["depth_m"].dtype).max  # of float16 65,504 m: a sky of 1e10 m would be no number
+    record["frame"], record["valid"] = sample.frame, sample.valid
+    record["depth_m"] = np.minimum(sample.depth_m, farthest_m)
 
 
 def _px(size: tuple[int, ...]) -> str:

@@ -37,7 +37,7 @@ class Source:
     files: tuple[Path, ...]
     read: Callable[[], Sample]
     doubt: str = ""  # why its depth cannot be depth; empty: nothing speaks against it
-    how: str = ""  # what becomes of it after it is read; empty: nothing
+    how: str = ""  # what is made of the files beyond reading them, in words; empty: nothing
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,10 @@ class FrameSet(Sequence[Sample]):
 
     def read_through(self, change: Callable[[Sample], Sample], how: str) -> "FrameSet":
         """The same samples, changed when they are read; `how` says it in words, and is part of the hash."""
-        sources = [replace(source, read=_then(source.read, change), how=how) for source in self._sources]
+        sources = [
+            replace(source, read=_then(source.read, change), how=", ".join(filter(None, [source.how, how])))
+            for source in self._sources
+        ]
         return FrameSet(self.root, self.split, sources, self.skipped)
 
     def without_doubtful(self) -> "FrameSet":

@@ -12,7 +12,7 @@ from mde_runtime.errors import BadInputError
 from mde_runtime.progress import progress
 from mde_runtime.protocols import open_protocol
 from mde_runtime.protocols.figures import Figures
-from mde_runtime.protocols.seed import network_size_truth
+from mde_runtime.protocols.seed import FAR_M, network_size_truth
 from mde_train.data.samples import FrameSet
 
 SEED_PROTOCOLS = ("seed", "seed-raw")  # these see truth clipped and resized; the others as it is on disk
@@ -22,7 +22,7 @@ SEED_PROTOCOLS = ("seed", "seed-raw")  # these see truth clipped and resized; th
 class MeanDepth:
     """The mean over the frames of a split, of the depth that the protocol sees."""
 
-    image_m: npt.NDArray[np.float64] | None  # (H, W), over the frames where a pixel is valid; None: sizes differ
+    image_m: npt.NDArray[np.float64] | None  # (H, W), as `mean_image`; None: sizes differ
     constant_m: float  # of all valid pixels
     num_frames: int
 
@@ -53,8 +53,22 @@ def mean_depth(samples: FrameSet, protocol: str) -> MeanDepth:
     image_m = None
     if len(sums_m) == 1:
         ((shape, sum_m),) = sums_m.items()
-        image_m = sum_m / np.maximum(counts[shape], 1)
+        image_m = mean_image(sum_m, counts[shape])
     return MeanDepth(image_m, sum(float(sum_m.sum()) for sum_m in sums_m.values()) / num_valid, len(samples))
+
+
+def mean_image(total_m: npt.NDArray[np.float64], count: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Each pixel's mean, of its sum over the frames that measured it and their number; (H, W) each.
+
+    A pixel that no frame measured gets the mean of all that were: 0 m would be a guess that nobody makes.
+    """
+    everywhere_m = total_m.sum() / max(count.sum(), 1)
+    return np.where(count > 0, total_m / np.maximum(count, 1), everywhere_m)
+
+
+def farthest_m(protocol: str) -> float:
+    """The depth that a protocol clips all truth to: a sky of 100 m is 20 m to it, in a mean as well."""
+    return FAR_M if protocol in SEED_PROTOCOLS else np.inf
 
 
 def baselines(judged: FrameSet, mean: MeanDepth, protocol: str, constants_m: tuple[float, ...]) -> list[Baseline]:

@@ -69,10 +69,12 @@ def open_declared(root: Path, declared: Declaration, split: str) -> FrameSet:
         frame_folder, depth_folder = frame_folder / split, depth_folder / split
     frames, depths = by_name(frame_folder, FRAMES), by_name(depth_folder, DEPTHS)
     check_paired(frame_folder, frames, depth_folder, depths)
+    unit = declared.metres_per_unit
+    how = "" if unit == 1 else f"{unit!r} m a unit"  # other metres from the same files are other data
     sources = []
     for name in in_order(frames):
         files = (frames[name], depths[name])
-        sources.append(Source(name, files, partial(_read, name, *files, declared.metres_per_unit)))
+        sources.append(Source(name, files, partial(_read, name, *files, unit), how=how))
     return FrameSet(root, split, sources)
 
 

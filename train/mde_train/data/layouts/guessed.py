@@ -102,7 +102,12 @@ def _files(folder: Path) -> list[Path]:
     """Its pictures and arrays, or those of its splits."""
     places = [folder / split for split in SPLITS if (folder / split).is_dir()] or [folder]
     suffixes = {*FRAMES, *DEPTHS}
-    return [path for place in places for path in sorted(place.iterdir()) if path.suffix.lower() in suffixes]
+    return [
+        path
+        for place in places
+        for path in sorted(place.iterdir())
+        if path.suffix.lower() in suffixes and not path.name.startswith(".")  # macOS leaves ._NAME beside each file
+    ]
 
 
 def _names(folder: Path) -> set[str]:
