@@ -36,9 +36,9 @@ def compare_with_baseline(
 ) -> Comparisons:
     """Measure a bundle on its golden frames and hold each candidate against the baseline's row of its name.
 
-    only: patterns of candidates' names. tell: called with a line of progress. Raises BadInputError when the baseline
-    is not valid or is another machine's, VerdictError when a candidate fails, MachineError when nothing can be
-    compared.
+    only: patterns of candidates' names. tell: called with a line of progress. Raises BadInputError when the
+    baseline is not valid, of other frames or another machine's, VerdictError when a candidate fails, MachineError when
+    nothing can be compared.
     """
     base, bundle = read_result(baseline), read_bundle(new)
     if base.conditions.machine != this_machine():
@@ -48,6 +48,11 @@ def compare_with_baseline(
         )
     if base.invalid_because or not base.is_complete:
         raise BadInputError(f"{baseline}: is not a valid run ({'; '.join(base.invalid_because)}); measure it again")
+    if base.judged.contract.source != bundle.contract.source:
+        raise BadInputError(
+            f"{baseline}: measured with different frames than {new} takes; measure a baseline of a bundle for the same "
+            "source size"
+        )
     old = {row.name: row.speed.end_to_end for row in base.rows if row.speed}
     candidates = named(bundle_candidates(bundle, base.conditions.num_threads), only)
     candidates = [candidate for candidate in candidates if candidate.name in old]

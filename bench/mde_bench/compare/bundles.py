@@ -28,7 +28,7 @@ from mde_bench.timing.samples import Samples
 from mde_bench.timing.statistics import Interval, Ratio, signed_ranks
 from mde_bench.timing.worker import AbsentError, CandidateError, Worker
 from mde_runtime.bundle import read_bundle
-from mde_runtime.errors import BadInputError, MachineError, VerdictError
+from mde_runtime.errors import BadInputError, MachineError, MeasurementError, VerdictError
 from mde_runtime.machine import this_machine
 from mde_runtime.progress import progress
 
@@ -62,9 +62,8 @@ class Comparison:
         low, high = self.ratio.interval.low, self.ratio.interval.high
         if low > 1 or high < 1:
             return "slower" if low > 1 else "faster"
-        if self.rule_out is not None and (high >= 1 + self.rule_out or low <= 1 / (1 + self.rule_out)):
-            return "undecided"
-        return "no difference seen"
+        is_ruled_out = self.rule_out is None or 1 / (1 + self.rule_out) < low <= high < 1 + self.rule_out
+        return "no difference seen" if is_ruled_out else "undecided"
 
     @property
     def smallest_seen(self) -> float:
@@ -149,7 +148,8 @@ def compare(
 ) -> Comparison:
     """Launch and measure both, side by side, until it is decided or the looks end.
 
-    Raises CandidateError when one fails, AbsentError where it cannot run.
+    Raises CandidateError when one fails, AbsentError where it cannot run, MeasurementError where the clock is too
+    coarse for its calls.
     """
     sides = {"new": replace(new, name="new"), "old": replace(old, name="old")}
     rng = np.random.default_rng()  # another order in every comparison, or its effect would be the same in all
@@ -212,6 +212,11 @@ def _launch(
     for name, reason in window.failures.items():
         raise CandidateError(f"the {name} bundle: {reason}")
     new_s, old_s = (_round_medians_s(window.samples[name], clock) for name in ("new", "old"))
+    if not min(new_s.min(), old_s.min()) > 0:
+        raise MeasurementError(
+            "calls took no time at all by this system's clock, whose ticks are too long; compare wall time, without "
+            "--cpu-time"
+        )
     # Within a round the machine is the same for both; over a launch its clock moves by more than what is looked for.
     return Launch(float(np.median(new_s)), float(np.median(old_s)), float(np.median(np.log(new_s / old_s))))
 

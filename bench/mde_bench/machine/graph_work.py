@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import onnx
 
 Shapes = dict[str, tuple[int, ...]]
+ACTIVATIONS = ("Relu", "Clip")
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ def layers_of(graph: bytes) -> tuple[Layer, ...]:
     model = _inferred(graph)
     shapes, sizes = _shapes(model), _bytes(model)
     weights = {tensor.name for tensor in model.graph.initializer}
+    in_memory = _in_memory(model)
     layers = []
     for node in model.graph.node:
         if node.op_type in LAYERS:
-            tensors = (*node.input, *node.output)
+            tensors = [in_memory.get(name, name) for name in (*node.input, *node.output)]
             weight_bytes = sum(sizes.get(name, 0) for name in tensors if name in weights)
             frame_bytes = sum(sizes.get(name, 0) for name in tensors if name not in weights)
             layers.append(Layer(node.name, _macs(node, shapes), weight_bytes, frame_bytes))
@@ -89,6 +91,26 @@ def _bytes(model: "onnx.ModelProto") -> dict[str, int]:
         for name, kind in types.items()
         if kind
     }
+
+
+def _in_memory(model: "onnx.ModelProto") -> dict[str, str]:
+    """The INT8 tensors that are moved in place of FP32 ones: what is dequantised for a layer, and made of its result.
+
+    A layer between the two steps runs in INT8, and its activation is fused into it.
+    """
+    found = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for node in model.graph.node:
+        if node.op_type in LAYERS:
+            last = node
+            while len(after := readers.get(last.output[0], [])) == 1 and after[0].op_type in ACTIVATIONS:
+                last = after[0]
+            if after and all(each.op_type == "QuantizeLinear" for each in after):
+                found[node.output[0]] = after[0].output[0]
+    return found
 
 
 def _macs(node: "onnx.NodeProto", shapes: Shapes) -> int:

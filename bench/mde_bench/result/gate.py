@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mde_bench.result.result import Result, Row
-from mde_bench.result.verdict import headline
+from mde_bench.result.verdict import headline, unfaithful_because
 from mde_runtime import files, installation, numbers
 from mde_runtime.errors import BadInputError, MachineError, reason_of
 
@@ -27,7 +27,11 @@ def _time(name: str) -> Value:
 
 
 def _parity(name: str, factor: float = 1.0) -> Value:
-    return lambda row: abs(getattr(row.parity, name)) * factor if row.parity else None
+    return lambda row: getattr(row.parity, name) * factor if row.parity else None
+
+
+def _bias_mm(row: Row) -> float | None:
+    return abs(row.parity.bias_m) * 1e3 if row.parity else None
 
 
 def _accuracy(name: str) -> Value:
@@ -54,7 +58,7 @@ AT_MOST: dict[str, Value] = {
     "parity_rmse_mm": _parity("rmse_m", 1e3),
     "parity_rmse_worst_mm": _parity("rmse_worst_m", 1e3),
     "parity_max_abs_mm": _parity("max_abs_m", 1e3),
-    "parity_bias_mm": _parity("bias_m", 1e3),
+    "parity_bias_mm": _bias_mm,
     **{name: _accuracy(name) for name in ("rmse_m", "abs_rel", "rmse_log", "log10", "silog")},
 }
 AT_LEAST: dict[str, Value] = {
@@ -118,7 +122,7 @@ def checks(result: Result, gate: Gate | None) -> list[Check]:
     for row in result.rows:
         if any(fnmatch.fnmatchcase(row.name, limit.candidates) for limit in gate.limits):
             found.append(Check(row.name, "runs", row.failure))
-            found.append(Check(row.name, "gives the reference's depth", "; ".join(row.parity_breaches) or None))
+            found.append(Check(row.name, "gives the reference's depth", unfaithful_because(result, row)))
     protocols = {row.accuracy.protocol for row in result.rows if row.accuracy}
     if gate.protocol and protocols - {gate.protocol}:
         said = f"the gate's limits are of {gate.protocol}, the run's accuracy is of {', '.join(sorted(protocols))}"

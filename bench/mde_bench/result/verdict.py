@@ -6,13 +6,28 @@ from mde_bench.timing.candidates import TORCH
 
 def headline(result: Result) -> Row | None:
     """The fastest candidate that one can ship: it ran, it keeps its limits, and it is not PyTorch itself."""
-    fit = [row for row in result.rows if row.speed and is_sound(row) and row.backend != TORCH]
+    fit = [row for row in result.rows if row.speed and is_sound(result, row) and row.backend != TORCH]
     return min(fit, key=lambda row: row.speed.end_to_end.p50_s if row.speed else float("inf"), default=None)
 
 
-def is_sound(row: Row) -> bool:
+def is_sound(result: Result, row: Row) -> bool:
     """Whether a candidate ran to the end and gave the reference's depth."""
-    return row.failure is None and not row.parity_breaches
+    return row.failure is None and unfaithful_because(result, row) is None
+
+
+def unfaithful_because(result: Result, row: Row) -> str | None:
+    """Why a candidate is not known to give the reference's depth; None where it does, or is the reference.
+
+    Where the reference failed, nothing was held against it, and that is no pass.
+    """
+    if row.parity is None and not _is_reference(result, row):
+        return f"was not compared with its reference, {result.judged.reference}"
+    return "; ".join(row.parity_breaches) or None
+
+
+def _is_reference(result: Result, row: Row) -> bool:
+    """Whether a row is the one that parity is held against: the first, and the PyTorch model if one was given."""
+    return row.name == result.rows[0].name and (row.backend == TORCH or result.judged.checkpoint_sha256 is None)
 
 
 def problems(result: Result) -> list[str]:
@@ -42,7 +57,7 @@ def useless_int8(result: Result) -> list[str]:
 
     Faster is what its whole interval of the median says.
     """
-    timed = [(row, row.speed.end_to_end) for row in result.rows if row.speed and is_sound(row)]
+    timed = [(row, row.speed.end_to_end) for row in result.rows if row.speed and is_sound(result, row)]
     found = []
     for row, latency in timed:
         others = [pair for pair in timed if pair[0].backend == row.backend and pair[0].precision != "int8"]

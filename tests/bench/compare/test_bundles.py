@@ -19,6 +19,7 @@ from mde_bench.timing.effort import EFFORTS, ONE_LAUNCH, Launches
 from mde_bench.timing.statistics import Interval, Ratio
 from mde_bench.timing.worker import CandidateError
 from mde_runtime import records
+from mde_runtime.errors import MeasurementError
 
 BRIEF = EFFORTS["brief"]
 FEW = Launches(looks=(3,), level=0.25, rounds=ONE_LAUNCH)  # the level that three launches can give
@@ -66,6 +67,15 @@ def test_the_whole_interval_decides(low, high, verdict):
 )
 def test_without_a_difference_a_change_has_to_be_ruled_out(low, high, verdict):
     assert of_ratio(1.0, low, high, rule_out=0.05).verdict == verdict
+
+
+def test_a_ratio_that_is_no_number_rules_nothing_out():
+    assert of_ratio(math.nan, math.nan, math.nan, rule_out=0.05).verdict == "undecided"
+
+
+def test_calls_that_a_coarse_clock_takes_for_nothing_are_no_measurement(badly):
+    with pytest.raises(MeasurementError, match="no time at all by this system's clock"):
+        compare(badly("steady"), badly("steady"), FRAMES, lambda samples: [0] * len(samples.round), 0.05, FEW)
 
 
 @pytest.mark.parametrize(
@@ -265,6 +275,17 @@ def test_a_baseline_of_another_machine_is_refused(baseline, tiny_bundle):
     ended = bench("compare", tiny_bundle, "--baseline", path)
     assert ended.exit_code == 3
     assert "not this machine" in ended.stderr
+
+
+def test_a_baseline_of_other_frames_is_refused(baseline, tiny_bundle):
+    write, result = baseline
+    source = dataclasses.replace(result.judged.contract.source, colour="bgr")
+    contract = dataclasses.replace(result.judged.contract, source=source)
+    ended = bench(
+        "compare", tiny_bundle, "--baseline", write(judged=dataclasses.replace(result.judged, contract=contract))
+    )
+    assert ended.exit_code == 3
+    assert "different frames" in ended.stderr
 
 
 def test_a_baseline_that_is_not_valid_is_refused(baseline, tiny_bundle):

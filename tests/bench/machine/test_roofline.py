@@ -26,6 +26,29 @@ def test_what_the_layers_move_is_their_inputs_weights_and_results():
     assert work.moved_bytes == 4 * (8 * 12 * 16 + 16 * 3 + 8 * 12 * 3)
 
 
+@pytest.mark.parametrize(
+    ("after", "result_bytes"),
+    [
+        ("q = QuantizeLinear (a, s, z) y = DequantizeLinear (q, s, z)", 1),
+        ("r = Relu (a) q = QuantizeLinear (r, s, z) y = DequantizeLinear (q, s, z)", 1),
+        ("y = Sigmoid (a)", 4),  # the layer's result stays FP32
+        ("q = QuantizeLinear (a, s, z) d = DequantizeLinear (q, s, z) y = Add (a, d)", 4),
+    ],
+)
+def test_a_layer_in_int8_moves_a_byte_for_a_value(after, result_bytes):
+    constants = "s = Constant <value = float {0.1}> () z = Constant <value = int8 {0}> ()"
+    before = "p = QuantizeLinear (x, s, z) i = DequantizeLinear (p, s, z) w = DequantizeLinear (k, s, z)"
+    body = f"{constants} {before} a = MatMul (i, w) {after}"
+    model = onnx.load_from_string(graph(body, "float[1, 8, 12, 16] x, int8[16, 3] k", "float[1, 8, 12, 3] y"))
+    weights = onnx.helper.make_tensor("k", onnx.TensorProto.INT8, (16, 3), bytes(48), raw=True)
+    model.graph.input.pop()
+    model.graph.initializer.append(weights)
+    work = work_of(model.SerializeToString())
+    assert work.weight_bytes == 16 * 3
+    assert work.moved_bytes == 8 * 12 * 16 + 16 * 3 + result_bytes * 8 * 12 * 3
+    assert work.num_macs == 8 * 12 * 16 * 3
+
+
 MACHINE = Machine("a chip", 4, ("avx2", "avx512f"), "Linux")
 
 

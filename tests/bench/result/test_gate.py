@@ -48,11 +48,41 @@ def test_a_score_under_its_limit_is_a_breach(result, gate):
     assert "under 0.9999" in said
 
 
+def test_depth_that_is_the_opposite_of_the_references_has_no_high_similarity(result, gate):
+    inverted = dataclasses.replace(result.rows[1], name="inverted")
+    parity = dataclasses.replace(inverted.parity, ssim_worst=-0.95, bias_m=-0.5)
+    rows = dataclasses.replace(result, rows=(dataclasses.replace(inverted, parity=parity),))
+    found = breaches(rows, gate("[inverted]\nparity_ssim_worst = 0.9\nparity_bias_mm = 400\n"))
+    assert found["inverted", "parity_ssim_worst"] == "parity_ssim_worst is -0.95, under 0.9"
+    assert found["inverted", "parity_bias_mm"] == "parity_bias_mm is 500, over 400"  # either way is too far
+
+
 def test_a_candidate_that_the_gate_names_has_to_run_and_to_be_faithful(result, gate):
     found = breaches(result, gate('["*"]\np50_ms = 1000\n'))
     assert "SIGSEGV" in found["crash", "runs"]
     assert found["crash", "p50_ms"] == "p50_ms was not measured"
     assert "0.5000 m" in found["wrong", "gives the reference's depth"]
+
+
+@pytest.fixture
+def unjudged(tiny_plan, badly):
+    """A result whose reference crashed, so that nothing was held against it."""
+    crash = dataclasses.replace(badly("steady", fault="crash"), name="crash")
+    return carry_out(tiny_plan(crash, badly("steady"))).result
+
+
+def test_what_was_not_compared_with_its_reference_is_no_pass(unjudged, gate):
+    (said,) = breaches(unjudged, gate("[steady]\np50_ms = 1000\n")).values()
+    assert said.startswith("was not compared with its reference, onnxruntime-cpu fp32")
+    (said,) = breaches(unjudged, None).values()
+    assert said.startswith("none finished")
+
+
+def test_a_checkpoint_whose_row_is_missing_was_not_compared_with_either(result, gate):
+    model = "the PyTorch model of a.ckpt, FP32"
+    asked = dataclasses.replace(result.judged, checkpoint_sha256="ab" * 32, reference=model)
+    (said,) = breaches(dataclasses.replace(result, judged=asked), gate("[steady]\np50_ms = 1000\n")).values()
+    assert said == f"was not compared with its reference, {model}"
 
 
 def test_a_candidate_that_the_gate_does_not_name_may_fail(result, gate):
