@@ -9,6 +9,7 @@ from lab.gpu_check.commands import Invocation
 from lab.gpu_check.lines import Line
 from lab.gpu_check.request import Request
 from mde_bench.result.result import Result, read_result
+from mde_bench.result.verdict import unfaithful_because
 from mde_runtime.backends import BACKENDS
 from mde_runtime.bundle import read_bundle
 from mde_runtime.errors import MachineError
@@ -40,7 +41,7 @@ def lines_of_bench(result: Result) -> Iterator[Line]:
     """The rows that a GPU gave, and those that it should have given."""
     for row in result.rows:
         if BACKENDS[row.backend].device == "cuda":
-            problem = row.failure or "; ".join(row.parity_breaches)
+            problem = row.failure or unfaithful_because(result, row)
             figures: dict[str, float] = {}
             if row.speed:
                 figures |= {"p50_ms": 1e3 * row.speed.end_to_end.p50_s, "p99_ms": 1e3 * row.speed.end_to_end.p99_s}

@@ -8,6 +8,7 @@ from lab.gpu_check.lines import Line
 from lab.gpu_check.train.jobs import SEED_MODEL, Job
 from mde_bench.accuracy.judge import FileAccuracy
 from mde_bench.result.result import read_result
+from mde_bench.result.verdict import is_sound
 from mde_runtime import files, records
 from mde_runtime.bundle import read_bundle
 from mde_runtime.errors import VerdictError
@@ -93,6 +94,5 @@ def _latency(bundle: Path, data: Path, target: Path) -> dict[str, float]:
     Invocation("mde-bench", "run", bundle, "--data", data, "--json", target, "--frames", 16, "--allow-noisy").run(
         (0, 1)
     )
-    rows = read_result(target).rows
-    faithful = [row for row in rows if row.speed is not None and not row.parity_breaches]
-    return {row.name: 1e3 * row.speed.end_to_end.p50_s for row in faithful if row.speed is not None}
+    result = read_result(target)
+    return {row.name: 1e3 * row.speed.end_to_end.p50_s for row in result.rows if row.speed and is_sound(result, row)}
