@@ -93,7 +93,7 @@ def test_another_size_is_resized_said_once_and_given_back(command, tiny_bundle, 
         save_picture(tmp_path / "in" / f"{index}.png", large[index])
     ended = command(main, tiny_bundle, tmp_path / "in", "-o", tmp_path / "out")
     assert ended.exit_code == 0
-    assert ended.stderr.count("resized (stretch) to 24x32 px") == 1
+    assert ended.stderr.count("resized to 24x32 px for the network, stretched") == 1
     assert np.load(tmp_path / "out" / "1.npy").shape == (72, 64)
 
 
