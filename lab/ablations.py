@@ -45,6 +45,9 @@ FROM_SAMPLE: tuple[object, ...] = ("--init", SAMPLE)
 BODY_FROM_SAMPLE: tuple[object, ...] = ("--weights", SAMPLE)  # of the laboratory's networks
 IMAGENET = "imagenet"
 TEACHER = Path("mobilenetv2-0/best.ckpt")  # where no other is given
+SILOG = "loss=rmse + 0.5 l1 + ssim + 2 silog"
+NO_COLOUR = tuple(f"augment.{name}=0" for name in ("gamma", "contrast", "brightness", "colour", "haze", "saturation"))
+FLIP_ONLY = tuple(f"augment.{name}={value}" for name, value in asdict(NOTHING).items() if name != "flip")
 WHOLE = "whole"
 PROTOCOL = "seed"
 NUM_SETTLING = 512  # frames, evenly spaced, that BatchNorms' statistics are taken from
@@ -62,26 +65,25 @@ class Variant:
     teacher: Path = SAMPLE
 
 
+def _last_epoch(idea: str, *settings: str) -> Variant:
+    """The end of a long training: one more epoch of a network that has had many, at a low learning rate."""
+    return Variant(idea, ("lr=0.0003", *settings), recipe="mobilenetv2-skip", start=("--init", TEACHER))
+
+
 VARIANTS = {
     WHOLE: Variant("the recipe, from weights trained on rendered scenes"),
     "random-start": Variant("from random weights", start=()),
     "seed-loss": Variant("the published loss", ("loss=seed",)),
     "rmse": Variant("RMSE alone", ("loss=rmse",)),
-    "silog": Variant("and scale-invariant error of log depth", ("loss=rmse + 0.5 l1 + ssim + 2 silog",)),
+    "silog": Variant("and scale-invariant error of log depth", (SILOG,)),
     "log-l1": Variant("and the error of log depth", ("loss=rmse + 0.5 l1 + ssim + 2 log-l1",)),
     "gradient": Variant("and the gradient's error, for edges", ("loss=rmse + 0.5 l1 + ssim + gradient",)),
     "bins": Variant("32 adaptive bins in place of the head", ("model=fast-bins",), start=BODY_FROM_SAMPLE),
     "finer": Variant("pictures enlarged to 180x320 px", ("model=fast-finer",), start=BODY_FROM_SAMPLE),
     "no-mix": Variant("no nearer parts of other frames put in", ("augment.mix=0",)),
     "no-zoom": Variant("no zoom", ("augment.zoom=1",)),
-    "no-colour": Variant(
-        "no change of light and colour",
-        tuple(f"augment.{name}=0" for name in ("gamma", "contrast", "brightness", "colour", "haze", "saturation")),
-    ),
-    "flip-only": Variant(
-        "mirrored frames as the only augmentation",
-        tuple(f"augment.{name}={value}" for name, value in asdict(NOTHING).items() if name != "flip"),
-    ),
+    "no-colour": Variant("no change of light and colour", NO_COLOUR),
+    "flip-only": Variant("mirrored frames as the only augmentation", FLIP_ONLY),
     "rows-moved": Variant("zoomed about any row", ("augment.zoom=1",), make=ideas.with_rows_moved),
     "cut-depth": Variant("depth in some columns of the picture", make=ideas.with_depth_cut_in),
     "mobilenetv2": Variant(
@@ -96,6 +98,10 @@ VARIANTS = {
     "scenes": Variant("new rendered scenes in place of the frames", make=ideas.rendered),
     "scenes-styled": Variant("these with the frames' lowest frequencies", make=ideas.styled),
     "self-labelled": Variant("the sample's own depth in place of the true one", make=ideas.self_labelled),
+    "last-whole": _last_epoch("the teacher after another epoch"),
+    "last-silog": _last_epoch("and scale-invariant error of log depth", SILOG),
+    "last-no-colour": _last_epoch("without change of light and colour", *NO_COLOUR),
+    "last-flip-only": _last_epoch("with mirrored frames as the only augmentation", *FLIP_ONLY),
     "more-scenes": Variant("the recipe, from `scenes`", start=("--init", Path("scenes-0/best.ckpt"))),
     "more-styled": Variant("the recipe, from `scenes-styled`", start=("--init", Path("scenes-styled-0/best.ckpt"))),
 }
@@ -128,7 +134,11 @@ class Figures:
 @click.option(
     "--imagenet", default=IMAGENET, metavar="FILE|PACKAGE", help="MobileNetV2's weights.  [default: download]"
 )
-@click.option("--teacher", type=PATH, help="Checkpoint that `distilled` learns from.  [default: that of mobilenetv2]")
+@click.option(
+    "--teacher",
+    type=PATH,
+    help="Checkpoint that `distilled` learns from and `last-...` begin with.  [default: that of mobilenetv2]",
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change all runs.")
 def main(
     data: Path,
