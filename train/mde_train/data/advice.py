@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mde_train.data.check import DataReport
 from mde_train.data.layouts import guessed
+from mde_train.data.stats import SEED_PROTOCOLS
 from mde_train.layout_table import LAYOUTS
 
 NEAREST_M, FARTHEST_M = 0.03, 300.0  # 99 % of a set's depth below the first or beyond the second: another unit
-UNMASKED = "seed"  # the protocol of a layout that masks no pixel
 
 
 def advice(root: Path, report: DataReport) -> Iterator[str]:
@@ -34,7 +34,7 @@ def advice(root: Path, report: DataReport) -> Iterator[str]:
         yield "no pixel has depth, so it cannot be trained on"
         return
     protocol = LAYOUTS[report.layout].protocol
-    needs_mask = protocol == UNMASKED and any(split.valid_share < 1 for split in report.splits)
+    needs_mask = protocol in SEED_PROTOCOLS and any(split.valid_share < 1 for split in report.splits)
     if needs_mask:
         yield f"pixels without depth have no place in this layout's protocol, {protocol}; plain leaves them out"
     own_range = needs_mask or protocol == "plain"

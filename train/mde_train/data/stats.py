@@ -15,7 +15,7 @@ from mde_runtime.protocols.figures import Figures
 from mde_runtime.protocols.seed import FAR_M, network_size_truth
 from mde_train.data.samples import FrameSet
 
-SEED_PROTOCOLS = ("seed", "seed-raw")  # these see truth clipped and resized; the others as it is on disk
+SEED_PROTOCOLS = ("seed", "seed-raw")  # these see truth clipped and resized, and mask none of it; the others as on disk
 
 
 @dataclass(frozen=True, eq=False)
